@@ -1,0 +1,1 @@
+//! how bytes get in and out: files, formats, bindings, tables

@@ -1,0 +1,1 @@
+//! what runs: the job file, the runtime, the braid command

@@ -1,0 +1,1 @@
+//! what is computed: dedup, identity, store, people, views

@@ -1,0 +1,1 @@
+//! the past: which records made up each epoch
