@@ -1,1 +1,11 @@
-//! what is computed: dedup, identity, store, people, views
+//! What is computed: pure cores, their oracles, and thin shells over timely collections.
+//!
+//! This crate reaches no clock, file, socket, thread, environment or random source.
+
+pub mod model;
+pub mod dedup;
+pub mod identity;
+pub mod people;
+pub mod store;
+pub mod time;
+pub mod views;

@@ -1,0 +1,7 @@
+//! Who is who.
+
+mod config;
+mod interface;
+
+pub use config::{FOREVER, IdentityConfig, IdentityType, NO_LIMIT, Own};
+pub use interface::{Assign, Engine, Handle, IdChange, Membership, Resolution, Sighting};

@@ -1,0 +1,1 @@
+//! A person's facts and the folds over them.

@@ -1,0 +1,4 @@
+//! Views: what is computed from each person's events, and the numbers over people.
+
+pub mod predicate;
+pub mod spec;
