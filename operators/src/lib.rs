@@ -2,9 +2,9 @@
 //!
 //! This crate reaches no clock, file, socket, thread, environment or random source.
 
-pub mod model;
 pub mod dedup;
 pub mod identity;
+pub mod model;
 pub mod people;
 pub mod store;
 pub mod time;

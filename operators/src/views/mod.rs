@@ -1,4 +1,5 @@
 //! Views: what is computed from each person's events, and the numbers over people.
 
+pub mod contribution;
 pub mod predicate;
 pub mod spec;
