@@ -1,6 +1,7 @@
 //! Who is who.
 
 mod config;
+pub mod engine;
 mod interface;
 
 pub use config::{FOREVER, IdentityConfig, IdentityType, NO_LIMIT, Own};

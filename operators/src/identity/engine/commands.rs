@@ -1,0 +1,201 @@
+//! Merges and unmerges: the last word on each pair, and those that cross ranks.
+
+use std::collections::BTreeMap;
+
+use super::cluster::ALWAYS;
+use super::links::pair;
+use super::slots::{ClusterId, Node};
+use super::{Incremental, Map};
+use crate::model::{Command, CommandKind, EventKey, Micros};
+
+/// The order of commands: time, then message id hash.
+pub(super) type Order = (Micros, u128);
+
+/// A command in force between identifiers of different ranks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Cross {
+    pub order: Order,
+    pub strong: Node,
+    pub weak: Node,
+}
+
+/// Cross-rank commands of one kind, found from either end.
+#[derive(Debug, Default)]
+pub(super) struct Crossings {
+    of_node: Map<Node, Vec<Cross>>,
+    by_weak: Map<ClusterId, Vec<Cross>>,
+    by_strong: Map<ClusterId, Vec<Cross>>,
+}
+
+fn take(map: &mut Map<u32, Vec<Cross>>, key: u32, cross: Cross) {
+    if let Some(list) = map.get_mut(&key) {
+        list.retain(|c| *c != cross);
+        if list.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
+
+impl Crossings {
+    fn add(&mut self, cross: Cross, weak: ClusterId, strong: ClusterId) {
+        self.of_node.entry(cross.weak).or_default().push(cross);
+        self.of_node.entry(cross.strong).or_default().push(cross);
+        self.by_weak.entry(weak).or_default().push(cross);
+        self.by_strong.entry(strong).or_default().push(cross);
+    }
+
+    fn remove(&mut self, cross: Cross, weak: ClusterId, strong: ClusterId) {
+        take(&mut self.of_node, cross.weak, cross);
+        take(&mut self.of_node, cross.strong, cross);
+        take(&mut self.by_weak, weak, cross);
+        take(&mut self.by_strong, strong, cross);
+    }
+
+    /// The commands whose weaker identifier is in the cluster.
+    pub(super) fn on(&self, weak: ClusterId) -> &[Cross] {
+        self.by_weak.get(&weak).map_or(&[], Vec::as_slice)
+    }
+
+    /// The commands whose stronger identifier is in the cluster.
+    pub(super) fn from(&self, strong: ClusterId) -> &[Cross] {
+        self.by_strong.get(&strong).map_or(&[], Vec::as_slice)
+    }
+
+    /// Follows a node to another cluster; returns its commands.
+    fn follow(&mut self, node: Node, from: ClusterId, to: ClusterId) -> Vec<Cross> {
+        let Some(list) = self.of_node.get(&node).cloned() else { return Vec::new() };
+        for &cross in &list {
+            let map = if cross.weak == node { &mut self.by_weak } else { &mut self.by_strong };
+            take(map, from, cross);
+            map.entry(to).or_default().push(cross);
+        }
+        list
+    }
+}
+
+/// All commands.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    words: Map<(Node, Node), BTreeMap<Order, CommandKind>>,
+    /// Merges in force across ranks: the weaker cluster is the stronger one's, at all times.
+    pub gifts: Crossings,
+    /// Unmerges in force across ranks: claims of the stronger one's person do not count.
+    pub bars: Crossings,
+}
+
+impl Commands {
+    /// The order of the word in force on a pair.
+    pub(super) fn order(&self, x: Node, y: Node) -> Option<Order> {
+        self.words.get(&pair(x, y))?.last_key_value().map(|(order, _)| *order)
+    }
+}
+
+impl Incremental {
+    /// Takes in a command that comes or goes.
+    pub(super) fn command(&mut self, key: EventKey, command: Command, diff: i8) {
+        let (x, y) = (self.intern(command.x), self.intern(command.y));
+        if x == y {
+            return; // a pair is two identifiers
+        }
+        let order = (key.time, key.id);
+        let words = self.commands.words.entry(pair(x, y)).or_default();
+        let before = words.last_key_value().map(|(&o, &k)| (o, k));
+        let changed = if diff > 0 {
+            words.insert(order, command.kind).is_none()
+        } else {
+            words.remove(&order).is_some()
+        };
+        let after = words.last_key_value().map(|(&o, &k)| (o, k));
+        if after.is_none() {
+            self.commands.words.remove(&pair(x, y));
+        }
+        for node in [x, y] {
+            let count = &mut self.nodes[node as usize].commands;
+            if changed {
+                *count = if diff > 0 { *count + 1 } else { *count - 1 };
+            }
+            self.touch_node(node);
+        }
+        if before != after {
+            if let Some((order, kind)) = before {
+                self.revoke(x, y, order, kind);
+            }
+            if let Some((order, kind)) = after {
+                self.enforce(x, y, order, kind);
+            }
+        }
+    }
+
+    fn count_merge(&mut self, nodes: [Node; 2], merge: bool) {
+        for node in nodes {
+            let merges = &mut self.nodes[node as usize].merges;
+            *merges = if merge { *merges + 1 } else { *merges - 1 };
+        }
+    }
+
+    fn cross(&self, x: Node, y: Node, order: Order) -> Cross {
+        let (strong, weak) = if self.rank(x) < self.rank(y) { (x, y) } else { (y, x) };
+        Cross { order, strong, weak }
+    }
+
+    fn enforce(&mut self, x: Node, y: Node, order: Order, kind: CommandKind) {
+        let merge = kind == CommandKind::Merge;
+        if merge {
+            self.count_merge([x, y], true);
+        }
+        if self.rank(x) != self.rank(y) {
+            let cross = self.cross(x, y, order);
+            let (weak, strong) = (self.cluster_of(cross.weak), self.cluster_of(cross.strong));
+            let commands = &mut self.commands;
+            let list = if merge { &mut commands.gifts } else { &mut commands.bars };
+            list.add(cross, weak, strong);
+            self.mark(weak, ALWAYS);
+        } else if merge {
+            self.join(x, y);
+        } else {
+            let linked = self.in_force(x, y) && self.linked(x, y);
+            self.links.apart.insert(pair(x, y));
+            self.changed.groups.extend([x, y]);
+            if linked {
+                self.link_down(x, y);
+            }
+        }
+    }
+
+    fn revoke(&mut self, x: Node, y: Node, order: Order, kind: CommandKind) {
+        let merge = kind == CommandKind::Merge;
+        if merge {
+            self.count_merge([x, y], false);
+        }
+        if self.rank(x) != self.rank(y) {
+            let cross = self.cross(x, y, order);
+            let (weak, strong) = (self.cluster_of(cross.weak), self.cluster_of(cross.strong));
+            let commands = &mut self.commands;
+            let list = if merge { &mut commands.gifts } else { &mut commands.bars };
+            list.remove(cross, weak, strong);
+            self.mark(weak, ALWAYS);
+        } else if merge {
+            self.unjoin(x, y);
+        } else {
+            self.links.apart.remove(&pair(x, y));
+            self.changed.groups.extend([x, y]);
+            if self.in_force(x, y) && self.linked(x, y) {
+                self.link_up(x, y);
+            }
+        }
+    }
+
+    /// A node moved: so do its commands, and weaker clusters may follow another person.
+    pub(super) fn move_commands(&mut self, node: Node, from: ClusterId, to: ClusterId) {
+        let mut moved = self.commands.gifts.follow(node, from, to);
+        moved.extend(self.commands.bars.follow(node, from, to));
+        for cross in moved {
+            if cross.weak == node {
+                self.mark(from, ALWAYS);
+                self.mark(to, ALWAYS);
+            } else {
+                self.mark(self.cluster_of(cross.weak), ALWAYS);
+            }
+        }
+    }
+}
