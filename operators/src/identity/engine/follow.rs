@@ -78,6 +78,11 @@ impl Incremental {
                 followers
                     .extend(self.commands.gifts.from(id).iter().map(|c| self.cluster_of(c.weak)));
                 for follower in followers {
+                    // Which claims an unmerge leaves depends on people at all of them.
+                    if !self.commands.bars.on(follower).is_empty() {
+                        self.mark(follower, ALWAYS);
+                        continue;
+                    }
                     for &span in &spans {
                         self.mark(follower, span);
                     }

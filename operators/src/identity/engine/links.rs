@@ -210,8 +210,8 @@ impl Incremental {
         let oversize = self.oversize(x);
         let Some(side) = cut(x, y, |node, edge| self.unit_edge(node, edge)) else { return };
         if !oversize {
-            let plain = self.links.groups.size(x) == self.links.units.size(x);
-            if plain {
+            // Only merges could still connect the side with the rest of the group.
+            if side.iter().all(|&node| self.merged_with(node).is_empty()) {
                 self.separate_groups(&side);
             } else {
                 self.search_groups(x, y);
@@ -367,6 +367,7 @@ impl Incremental {
     fn condense(&mut self, node: Node) {
         let unit = self.links.units.members(self.links.units.of(node)).to_vec();
         for x in unit {
+            self.touch_group(x);
             for y in self.nodes[x as usize].neighbours.clone() {
                 if x < y && self.in_force(x, y) {
                     self.join_groups(x, y);

@@ -30,16 +30,18 @@ impl Incremental {
     fn divide_all(&mut self, mut groups: Vec<u32>, bars: &Map<u32, Vec<(Node, Node)>>) {
         groups.sort_unstable();
         groups.dedup();
+        // All together: groups that were one may still share a cluster.
+        let mut parts = Vec::new();
         for group in groups {
             let members = self.links.group_members(group).to_vec();
             if let Some(bars) = bars.get(&group) {
                 self.links.divided.insert(group);
-                let parts = self.constrained(&members, bars);
-                self.arrange(parts);
+                parts.extend(self.constrained(&members, bars));
             } else if self.links.divided.remove(&group) {
-                self.arrange(vec![members]);
+                parts.push(members);
             }
         }
+        self.arrange(parts);
     }
 
     /// Joins the ends of each edge in turn, unless that would bring a barred pair together: merges

@@ -1,0 +1,267 @@
+//! Random histories, and the comparison of an engine with the oracle after every epoch of one.
+//!
+//! For the tests of this crate and of those above it. Everything follows from a seed.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::SmallVec;
+
+use super::oracle::{Resolved, resolve};
+use super::{
+    Engine, FOREVER, Handle, IdentityConfig, IdentityType, Membership, NO_LIMIT, Own, Resolution,
+    Sighting,
+};
+use crate::model::{Cause, Command, CommandKind, EventKey, Ident, Token};
+
+/// SplitMix64: a small generator with a seed (Steele, Lea, Flood, 2014).
+#[derive(Clone, Debug)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    /// The next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// True once in `of` times.
+    pub fn once_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+
+    /// One of a list that is not empty.
+    pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
+    }
+}
+
+/// What comes (+1) and goes (-1) in one epoch.
+pub type Batch = Vec<(Sighting, i8)>;
+
+/// A random configuration and history: few identifiers, many ties, every rule in play.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The rules.
+    pub config: IdentityConfig,
+    /// The epochs.
+    pub epochs: Vec<Batch>,
+}
+
+impl History {
+    /// The history of a seed, of about `size` sightings.
+    pub fn new(seed: u64, size: usize) -> Self {
+        let mut random = Seeded(seed);
+        let config = random_config(&mut random);
+        let pool: Vec<Ident> = (0..3 + random.below(14))
+            .map(|_| Ident {
+                kind: random.below(config.types.len() as u64) as u8,
+                token: Token(u128::from(random.next()) << 64 | u128::from(random.next())),
+            })
+            .collect();
+        let mut present: Vec<Sighting> = Vec::new();
+        let mut keys = BTreeSet::new();
+        let mut epochs = Vec::new();
+        let span = 3 + random.below(40);
+        let commands = 2 + random.below(12);
+        let epoch_size = 1 + random.below(6);
+        while epochs.iter().map(Vec::len).sum::<usize>() < size {
+            let mut batch = Batch::new();
+            for _ in 0..=random.below(epoch_size) {
+                if random.once_in(4) && !present.is_empty() {
+                    let index = random.below(present.len() as u64) as usize;
+                    let gone = present.swap_remove(index);
+                    keys.remove(&key_of(&gone));
+                    batch.push((gone, -1));
+                    continue;
+                }
+                let key = EventKey {
+                    time: random.below(span) as i64,
+                    seq: random.below(2),
+                    id: u128::from(random.next()),
+                };
+                if !keys.insert(key) {
+                    continue;
+                }
+                let sighting = if random.once_in(commands) {
+                    let (x, y) = (random.pick(&pool), random.pick(&pool));
+                    let kind =
+                        if random.once_in(2) { CommandKind::Merge } else { CommandKind::Unmerge };
+                    if x == y {
+                        continue;
+                    }
+                    Sighting::Command(key, Command { kind, x, y })
+                } else {
+                    random_event(&mut random, &config, &pool, key)
+                };
+                present.push(sighting.clone());
+                batch.push((sighting, 1));
+            }
+            epochs.push(batch);
+        }
+        Self { config, epochs }
+    }
+}
+
+fn key_of(sighting: &Sighting) -> EventKey {
+    match sighting {
+        Sighting::Event(key, _) | Sighting::Command(key, _) => *key,
+    }
+}
+
+fn random_event(
+    random: &mut Seeded,
+    config: &IdentityConfig,
+    pool: &[Ident],
+    key: EventKey,
+) -> Sighting {
+    let count = random.pick(&[0, 1, 1, 1, 2, 2, 2, 3, 3, 4]);
+    let mut idents: SmallVec<[Ident; 3]> = (0..count).map(|_| random.pick(pool)).collect();
+    idents.sort_by_key(|i| config.strength(*i));
+    idents.dedup();
+    Sighting::Event(key, idents)
+}
+
+fn random_config(random: &mut Seeded) -> IdentityConfig {
+    let kinds = 1 + random.below(4);
+    let limited = random.once_in(2);
+    let types = (0..kinds)
+        .map(|kind| {
+            let mut t = IdentityType::new(&format!("t{kind}"), random.below(3) as u8);
+            if limited {
+                t.degree_max = random.pick(&[NO_LIMIT, NO_LIMIT, 1, 2, 3]);
+                t.owners_max = random.pick(&[NO_LIMIT, NO_LIMIT, 1, 2]);
+                t.forward = random.pick(&[FOREVER, FOREVER, 0, 2, 8]);
+                t.back = random.pick(&[FOREVER, FOREVER, 0, 2, 8]);
+                t.own = random.pick(&[Own::Time, Own::Time, Own::First, Own::Last]);
+            }
+            t
+        })
+        .collect();
+    let cluster_max = random.pick(&[NO_LIMIT, NO_LIMIT, 2, 3, 5]);
+    IdentityConfig { types, cluster_max }
+}
+
+/// What an engine has reported so far.
+#[derive(Clone, Debug, Default)]
+pub struct Reported {
+    persons: BTreeMap<EventKey, Handle>,
+    names: BTreeMap<Handle, Token>,
+    memberships: BTreeMap<Membership, i64>,
+}
+
+impl Reported {
+    /// Takes in what one epoch changed.
+    ///
+    /// # Panics
+    ///
+    /// If the changes don't fit what was reported before.
+    pub fn apply(&mut self, resolution: &Resolution) {
+        let mut seen = BTreeSet::new();
+        for assign in &resolution.assigns {
+            assert_ne!(assign.from, assign.to, "a change that changes nothing: {assign:?}");
+            assert!(seen.insert(assign.event), "two changes of one event: {assign:?}");
+            let moved = assign.from.is_some() && assign.to.is_some();
+            assert_eq!(moved, assign.cause != Cause::New, "cause of {assign:?}");
+            let before = match assign.to {
+                Some(person) => self.persons.insert(assign.event, person),
+                None => self.persons.remove(&assign.event),
+            };
+            assert_eq!(before, assign.from, "{assign:?}");
+        }
+        self.names.extend(resolution.names.iter().copied());
+        for (membership, diff) in &resolution.memberships {
+            match self.memberships.entry(*membership) {
+                Entry::Vacant(entry) => {
+                    entry.insert(i64::from(*diff));
+                }
+                Entry::Occupied(mut entry) => {
+                    *entry.get_mut() += i64::from(*diff);
+                    if *entry.get() == 0 {
+                        entry.remove();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares everything reported so far with the oracle's answer.
+    ///
+    /// # Panics
+    ///
+    /// If they differ.
+    pub fn compare(&self, expected: &Resolved) {
+        let name = |members: &BTreeSet<Ident>| {
+            members.iter().map(|i| i.token).min().expect("a person has an identifier")
+        };
+        let named: BTreeMap<EventKey, Token> = expected
+            .events
+            .iter()
+            .filter_map(|(key, members)| Some((*key, name(members.as_ref()?))))
+            .collect();
+        let reported: BTreeMap<EventKey, Token> = self
+            .persons
+            .iter()
+            .map(|(key, person)| (*key, self.names.get(person).copied().unwrap_or_default()))
+            .collect();
+        let differ: Vec<_> = named
+            .keys()
+            .chain(reported.keys())
+            .filter(|k| named.get(k) != reported.get(k))
+            .map(|k| (k.time, k.seq, reported.get(k), named.get(k)))
+            .collect();
+        assert!(differ.is_empty(), "time, seq, reported and expected person: {differ:#?}");
+        let mut by_handle: BTreeMap<Handle, &BTreeSet<Ident>> = BTreeMap::new();
+        for (key, person) in &self.persons {
+            let members = expected.events[key].as_ref().expect("it has a person");
+            let first = by_handle.entry(*person).or_insert(members);
+            assert_eq!(*first, members, "one handle, one person");
+        }
+        assert!(self.memberships.values().all(|n| *n == 1), "an identifier leads to one person");
+        let identifiers: BTreeMap<Ident, (Token, bool)> = self
+            .memberships
+            .keys()
+            .map(|m| (m.ident, (self.names.get(&m.person).copied().unwrap_or_default(), m.public)))
+            .collect();
+        assert_eq!(identifiers.len(), self.memberships.len(), "one membership an identifier");
+        let expected: BTreeMap<Ident, (Token, bool)> = expected
+            .identifiers
+            .iter()
+            .map(|(ident, (members, public))| (*ident, (name(members), *public)))
+            .collect();
+        assert_eq!(identifiers, expected, "memberships");
+    }
+}
+
+/// Runs a history through an engine and compares with the oracle after every epoch.
+///
+/// # Panics
+///
+/// If they differ, with the differing parts.
+pub fn check(engine: &mut dyn Engine, history: &History) {
+    let mut present: BTreeMap<EventKey, Sighting> = BTreeMap::new();
+    let mut reported = Reported::default();
+    for batch in &history.epochs {
+        for (sighting, diff) in batch {
+            if *diff > 0 {
+                present.insert(key_of(sighting), sighting.clone());
+            } else {
+                present.remove(&key_of(sighting));
+            }
+            engine.update(sighting.clone(), *diff);
+        }
+        let mut resolution = Resolution::default();
+        engine.advance(&mut resolution);
+        reported.apply(&resolution);
+        let sightings: Vec<Sighting> = present.values().cloned().collect();
+        reported.compare(&resolve(&history.config, &sightings));
+    }
+}
