@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::Fields;
+
 /// A run of consecutive records of one file, split but not decoded. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RawBatch {
@@ -106,5 +108,23 @@ impl Rows {
             start = end as usize;
             (record, cut.next_if(|(at, _)| *at as usize == index).map(|&(_, bytes)| bytes))
         })
+    }
+}
+
+impl Header {
+    /// Reads the header row; an empty file has one without columns.
+    pub(super) fn read(row: &Rows, delimiter: u8) -> Result<Self, String> {
+        let mut columns = Vec::new();
+        if let Some((record, cut)) = row.iter().next() {
+            if let Some(bytes) = cut {
+                return Err(format!("a header row of {bytes} bytes"));
+            }
+            for field in Fields::new(record, delimiter) {
+                let field = field.map_err(|_| "a quote in the header row has no end")?;
+                let name = std::str::from_utf8(&field).map_err(|_| "a header row not in UTF-8")?;
+                columns.push(name.to_owned());
+            }
+        }
+        Ok(Self { delimiter, columns })
     }
 }
