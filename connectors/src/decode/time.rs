@@ -138,6 +138,18 @@ impl TimeFormat {
         }
     }
 
+    /// The format in words, for messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Rfc3339 => "an RFC 3339 time (give its format in the job file if it has another)",
+            Self::UnixS => "a number of seconds since 1970",
+            Self::UnixMs => "a number of milliseconds since 1970",
+            Self::UnixUs => "a number of microseconds since 1970",
+            Self::Naive(_) => "a time like 2026-03-01 12:00:00",
+            Self::Pattern(pattern, _) => pattern,
+        }
+    }
+
     /// Microseconds in one unit of a number.
     fn unit(&self) -> Option<Micros> {
         match self {

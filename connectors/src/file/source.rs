@@ -117,7 +117,9 @@ impl FileSource {
     /// # Errors
     /// Also [`SourceError::Gone`] if the source ends before the position.
     pub fn next_until(
-        &mut self, upper: Position, max_records: usize,
+        &mut self,
+        upper: Position,
+        max_records: usize,
     ) -> Result<Option<RawBatch>, SourceError> {
         while self.at < upper {
             let last_file = self.at.file == upper.file;
@@ -296,7 +298,10 @@ impl Reader {
 
 /// The decompressed bytes of a file, as far as they were there when it was listed.
 fn open_text(
-    path: &Path, compression: Compression, bytes: u64, count: &Arc<AtomicU64>,
+    path: &Path,
+    compression: Compression,
+    bytes: u64,
+    count: &Arc<AtomicU64>,
 ) -> io::Result<Box<dyn Read + Send>> {
     let file = Counted { inner: File::open(path)?.take(bytes), count: count.clone() };
     Ok(match compression {
