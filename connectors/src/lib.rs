@@ -1,1 +1,4 @@
-//! how bytes get in and out: files, formats, bindings, tables
+//! How bytes get in and out: files, formats, bindings, tables.
+
+pub mod decode;
+pub mod file;

@@ -1,0 +1,431 @@
+//! From the wanted fields of a record to an event or a refusal.
+//!
+//! What is decided here, for all formats alike:
+//! - **Tenant and channel**: the mapped field, else the source's, else the record's own.
+//! - **Time** (all from the one record): `timestamp`; else `receivedAt - (sentAt -
+//!   originalTimestamp)`, Segment's correction of a clock that is wrong; else `originalTimestamp`
+//!   alone; else `receivedAt` alone. When the record was read is never used: it would differ in the
+//!   next run. Only the times that count are read, and `receivedAt`; one of those that can't be read
+//!   refuses the record.
+//! - **Name**: `event`, else `type`, else `track`.
+//! - **Empty text** counts as not set, in every field but the properties of JSON and Parquet.
+//! - **Commands** (`merge`, `unmerge`, `alias`) have neither identifiers nor properties of their own:
+//!   they link only what they name.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use operators::model::{
+    Command, CommandKind, Event, EventKey, Ident, Micros, Origin, Reason, Value, message_hash,
+};
+use serde_json::Value as Json;
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
+
+use super::Decoder;
+use super::plan::{Get, GetTime, Plan};
+use super::raw::{NoText, Raw};
+use super::time::in_range;
+
+/// What became of a record.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// An event and when it was received.
+    Event(Box<Event>, Micros),
+    Erased,
+    /// A record that can't be used.
+    Refused(Refusal),
+}
+
+/// Why a record can't be used.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The record's tenant, if that much could be read.
+    pub(super) tenant: Option<Arc<str>>,
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+}
+
+/// A reason and its detail, before the tenant is added.
+type Wrong = (Reason, String);
+type Idents = SmallVec<[Ident; 3]>;
+
+impl Decoder {
+    /// Makes an event of a record's fields.
+    pub(super) fn event(
+        &mut self,
+        plan: &Plan,
+        slots: &[Raw<'_>],
+        origin: Origin,
+        received_at: Micros,
+    ) -> Outcome {
+        let tenant = match text(&plan.tenant, slots, "tenant") {
+            Ok(Some(tenant)) => self.names.get(&tenant),
+            Ok(None) => self.default_tenant.clone(),
+            Err((reason, detail)) => {
+                return Outcome::Refused(Refusal { tenant: None, reason, detail });
+            }
+        };
+        match self.event_of(plan, &tenant, slots, origin, received_at) {
+            Ok(outcome) => outcome,
+            Err((reason, detail)) => {
+                Outcome::Refused(Refusal { tenant: Some(tenant), reason, detail })
+            }
+        }
+    }
+
+    fn event_of(
+        &mut self,
+        plan: &Plan,
+        tenant: &Arc<str>,
+        slots: &[Raw<'_>],
+        origin: Origin,
+        received_at: Micros,
+    ) -> Result<Outcome, Wrong> {
+        let message_id = text(&plan.message_id, slots, "messageId")?
+            .ok_or_else(|| (Reason::MissingMessageId, "no messageId".to_owned()))?;
+        let (time, received) = times(plan, slots)?;
+        let seq = sequence(&plan.seq, slots)?;
+        let kind = text(&plan.kind, slots, "type")?;
+        let kind = kind.as_deref().unwrap_or("track");
+        let name = match text(&plan.event, slots, "event")? {
+            Some(name) => self.names.get(&name),
+            None => self.names.get(kind),
+        };
+        let channel = match text(&plan.channel, slots, "channel")? {
+            Some(channel) => self.names.get(&channel),
+            None => self.names.get("unknown"),
+        };
+        let command = self.command(plan, kind, slots)?;
+        let idents = if command.is_some() { Idents::new() } else { self.idents(plan, slots)? };
+        let key = EventKey { time, seq, id: message_hash(&message_id) };
+        if self.is_erased(tenant, key.id, &idents, command.as_deref()) {
+            return Ok(Outcome::Erased);
+        }
+        let properties = match command {
+            Some(_) => vec![None; plan.properties.len()].into_boxed_slice(),
+            None => self.properties(plan, slots),
+        };
+        let matches = match command {
+            Some(_) => operators::model::Matches::default(),
+            None => self.matcher.matches(&name, &channel, &properties),
+        };
+        let business_key = match &plan.business_key {
+            Some(get) if command.is_none() => text(get, slots, "the business key")?
+                .filter(|value| !self.blocked.contains(&**value))
+                .map(|value| message_hash(&value)),
+            _ => None,
+        };
+        let mut event = Event {
+            tenant: tenant.clone(),
+            key,
+            message_id: Box::from(&*message_id),
+            channel,
+            name,
+            origin,
+            idents,
+            command,
+            properties,
+            matches,
+            business_key,
+            content: 0,
+        };
+        event.content = content(&event, &mut self.scratch);
+        Ok(Outcome::Event(Box::new(event), received.unwrap_or(received_at)))
+    }
+
+    fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<Idents, Wrong> {
+        let mut idents = Idents::new();
+        for (kind, get, path) in &plan.idents {
+            let kind = *kind;
+            let mut add = |value: &str| {
+                if !self.blocked.contains(value) {
+                    let name = &self.kinds[usize::from(kind)];
+                    idents.push(Ident { kind, token: self.tokens.token(kind, name, value) });
+                }
+            };
+            if let Get::Slot(slot) = get
+                && let Raw::Json(json) = &slots[*slot]
+                && let Json::Array(items) = &**json
+            {
+                for item in items {
+                    let item = Raw::from_json(item.clone());
+                    let value = item.text().map_err(|e| bad_field(&format!("{path}[]"), e))?;
+                    value.as_deref().into_iter().for_each(&mut add);
+                }
+            } else if let Some(value) = text(get, slots, path)? {
+                add(&value);
+            }
+        }
+        if idents.len() > 1 {
+            idents.sort_unstable_by_key(|ident| self.identity.strength(*ident));
+            idents.dedup();
+        }
+        Ok(idents)
+    }
+
+    fn properties(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Box<[Option<Value>]> {
+        let gets = plan.properties.iter().zip(&mut self.texts);
+        gets.map(|(get, texts)| match get {
+            Get::Slot(slot) => slots[*slot].property(|text| texts.get(text)),
+            Get::Const(value) => Some(Value::Str(value.clone())),
+            Get::Nothing => None,
+            Get::Concat(..) => {
+                let value = text(get, slots, "").ok().flatten()?;
+                Some(Value::Str(texts.get(&value)))
+            }
+        })
+        .collect()
+    }
+
+    fn is_erased(
+        &self,
+        tenant: &Arc<str>,
+        id: u128,
+        idents: &[Ident],
+        command: Option<&Command>,
+    ) -> bool {
+        if self.erased.is_empty() {
+            return false;
+        }
+        self.erased.get(tenant).is_some_and(|erased| {
+            let pair = command.map(|command| [command.x, command.y]);
+            let mut all = idents.iter().chain(pair.iter().flatten());
+            erased.messages.contains(&id) || all.any(|ident| erased.identifiers.contains(ident))
+        })
+    }
+
+    fn command(
+        &mut self,
+        plan: &Plan,
+        kind: &str,
+        slots: &[Raw<'_>],
+    ) -> Result<Option<Box<Command>>, Wrong> {
+        let (kind, pair) = match kind {
+            "merge" => (CommandKind::Merge, self.named_pair(plan, slots)?),
+            "unmerge" => (CommandKind::Unmerge, self.named_pair(plan, slots)?),
+            "alias" => (CommandKind::Merge, self.alias_pair(plan, slots)?),
+            _ => return Ok(None),
+        };
+        let [x, y] = pair;
+        if x == y {
+            return Err(bad_command("both identifiers are the same"));
+        }
+        let (x, y) = if x < y { (x, y) } else { (y, x) };
+        Ok(Some(Box::new(Command { kind, x, y })))
+    }
+
+    /// The two of `identifiers: [{type, value}, {type, value}]`.
+    fn named_pair(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<[Ident; 2], Wrong> {
+        let parsed: Json;
+        let list = match &plan.identifiers {
+            Get::Slot(slot) => match &slots[*slot] {
+                Raw::Json(json) => &**json,
+                // Flat records have it as text.
+                Raw::Str(s) | Raw::Field(s) if !s.is_empty() => {
+                    parsed = serde_json::from_str(s)
+                        .map_err(|_| bad_command("identifiers is not a list"))?;
+                    &parsed
+                }
+                _ => &Json::Null,
+            },
+            _ => &Json::Null,
+        };
+        match list.as_array().map(Vec::as_slice) {
+            Some([x, y]) => Ok([self.named(x)?, self.named(y)?]),
+            _ => Err(bad_command("identifiers is not a list of two {type, value}")),
+        }
+    }
+
+    fn named(&mut self, named: &Json) -> Result<Ident, Wrong> {
+        let name = named.get("type").and_then(Json::as_str);
+        let name = name.ok_or_else(|| bad_command("an identifier without type"))?;
+        let kind = self.kinds.iter().position(|kind| **kind == *name);
+        let kind = kind.ok_or_else(|| bad_command(&format!("no identity type {name:?}")))?;
+        let value = Raw::from_json(named.get("value").cloned().unwrap_or_default());
+        let value = value.text().map_err(|e| bad_command(&format!("{} as identifier", e.0)))?;
+        let value = value.ok_or_else(|| bad_command("an identifier without value"))?;
+        self.command_ident(kind as u8, &value)
+    }
+
+    /// The two of an alias: `previousId` and `userId`.
+    fn alias_pair(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<[Ident; 2], Wrong> {
+        let missing = |what: &str| bad_command(&format!("no identity type for {what}"));
+        let previous_kind = self.previous_kind.ok_or_else(|| missing("previousId"))?;
+        let user_kind = self.user_kind.ok_or_else(|| missing("userId"))?;
+        let previous = text(&plan.previous_id, slots, "previousId")?;
+        let user = text(&plan.user_id, slots, "userId")?;
+        let previous = previous.ok_or_else(|| bad_command("an alias without previousId"))?;
+        let user = user.ok_or_else(|| bad_command("an alias without userId"))?;
+        Ok([self.command_ident(previous_kind, &previous)?, self.command_ident(user_kind, &user)?])
+    }
+
+    fn command_ident(&mut self, kind: u8, value: &str) -> Result<Ident, Wrong> {
+        if self.blocked.contains(value) {
+            return Err(bad_command(&format!("the value {value:?} is blocked")));
+        }
+        let name = &self.kinds[usize::from(kind)];
+        Ok(Ident { kind, token: self.tokens.token(kind, name, value) })
+    }
+}
+
+fn bad_command(detail: &str) -> Wrong {
+    (Reason::BadCommand, detail.to_owned())
+}
+
+fn bad_field(field: &str, no_text: NoText) -> Wrong {
+    (Reason::BadField, format!("{field} is {}", no_text.0))
+}
+
+/// An envelope field as text; `None` if it is not set or empty.
+fn text<'s>(
+    get: &'s Get,
+    slots: &'s [Raw<'_>],
+    field: impl std::fmt::Display,
+) -> Result<Option<Cow<'s, str>>, Wrong> {
+    let wrong = |e| bad_field(&field.to_string(), e);
+    match get {
+        Get::Nothing => Ok(None),
+        Get::Slot(slot) => slots[*slot].text().map_err(wrong),
+        Get::Const(text) => Ok((!text.is_empty()).then_some(Cow::Borrowed(text))),
+        Get::Concat(parts, separator) => {
+            let mut joined = String::new();
+            for (index, &part) in parts.iter().enumerate() {
+                let Some(part) = slots[part].text().map_err(wrong)? else { return Ok(None) };
+                if index > 0 {
+                    joined.push_str(separator);
+                }
+                joined.push_str(&part);
+            }
+            Ok((!joined.is_empty()).then_some(Cow::Owned(joined)))
+        }
+    }
+}
+
+/// An envelope time; `None` if it is not set.
+fn time(get: &GetTime, slots: &[Raw<'_>]) -> Result<Option<Micros>, Wrong> {
+    let read = |text: &str| get.format.read_text(text);
+    let at = match &get.get {
+        Get::Slot(slot) => match &slots[*slot] {
+            Raw::Absent => return Ok(None),
+            Raw::Str(s) | Raw::Field(s) if s.is_empty() => return Ok(None),
+            Raw::Str(s) | Raw::Field(s) => read(s),
+            Raw::Int(i) => get.format.read_int(*i),
+            Raw::Float(f) => get.format.read_float(*f),
+            Raw::Instant(at) => in_range(*at),
+            Raw::Local(at) => get.format.read_local(*at),
+            Raw::Bool(_) | Raw::Uint(_) | Raw::Json(_) => None,
+        },
+        other => match text(other, slots, get.name)? {
+            None => return Ok(None),
+            Some(joined) => read(&joined),
+        },
+    };
+    match at {
+        Some(at) => Ok(Some(at)),
+        None => {
+            let value = match &get.get {
+                Get::Slot(slot) => slots[*slot].text().ok().flatten(),
+                other => text(other, slots, get.name)?,
+            };
+            let value: String = value.unwrap_or_default().chars().take(40).collect();
+            let format = get.format.name();
+            Err((Reason::BadTime, format!("{} {value:?} is not {format}", get.name)))
+        }
+    }
+}
+
+/// Event time, and the record's own receive time.
+fn times(plan: &Plan, slots: &[Raw<'_>]) -> Result<(Micros, Option<Micros>), Wrong> {
+    let received = time(&plan.received, slots)?;
+    if let Some(at) = time(&plan.timestamp, slots)? {
+        return Ok((at, received));
+    }
+    let original = time(&plan.original, slots)?;
+    let at = match (original, received) {
+        (Some(original), Some(received)) => match time(&plan.sent, slots)? {
+            // All three lie within ten thousand years of 1970: this can't overflow.
+            Some(sent) => received - (sent - original),
+            None => original,
+        },
+        (Some(at), None) | (None, Some(at)) => at,
+        (None, None) => {
+            let detail = "none of timestamp, originalTimestamp and receivedAt".to_owned();
+            return Err((Reason::MissingTime, detail));
+        }
+    };
+    let out_of_range = || (Reason::BadTime, "the corrected time is in no year".to_owned());
+    Ok((in_range(at).ok_or_else(out_of_range)?, received))
+}
+
+/// The sender's sequence number, 0 if there is none.
+fn sequence(get: &Get, slots: &[Raw<'_>]) -> Result<u64, Wrong> {
+    let seq = match get {
+        Get::Nothing => return Ok(0),
+        Get::Slot(slot) => match &slots[*slot] {
+            Raw::Int(i) => u64::try_from(*i).ok(),
+            Raw::Uint(u) => Some(*u),
+            other => match other.text().map_err(|e| bad_field("seq", e))? {
+                None => return Ok(0),
+                Some(text) => text.parse().ok(),
+            },
+        },
+        other => match text(other, slots, "seq")? {
+            None => return Ok(0),
+            Some(text) => text.parse().ok(),
+        },
+    };
+    seq.ok_or_else(|| (Reason::BadField, "seq is not a whole number from 0 on".to_owned()))
+}
+
+/// A stable hash of everything in an event but its origin. Lengths stand before texts, so that no
+/// two contents are written alike.
+fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
+    fn put_text(buffer: &mut Vec<u8>, text: &str) {
+        buffer.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        buffer.extend_from_slice(text.as_bytes());
+    }
+    fn put_ident(buffer: &mut Vec<u8>, ident: Ident) {
+        buffer.push(ident.kind);
+        buffer.extend_from_slice(&ident.token.0.to_le_bytes());
+    }
+    buffer.clear();
+    buffer.extend_from_slice(&event.key.time.to_le_bytes());
+    buffer.extend_from_slice(&event.key.seq.to_le_bytes());
+    for text in [&*event.message_id, &event.tenant, &event.channel, &event.name] {
+        put_text(buffer, text);
+    }
+    buffer.extend_from_slice(&(event.idents.len() as u64).to_le_bytes());
+    for &ident in &event.idents {
+        put_ident(buffer, ident);
+    }
+    if let Some(command) = &event.command {
+        buffer.push(1 + u8::from(command.kind == CommandKind::Unmerge));
+        put_ident(buffer, command.x);
+        put_ident(buffer, command.y);
+    } else {
+        buffer.push(0);
+    }
+    for property in &event.properties {
+        match property {
+            None => buffer.push(0),
+            Some(Value::Bool(b)) => buffer.extend_from_slice(&[1, u8::from(*b)]),
+            Some(Value::Int(i)) => {
+                buffer.push(2);
+                buffer.extend_from_slice(&i.to_le_bytes());
+            }
+            Some(Value::Float(f)) => {
+                buffer.push(3);
+                buffer.extend_from_slice(&f.to_bits().to_le_bytes());
+            }
+            Some(Value::Str(s)) => {
+                buffer.push(4);
+                put_text(buffer, s);
+            }
+        }
+    }
+    if let Some(business_key) = event.business_key {
+        buffer.extend_from_slice(&business_key.to_le_bytes());
+    }
+    SipHasher13::new_with_keys(0x6272_6169_645f_636f, 0x6e74_656e_745f_7631).hash(buffer)
+}

@@ -1,0 +1,281 @@
+//! From raw records to canonical events: field maps, times, identifiers, commands.
+//!
+//! Every record of a batch becomes exactly one of: an event, a dead letter, one more in
+//! [`Decoded::erased`], one more in [`Decoded::blank`]. No record stops the others.
+
+mod cache;
+mod delimited;
+mod envelope;
+mod json;
+mod plan;
+mod raw;
+mod spec;
+mod table;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use operators::identity::IdentityConfig;
+use operators::model::{DeadLetter, Event, Micros, Origin, Reason};
+use operators::views::predicate::Matcher;
+
+use crate::file::{RawBatch, RawRecords, Rows};
+
+use cache::{Interner, TokenCache};
+use delimited::Columns;
+use envelope::{Outcome, Refusal};
+use json::Trie;
+use plan::Plan;
+use raw::Raw;
+use table::Cells;
+
+pub use spec::{
+    DecodeSpec, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields, SpecError,
+};
+pub use time::{TimeFormat, TimeFormatError};
+
+/// Different names, channels and tenants of which one copy is kept.
+const NAMES_MAX: usize = 8192;
+/// Different texts of one property of which one copy is kept.
+const PROPERTY_TEXTS_MAX: usize = 1024;
+
+/// What became of a run of records.
+#[derive(Clone, Debug, Default)]
+pub struct Decoded {
+    /// Events with the time at which each was received: the record's own `receivedAt`, or, where it
+    /// has none, the one given.
+    pub events: Vec<(Event, Micros)>,
+    /// Records that can't be used.
+    pub letters: Vec<DeadLetter>,
+    /// Records that are on the erased list.
+    pub erased: u64,
+    /// Lines with nothing but white space.
+    pub blank: u64,
+}
+
+impl Decoded {
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.letters.clear();
+        (self.erased, self.blank) = (0, 0);
+    }
+
+    /// The largest event time.
+    pub fn time_max(&self) -> Option<Micros> {
+        self.events.iter().map(|(event, _)| event.key.time).max()
+    }
+}
+
+/// Decodes the records of one source. Keeps caches only: any two decoders of one spec give the same
+/// events for the same records.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    plan: Arc<Plan>,
+    trie: Arc<Trie>,
+    columns: Option<Columns>,
+    cells: Option<Cells>,
+    default_tenant: Arc<str>,
+    identity: Arc<IdentityConfig>,
+    /// Names of the identity types.
+    kinds: Vec<Box<str>>,
+    previous_kind: Option<u8>,
+    user_kind: Option<u8>,
+    blocked: Blocked,
+    erased: Arc<Erased>,
+    matcher: Arc<Matcher>,
+    names: Interner,
+    /// One for each property.
+    texts: Vec<Interner>,
+    tokens: TokenCache,
+    scratch: Vec<u8>,
+}
+
+/// The values that are no identifiers.
+#[derive(Clone, Debug)]
+struct Blocked {
+    values: Arc<HashSet<String>>,
+    /// Length of the longest: most identifiers are longer or end the question there.
+    bytes_max: usize,
+}
+
+impl Blocked {
+    fn contains(&self, value: &str) -> bool {
+        value.len() <= self.bytes_max && self.values.contains(value)
+    }
+}
+
+/// A record that is not even one: its reason and what is wrong.
+type NoRecord = (Reason, String);
+
+impl Decoder {
+    /// Makes a decoder.
+    ///
+    /// # Errors
+    /// The spec names a field that is not in the envelope, maps one twice, or its identity types
+    /// don't fit the rules.
+    pub fn new(spec: &DecodeSpec) -> Result<Self, SpecError> {
+        let plan = Plan::new(spec)?;
+        let user = FieldPath::parse("userId");
+        let user_kind = spec.identities.iter().position(|identity| identity.from.contains(&user));
+        let blocked = Blocked {
+            bytes_max: spec.blocked.iter().map(String::len).max().unwrap_or(0),
+            values: spec.blocked.clone(),
+        };
+        Ok(Self {
+            trie: Arc::new(Trie::new(&plan.paths)),
+            columns: None,
+            cells: None,
+            default_tenant: spec.default_tenant.clone(),
+            identity: spec.identity.clone(),
+            kinds: spec.identities.iter().map(|identity| identity.name.as_str().into()).collect(),
+            previous_kind: spec.previous_id.filter(|&k| usize::from(k) < spec.identities.len()),
+            user_kind: user_kind.map(|kind| kind as u8),
+            blocked,
+            erased: spec.erased.clone(),
+            matcher: spec.matcher.clone(),
+            names: Interner::new(NAMES_MAX),
+            texts: vec![Interner::new(PROPERTY_TEXTS_MAX); plan.properties.len()],
+            tokens: TokenCache::new(spec.secret),
+            scratch: Vec::new(),
+            plan: Arc::new(plan),
+        })
+    }
+
+    /// Decodes a batch and adds what comes of it to `out`, in the order of the records.
+    /// `received_at` stands in where a record does not say when it was received.
+    pub fn decode(&mut self, batch: &RawBatch, received_at: Micros, out: &mut Decoded) {
+        let origin =
+            Origin { source: batch.source, partition: batch.partition, offset: batch.first };
+        out.events.reserve(batch.len());
+        match &batch.records {
+            RawRecords::Json(rows) => {
+                let trie = self.trie.clone();
+                self.rows(rows, origin, received_at, |text, s| read_json(&trie, text, s), out);
+            }
+            RawRecords::Delimited { header, rows } => {
+                let known = self.columns.take().filter(|columns| columns.fits(header));
+                let columns = known.unwrap_or_else(|| Columns::new(header, &self.plan.paths));
+                let malformed = |detail| (Reason::Malformed, detail);
+                let read = |text, s: &mut _| columns.read(text, s).map_err(malformed);
+                self.rows(rows, origin, received_at, read, out);
+                self.columns = Some(columns);
+            }
+            RawRecords::Table(table) => {
+                let schema = table.schema_ref();
+                let known = self.cells.take().filter(|cells| cells.fits(schema));
+                let cells = known.unwrap_or_else(|| Cells::new(schema, &self.plan.paths));
+                self.table(table, &cells, origin, received_at, out);
+                self.cells = Some(cells);
+            }
+        }
+    }
+
+    fn rows<'a>(
+        &mut self,
+        rows: &'a Rows,
+        first: Origin,
+        received_at: Micros,
+        read: impl Fn(&'a str, &mut [Raw<'a>]) -> Result<(), NoRecord>,
+        out: &mut Decoded,
+    ) {
+        let plan = self.plan.clone();
+        let mut slots: Vec<Raw<'a>> = vec![Raw::Absent; plan.paths.len()];
+        for (index, (record, cut)) in rows.iter().enumerate() {
+            let origin = Origin { offset: first.offset + index as u64, ..first };
+            if record.iter().all(u8::is_ascii_whitespace) && cut.is_none() {
+                out.blank += 1;
+                continue;
+            }
+            slots.fill(Raw::Absent);
+            let result = match (cut, std::str::from_utf8(record)) {
+                (Some(bytes), _) => {
+                    let kept = record.len();
+                    let detail = format!("{bytes} bytes, the first {kept} are kept");
+                    Err((Reason::TooLarge, detail))
+                }
+                (None, Err(e)) => {
+                    let at = e.valid_up_to();
+                    Err((Reason::Malformed, format!("not UTF-8 from byte {at} on")))
+                }
+                (None, Ok(text)) => read(text, &mut slots),
+            };
+            let outcome = match result {
+                Ok(()) => self.event(&plan, &slots, origin, received_at),
+                Err((reason, detail)) => Outcome::Refused(Refusal { tenant: None, reason, detail }),
+            };
+            self.put(outcome, origin, || record.into(), out);
+        }
+    }
+
+    fn table(
+        &mut self,
+        table: &arrow::array::RecordBatch,
+        cells: &Cells,
+        first: Origin,
+        received_at: Micros,
+        out: &mut Decoded,
+    ) {
+        let plan = self.plan.clone();
+        let mut slots = vec![Raw::Absent; plan.paths.len()];
+        for row in 0..table.num_rows() {
+            let origin = Origin { offset: first.offset + row as u64, ..first };
+            let refused =
+                |reason, detail| Outcome::Refused(Refusal { tenant: None, reason, detail });
+            if cells.too_deep() {
+                let detail = "the file's schema is nested too deep".to_owned();
+                self.put(refused(Reason::TooDeep, detail), origin, Box::default, out);
+                continue;
+            }
+            if let Some(bytes) = table::too_large(table, row) {
+                let kept = Rows::KEPT_BYTES;
+                let outcome = refused(
+                    Reason::TooLarge,
+                    format!("about {bytes} bytes, the first {kept} of its JSON are kept"),
+                );
+                let payload = || {
+                    let json = table::row_json(table, row);
+                    json[..json.len().min(kept)].into()
+                };
+                self.put(outcome, origin, payload, out);
+                continue;
+            }
+            slots.fill(Raw::Absent);
+            cells.read(table, row, &mut slots);
+            let outcome = self.event(&plan, &slots, origin, received_at);
+            self.put(outcome, origin, || table::row_json(table, row).into(), out);
+        }
+    }
+
+    fn put(
+        &self,
+        outcome: Outcome,
+        origin: Origin,
+        payload: impl FnOnce() -> Box<[u8]>,
+        out: &mut Decoded,
+    ) {
+        match outcome {
+            Outcome::Event(event, received_at) => out.events.push((*event, received_at)),
+            Outcome::Erased => out.erased += 1,
+            Outcome::Refused(Refusal { tenant, reason, detail }) => out.letters.push(DeadLetter {
+                tenant: tenant.unwrap_or_else(|| self.default_tenant.clone()),
+                origin,
+                reason,
+                detail: detail.into(),
+                payload: payload(),
+            }),
+        }
+    }
+}
+
+fn read_json<'a>(trie: &Trie, text: &'a str, slots: &mut [Raw<'a>]) -> Result<(), NoRecord> {
+    if json::too_deep(text.as_bytes()) {
+        let detail = format!("nested {} deep or deeper", Reason::MAX_DEPTH);
+        return Err((Reason::TooDeep, detail));
+    }
+    trie.read(text, slots).map_err(|error| (Reason::Malformed, error.to_string()))
+}

@@ -1,0 +1,261 @@
+//! What a source's records look like, and what the job wants of them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use operators::identity::IdentityConfig;
+use operators::model::{Ident, Secret};
+use operators::views::predicate::Matcher;
+
+use super::TimeFormat;
+
+/// A path into a record or into the envelope: `context.traits.email`. A dot in a name is written
+/// `\.`; the path `.` is the whole record.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct FieldPath(Vec<String>);
+
+impl FieldPath {
+    /// Reads a path as the job file has it.
+    pub fn parse(text: &str) -> Self {
+        if text == "." || text.is_empty() {
+            return Self::default();
+        }
+        let mut names = vec![String::new()];
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            let escaped = (c == '\\').then(|| chars.next()).flatten();
+            match (c, names.last_mut()) {
+                ('.', _) => names.push(String::new()),
+                (_, Some(name)) => name.push(escaped.unwrap_or(c)),
+                (_, None) => {}
+            }
+        }
+        Self(names)
+    }
+
+    /// The names from the outside in.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The rest of this path below `prefix`.
+    pub fn below(&self, prefix: &Self) -> Option<&[String]> {
+        self.0.strip_prefix(prefix.0.as_slice())
+    }
+
+    /// This path followed by further names.
+    pub fn join(&self, names: &[String]) -> Self {
+        Self([self.0.as_slice(), names].concat())
+    }
+
+    /// The name of a flat record's column that holds this path: the names with dots between.
+    pub fn column(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(".");
+        }
+        for (index, name) in self.0.iter().enumerate() {
+            let dot = if index == 0 { "" } else { "." };
+            write!(f, "{dot}{}", name.replace('\\', r"\\").replace('.', r"\."))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the value of an envelope field comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FieldValue {
+    /// A field of the record.
+    Path(FieldPath),
+    /// Several fields as one text. Not set if any of them is not set.
+    Concat {
+        /// The fields.
+        parts: Vec<FieldPath>,
+        /// What stands between them; without it `a` + `bc` and `ab` + `c` are one text.
+        separator: String,
+    },
+    /// Always the same.
+    Const(Arc<str>),
+}
+
+impl FieldValue {
+    /// What stands between the parts of a `concat` unless the job says otherwise.
+    pub const SEPARATOR: &'static str = "|";
+}
+
+/// One line of `[source.fields]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldMap {
+    /// The envelope field. A mapped field also maps what is below it: with `context` from `ctx`,
+    /// `context.page.path` is `ctx.page.path`.
+    pub target: FieldPath,
+    /// Where its value comes from.
+    pub value: FieldValue,
+    /// How a time is written; only for the four time fields.
+    pub format: Option<TimeFormat>,
+}
+
+/// From which envelope fields an identity type takes its identifiers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityFields {
+    /// Name of the type, as in [`operators::identity::IdentityType::name`]; the position in
+    /// [`DecodeSpec::identities`] is [`Ident::kind`].
+    pub name: String,
+    /// Envelope paths; each may hold one value or a list.
+    pub from: Vec<FieldPath>,
+}
+
+/// What one tenant has erased.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ErasedIn {
+    /// Identifiers: records that carry one are dropped.
+    pub identifiers: HashSet<Ident>,
+    /// [`operators::model::message_hash`]es of erased events.
+    pub messages: HashSet<u128>,
+}
+
+/// The job's erased list, by tenant.
+pub type Erased = HashMap<Arc<str>, ErasedIn>;
+
+/// How the records of one source become events. The fields after `identity` are the job's and the
+/// same for all its sources.
+#[derive(Clone, Debug)]
+pub struct DecodeSpec {
+    /// `[source.fields]`. An envelope field without a line here comes from the record's field of the
+    /// same path (for flat records: the column of that name).
+    pub fields: Vec<FieldMap>,
+    /// The source's channel. The record's own `channel` counts only if the source has none or
+    /// `fields` maps it.
+    pub channel: Option<Arc<str>>,
+    /// The source's tenant; as with `channel`.
+    pub tenant: Option<Arc<str>>,
+    /// Tenant of records that name none, and of dead letters whose tenant can't be read.
+    pub default_tenant: Arc<str>,
+    /// The job's identity rules: the order of an event's identifiers.
+    pub identity: Arc<IdentityConfig>,
+    /// For each of `identity.types`, where its identifiers are.
+    pub identities: Vec<IdentityFields>,
+    /// Identity type of an alias's `previousId`: an index into `identities`. Without it aliases are
+    /// `bad_command`.
+    pub previous_id: Option<u8>,
+    /// Values that are no identifiers, compared exactly.
+    pub blocked: Arc<HashSet<String>>,
+    /// The properties that the views ask for, as envelope paths (`properties.price`).
+    pub properties: Vec<FieldPath>,
+    /// The job's predicates.
+    pub matcher: Arc<Matcher>,
+    /// The business key, as an envelope path (`properties.order_id`).
+    pub business_key: Option<FieldPath>,
+    /// What is erased.
+    pub erased: Arc<Erased>,
+    /// The key of the identifier hash.
+    pub secret: Secret,
+}
+
+impl DecodeSpec {
+    /// Values that senders write where they have no identifier.
+    pub const BLOCKED: [&'static str; 6] =
+        ["", "null", "undefined", "none", "0", "00000000-0000-0000-0000-000000000000"];
+
+    /// A source in the envelope already, of a job with these identity rules and no views.
+    pub fn new(
+        identity: Arc<IdentityConfig>,
+        identities: Vec<IdentityFields>,
+        secret: Secret,
+    ) -> Self {
+        Self {
+            fields: Vec::new(),
+            channel: None,
+            tenant: None,
+            default_tenant: Arc::from("default"),
+            identity,
+            identities,
+            previous_id: None,
+            blocked: Arc::new(Self::BLOCKED.iter().map(|&value| value.to_owned()).collect()),
+            properties: Vec::new(),
+            matcher: Arc::default(),
+            business_key: None,
+            erased: Arc::default(),
+            secret,
+        }
+    }
+}
+
+/// Why a [`DecodeSpec`] makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SpecError {
+    /// A path that is not in the envelope.
+    #[error("{path}: there is no such envelope field; fields are {}", super::spec::targets())]
+    UnknownTarget {
+        /// The path.
+        path: FieldPath,
+    },
+    /// Two lines for one field.
+    #[error("{path} is mapped twice")]
+    MappedTwice {
+        /// The field.
+        path: FieldPath,
+    },
+    /// A time format on a field that is no time.
+    #[error("{path} is no time and takes no format")]
+    NoTime {
+        /// The field.
+        path: FieldPath,
+    },
+    /// More identity types than [`Ident::kind`] can hold, or not as many as the rules have.
+    #[error("{fields} identity types with fields, {rules} with rules; at most 256")]
+    Types {
+        /// Number of [`DecodeSpec::identities`].
+        fields: usize,
+        /// Number of [`IdentityConfig::types`].
+        rules: usize,
+    },
+}
+
+/// Envelope fields that hold one value.
+pub(super) const FIELDS: [&str; 14] = [
+    "type",
+    "messageId",
+    "anonymousId",
+    "userId",
+    "groupId",
+    "event",
+    "originalTimestamp",
+    "sentAt",
+    "receivedAt",
+    "timestamp",
+    "tenant",
+    "channel",
+    "seq",
+    "previousId",
+];
+/// Envelope fields that are times.
+pub(super) const TIMES: [&str; 4] = ["originalTimestamp", "sentAt", "receivedAt", "timestamp"];
+/// Envelope fields that hold more fields.
+pub(super) const OBJECTS: [&str; 4] = ["identifiers", "properties", "traits", "context"];
+
+fn targets() -> String {
+    format!("{}, {} and what is below the last three", FIELDS.join(", "), OBJECTS.join(", "))
+}
+
+impl FieldPath {
+    /// Whether this is a field of the envelope.
+    pub fn is_target(&self) -> bool {
+        match self.0.as_slice() {
+            [field] => FIELDS.contains(&field.as_str()) || OBJECTS.contains(&field.as_str()),
+            [object, ..] => OBJECTS[1..].contains(&object.as_str()),
+            [] => false,
+        }
+    }
+
+    /// Whether this is one of the envelope's four times.
+    pub fn is_time(&self) -> bool {
+        matches!(self.0.as_slice(), [field] if TIMES.contains(&field.as_str()))
+    }
+}

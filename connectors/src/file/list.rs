@@ -1,0 +1,120 @@
+//! The list of files of a source.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::{Compression, FileEntry, FileSpec, Format, Position, SourceError};
+
+/// Recorded files, checked from the position's file on, then files that are new, sorted.
+pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Vec<FileEntry>, SourceError> {
+    let mut files = spec.recorded.clone();
+    for entry in files.iter().skip(at.file as usize) {
+        check_recorded(spec, entry)?;
+    }
+    let known: BTreeSet<&Path> = spec.recorded.iter().map(|entry| &*entry.path).collect();
+    let mut new = BTreeSet::new();
+    for pattern in &spec.patterns {
+        let found = matches(spec, pattern)?;
+        if found.is_empty() && known.is_empty() {
+            return Err(SourceError::NoFiles {
+                source_name: spec.name.clone(),
+                pattern: pattern.clone(),
+                base: spec.base.clone(),
+            });
+        }
+        new.extend(found.into_iter().filter(|path| !known.contains(&**path)));
+    }
+    for path in new {
+        let (bytes, head) =
+            stamp(&spec.base.join(&path), u64::MAX).map_err(|e| io_error(spec, &path, e))?;
+        files.push(FileEntry { path, bytes, head });
+    }
+    for entry in &files {
+        check_layout(spec, entry)?;
+    }
+    Ok(files)
+}
+
+/// An error of the system on one file.
+pub(super) fn io_error(spec: &FileSpec, file: &Path, error: io::Error) -> SourceError {
+    SourceError::Io { source_name: spec.name.clone(), file: spec.base.join(file), error }
+}
+
+/// History that is not there any more.
+pub(super) fn gone(spec: &FileSpec, file: &Path, detail: String) -> SourceError {
+    SourceError::Gone { source_name: spec.name.clone(), file: spec.base.join(file), detail }
+}
+
+/// Files that a pattern matches, relative to the base where they lie below it.
+fn matches(spec: &FileSpec, pattern: &str) -> Result<Vec<PathBuf>, SourceError> {
+    let below_base = |path: PathBuf| match path.strip_prefix(&spec.base) {
+        Ok(below) => below.to_owned(),
+        Err(_) => path,
+    };
+    // A file whose name merely looks like a glob is meant literally.
+    let literal = spec.base.join(pattern);
+    if literal.is_file() {
+        return Ok(vec![below_base(literal)]);
+    }
+    let full = if Path::new(pattern).is_absolute() {
+        pattern.to_owned()
+    } else {
+        let base = glob::Pattern::escape(&spec.base.to_string_lossy());
+        Path::new(&base).join(pattern).to_string_lossy().into_owned()
+    };
+    let paths = glob::glob(&full).map_err(|e| SourceError::Pattern {
+        source_name: spec.name.clone(),
+        pattern: pattern.to_owned(),
+        detail: e.to_string(),
+    })?;
+    let mut found = Vec::new();
+    for path in paths {
+        let path = path.map_err(|e| {
+            let folder = e.path().to_owned();
+            io_error(spec, &folder, e.into())
+        })?;
+        if !path.is_dir() {
+            found.push(below_base(path));
+        }
+    }
+    Ok(found)
+}
+
+/// Length of a file and checksum of its beginning, of which at most `bytes` count.
+fn stamp(path: &Path, bytes: u64) -> io::Result<(u64, u32)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut head = Vec::new();
+    file.take(bytes.min(FileEntry::HEAD_BYTES)).read_to_end(&mut head)?;
+    Ok((length, crc32fast::hash(&head)))
+}
+
+fn check_recorded(spec: &FileSpec, entry: &FileEntry) -> Result<(), SourceError> {
+    let detail = match stamp(&spec.base.join(&entry.path), entry.bytes) {
+        Ok((length, _)) if length < entry.bytes => {
+            format!("{length} bytes long, was {}", entry.bytes)
+        }
+        Ok((_, head)) if head != entry.head => "other content than before".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => "the file is missing".to_owned(),
+        Err(e) => return Err(io_error(spec, &entry.path, e)),
+    };
+    Err(gone(spec, &entry.path, detail))
+}
+
+fn check_layout(spec: &FileSpec, entry: &FileEntry) -> Result<(), SourceError> {
+    let detail = match spec.layout(&entry.path) {
+        None => {
+            let words = Format::ALL.map(Format::word).join(", ");
+            format!("the extension doesn't say the format; write format = one of {words}")
+        }
+        Some((Format::Parquet, Compression::Gzip | Compression::Zstd)) => {
+            "Parquet compresses inside; a compressed Parquet file can't be read".to_owned()
+        }
+        Some(_) => return Ok(()),
+    };
+    let file = spec.base.join(&entry.path);
+    Err(SourceError::Format { source_name: spec.name.clone(), file, detail })
+}
