@@ -1,5 +1,9 @@
 //! Event time: watermarks, admission and calendar periods.
 
+mod calendar;
+
+pub use calendar::{Calendar, UnknownZone};
+
 /// The time part of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeConfig {

@@ -1,0 +1,240 @@
+//! The tables of a job: which views there are, and what their rows look like.
+
+use std::sync::Arc;
+
+use super::spec::ViewSpec;
+use crate::model::{Column, ColumnType, ViewSchema};
+use crate::time::{Calendar, UnknownZone};
+
+/// Names of the views that are there without being asked for.
+pub const BUILT_IN: [&str; 6] =
+    ["events", "identifiers", "people", "id_changes", "dead_letters", "duplicates"];
+
+/// Indices into [`Catalog::schemas`] of the built-in views; `None` for one the job is without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BuiltIn {
+    /// One row per event.
+    pub events: Option<u16>,
+    /// One row per identifier.
+    pub identifiers: Option<u16>,
+    /// One row per person.
+    pub people: Option<u16>,
+    /// One row per merge or split, only added to.
+    pub id_changes: Option<u16>,
+    /// One row per record that could not be used, only added to.
+    pub dead_letters: Option<u16>,
+    /// One row per message id and cause.
+    pub duplicates: Option<u16>,
+}
+
+/// The views of a job with the tables they fill.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// The job's views; [`super::contribution::Group::view`] is an index into them.
+    pub specs: Vec<ViewSpec>,
+    /// All tables; [`crate::model::Row::view`] is an index into them.
+    pub schemas: Vec<ViewSchema>,
+    /// Tables of the built-in views.
+    pub built_in: BuiltIn,
+    /// For each of `specs` the index of its (first) table. A funnel's table of people follows it.
+    pub tables: Vec<u16>,
+    /// Periods in the job's zone.
+    pub calendar: Calendar,
+}
+
+fn column(name: &'static str, kind: ColumnType) -> Column {
+    Column { name, kind, nullable: false }
+}
+
+fn optional(name: &'static str, kind: ColumnType) -> Column {
+    Column { name, kind, nullable: true }
+}
+
+fn schema(name: &str, columns: Vec<Column>, key: &[&str], date: Option<&str>) -> ViewSchema {
+    let place = |wanted: &str| columns.iter().position(|c| c.name == wanted);
+    let key = std::iter::once("tenant").chain(key.iter().copied()).filter_map(place).collect();
+    let date = date.and_then(place);
+    ViewSchema { name: Arc::from(name), columns, key, date, append_only: false }
+}
+
+fn built_in(name: &str) -> ViewSchema {
+    use ColumnType::{Bool, Bytes, Id, Int, Str, StrList, Time};
+    let tenant = column("tenant", Str);
+    match name {
+        "events" => schema(
+            name,
+            vec![
+                tenant,
+                column("message_id", Str),
+                column("time", Time),
+                column("channel", Str),
+                column("event", Str),
+                optional("person_id", Id),
+            ],
+            &["message_id", "time"],
+            Some("time"),
+        ),
+        "identifiers" => schema(
+            name,
+            vec![
+                tenant,
+                column("type", Str),
+                column("token", Id),
+                column("person_id", Id),
+                column("public", Bool),
+            ],
+            &["type", "token"],
+            None,
+        ),
+        "people" => schema(
+            name,
+            vec![
+                tenant,
+                column("person_id", Id),
+                column("first_seen", Time),
+                column("last_seen", Time),
+                column("events", Int),
+                column("channels", StrList),
+            ],
+            &["person_id"],
+            None,
+        ),
+        "id_changes" => ViewSchema {
+            append_only: true,
+            ..schema(
+                name,
+                vec![
+                    tenant,
+                    column("person_id", Id),
+                    column("other_person_id", Id),
+                    column("change_type", Str),
+                    column("epoch", Int),
+                    optional("cause", Str),
+                    column("message_id", Str),
+                ],
+                &["person_id", "other_person_id", "change_type", "epoch", "message_id"],
+                None,
+            )
+        },
+        "dead_letters" => ViewSchema {
+            append_only: true,
+            ..schema(
+                name,
+                vec![
+                    tenant,
+                    column("source", Str),
+                    column("partition", Int),
+                    column("offset", Int),
+                    column("reason", Str),
+                    column("detail", Str),
+                    column("payload", Bytes),
+                ],
+                &["source", "partition", "offset"],
+                None,
+            )
+        },
+        _ => schema(
+            name,
+            vec![tenant, column("message_id", Str), column("cause", Str), column("copies", Int)],
+            &["message_id", "cause"],
+            None,
+        ),
+    }
+}
+
+fn of_view(spec: &ViewSpec) -> Vec<ViewSchema> {
+    use ColumnType::{Float, Id, Int, Str, StrList, Time, TimeList};
+    let tenant = || column("tenant", Str);
+    let group = || {
+        [
+            column("period", Str),
+            optional("period_start", Time),
+            optional("breakdown", Str),
+        ]
+    };
+    match spec {
+        ViewSpec::Sessions(_) => vec![schema(
+            "sessions",
+            vec![
+                tenant(),
+                column("session_id", Id),
+                column("person_id", Id),
+                column("start", Time),
+                column("end", Time),
+                column("duration_s", Float),
+                column("events", Int),
+                column("channels", StrList),
+                column("entry_event", Str),
+                column("exit_event", Str),
+            ],
+            &["session_id", "start"],
+            Some("start"),
+        )],
+        ViewSpec::Trend(trend) => {
+            let mut columns = vec![tenant()];
+            columns.extend(group());
+            columns.push(column("value", Float));
+            let name = format!("trend_{}", trend.name);
+            vec![schema(&name, columns, &["period", "period_start", "breakdown"], None)]
+        }
+        ViewSpec::Funnel(funnel) => {
+            let mut columns = vec![tenant()];
+            columns.extend(group());
+            columns.extend([
+                column("step", Int),
+                column("event", Str),
+                column("count", Int),
+                optional("conversion_from_start", Float),
+                optional("conversion_from_previous", Float),
+                optional("average_s", Float),
+                optional("median_s", Float),
+            ]);
+            let name = format!("funnel_{}", funnel.name);
+            let people = vec![
+                tenant(),
+                column("person_id", Id),
+                optional("breakdown", Str),
+                column("furthest_step", Int),
+                column("step_times", TimeList),
+                column("message_ids", StrList),
+            ];
+            vec![
+                schema(&name, columns, &["period", "period_start", "breakdown", "step"], None),
+                schema(&format!("{name}_people"), people, &["person_id", "breakdown"], None),
+            ]
+        }
+    }
+}
+
+impl Catalog {
+    /// The tables of a job with these views, without the built-in ones named in `without`.
+    pub fn new(
+        specs: Vec<ViewSpec>,
+        without: &[String],
+        zone: &str,
+    ) -> Result<Self, UnknownZone> {
+        let calendar = Calendar::new(zone)?;
+        let mut schemas = Vec::new();
+        let mut add = |name: &str| {
+            let wanted = !without.iter().any(|w| w == name);
+            wanted.then(|| {
+                schemas.push(built_in(name));
+                (schemas.len() - 1) as u16
+            })
+        };
+        let built_in = BuiltIn {
+            events: add("events"),
+            identifiers: add("identifiers"),
+            people: add("people"),
+            id_changes: add("id_changes"),
+            dead_letters: add("dead_letters"),
+            duplicates: add("duplicates"),
+        };
+        let mut tables = Vec::new();
+        for spec in &specs {
+            tables.push(schemas.len() as u16);
+            schemas.extend(of_view(spec));
+        }
+        Ok(Self { specs, schemas, built_in, tables, calendar })
+    }
+}
