@@ -14,13 +14,13 @@ use super::{
 };
 use crate::model::{Cause, Command, CommandKind, EventKey, Ident, Token};
 
-/// SplitMix64: a small generator with a seed (Steele, Lea, Flood, 2014).
+/// `SplitMix64`: a small generator with a seed (Steele, Lea, Flood, 2014).
 #[derive(Clone, Debug)]
 pub struct Seeded(pub u64);
 
 impl Seeded {
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -30,7 +30,7 @@ impl Seeded {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.bits() % bound
     }
 
     /// True once in `of` times.
@@ -64,7 +64,7 @@ impl History {
         let pool: Vec<Ident> = (0..3 + random.below(14))
             .map(|_| Ident {
                 kind: random.below(config.types.len() as u64) as u8,
-                token: Token(u128::from(random.next()) << 64 | u128::from(random.next())),
+                token: Token(u128::from(random.bits()) << 64 | u128::from(random.bits())),
             })
             .collect();
         let mut present: Vec<Sighting> = Vec::new();
@@ -86,7 +86,7 @@ impl History {
                 let key = EventKey {
                     time: random.below(span) as i64,
                     seq: random.below(2),
-                    id: u128::from(random.next()),
+                    id: u128::from(random.bits()),
                 };
                 if !keys.insert(key) {
                     continue;

@@ -1,1 +1,144 @@
-//! A person's facts and the folds over them.
+//! A person's facts, and the rows and numbers that follow from them.
+//!
+//! What comes in: [`Fact`]s, person ids, memberships. What goes out, per [`People::advance`]: the net
+//! changes of each touched person's rows, and of what the person adds to numbers over people. Nothing
+//! is emitted that did not change. A view is brought up to date from the changed facts outward, up to
+//! where it is again as it was: sessions to the next session that starts where one started before,
+//! funnels to the days that see a changed fact. So a small person is a plain rescan, and a long one
+//! costs its neighbourhood.
+
+mod chunks;
+pub mod oracle;
+mod person;
+#[doc(hidden)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+
+pub use self::chunks::{Keyed, SortedChunks};
+use self::person::Person;
+use crate::identity::Membership;
+use crate::model::{Cause, Cell, Change, Row, Token};
+use crate::store::{Fact, PersonRef};
+use crate::views::catalog::Catalog;
+use crate::views::contribution::Contribution;
+use crate::views::{events, trend};
+
+/// What one advance changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeopleOutput {
+    /// Rows that came and went.
+    pub changes: Vec<Change>,
+    /// What people add to numbers.
+    pub contributions: Vec<Contribution>,
+}
+
+impl PeopleOutput {
+    fn change(&mut self, row: Row, diff: i64, cause: Cause) {
+        self.changes.push(Change { row, diff, cause });
+    }
+
+    /// Replaces rows by others; those that are in both don't change.
+    fn replace(&mut self, before: &[Row], after: &[Row], cause: Cause) {
+        for row in before.iter().filter(|row| !after.contains(row)) {
+            self.change(row.clone(), -1, cause);
+        }
+        for row in after.iter().filter(|row| !before.contains(row)) {
+            self.change(row.clone(), 1, cause);
+        }
+    }
+}
+
+/// All people of one shard.
+#[derive(Debug)]
+pub struct People {
+    catalog: Catalog,
+    /// Names of the identity types, by kind.
+    types: Vec<Arc<str>>,
+    by_id: std::collections::HashMap<PersonRef, Person, FixedState>,
+    touched: Vec<PersonRef>,
+    /// Events of nobody: they count in trends of events and in the list of events only.
+    nobody: Vec<Fact>,
+}
+
+impl People {
+    /// Nobody yet. `types` are the names of the identity types, by kind.
+    pub fn new(catalog: &Catalog, types: Vec<Arc<str>>) -> Self {
+        Self {
+            catalog: catalog.clone(),
+            types,
+            by_id: std::collections::HashMap::default(),
+            touched: Vec::new(),
+            nobody: Vec::new(),
+        }
+    }
+
+    /// Number of people held.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    fn touch(&mut self, id: PersonRef) -> &mut Person {
+        let person = self.by_id.entry(id).or_default();
+        if !person.touched {
+            person.touched = true;
+            self.touched.push(id);
+        }
+        person
+    }
+
+    /// An event comes to or leaves a person.
+    pub fn update_fact(&mut self, fact: Fact) {
+        match fact.person {
+            Some(id) => self.touch(id).pending.push((fact.event, fact.diff, fact.cause)),
+            None => self.nobody.push(fact),
+        }
+    }
+
+    /// A person's id is now this token.
+    pub fn update_name(&mut self, id: PersonRef, name: Token) {
+        self.touch(id).name = name;
+    }
+
+    /// An identifier comes to (`diff` > 0) or leaves a person.
+    pub fn update_membership(
+        &mut self,
+        tenant: &Arc<str>,
+        tenant_hash: u64,
+        membership: Membership,
+        diff: i8,
+        cause: Cause,
+    ) {
+        let id = PersonRef { tenant: tenant_hash, handle: membership.person };
+        let person = self.touch(id);
+        person.tenant = Some(Arc::clone(tenant));
+        person.moved.push(((membership.ident, membership.public), diff, cause));
+    }
+
+    /// Brings every touched person up to date and adds what changed to `out`.
+    pub fn advance(&mut self, out: &mut PeopleOutput) {
+        for fact in std::mem::take(&mut self.nobody) {
+            let diff = i64::from(fact.diff);
+            if let Some(view) = self.catalog.built_in.events {
+                out.change(events::event_row(view, &fact.event, Cell::Null), diff, fact.cause);
+            }
+            trend::of_event(&mut self.catalog, &fact.event, diff, fact.cause, out);
+        }
+        for id in std::mem::take(&mut self.touched) {
+            let Some(person) = self.by_id.get_mut(&id) else { continue };
+            person.advance(&mut self.catalog, &self.types, out);
+            if person.is_nobody() {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+}

@@ -145,13 +145,8 @@ fn built_in(name: &str) -> ViewSchema {
 fn of_view(spec: &ViewSpec) -> Vec<ViewSchema> {
     use ColumnType::{Float, Id, Int, Str, StrList, Time, TimeList};
     let tenant = || column("tenant", Str);
-    let group = || {
-        [
-            column("period", Str),
-            optional("period_start", Time),
-            optional("breakdown", Str),
-        ]
-    };
+    let group =
+        || [column("period", Str), optional("period_start", Time), optional("breakdown", Str)];
     match spec {
         ViewSpec::Sessions(_) => vec![schema(
             "sessions",
@@ -208,11 +203,7 @@ fn of_view(spec: &ViewSpec) -> Vec<ViewSchema> {
 
 impl Catalog {
     /// The tables of a job with these views, without the built-in ones named in `without`.
-    pub fn new(
-        specs: Vec<ViewSpec>,
-        without: &[String],
-        zone: &str,
-    ) -> Result<Self, UnknownZone> {
+    pub fn new(specs: Vec<ViewSpec>, without: &[String], zone: &str) -> Result<Self, UnknownZone> {
         let calendar = Calendar::new(zone)?;
         let mut schemas = Vec::new();
         let mut add = |name: &str| {

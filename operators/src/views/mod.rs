@@ -2,5 +2,10 @@
 
 pub mod catalog;
 pub mod contribution;
+pub mod counts;
+pub mod events;
+pub mod funnel;
 pub mod predicate;
+pub mod sessions;
 pub mod spec;
+pub mod trend;

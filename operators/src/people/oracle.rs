@@ -1,0 +1,131 @@
+//! People's rows and their share of the numbers as a naive batch function.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::identity::Membership;
+use crate::model::{Cause, Cell, Event, Micros, Row, Token};
+use crate::people::PeopleOutput;
+use crate::store::PersonRef;
+use crate::views::catalog::Catalog;
+use crate::views::contribution::{Contribution, Group, Measure};
+use crate::views::spec::{Metric, ViewSpec};
+use crate::views::{events, funnel, sessions, trend};
+
+/// Everything that people follow from.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Each person's events; `None` holds those of nobody.
+    pub facts: BTreeMap<Option<PersonRef>, Vec<Arc<Event>>>,
+    /// Person ids.
+    pub names: BTreeMap<PersonRef, Token>,
+    /// Each person's identifiers.
+    pub memberships: BTreeMap<PersonRef, BTreeSet<Membership>>,
+}
+
+/// All rows that people have, and all that they add to numbers.
+pub fn all(
+    catalog: &Catalog,
+    types: &[Arc<str>],
+    tenant: &Arc<str>,
+    world: &World,
+) -> (Vec<Row>, Vec<Contribution>) {
+    let mut catalog = catalog.clone();
+    let mut out = PeopleOutput::default();
+    let mut rows = Vec::new();
+    for (person, facts) in &world.facts {
+        let mut facts = facts.clone();
+        facts.sort_by_key(|event| event.key);
+        let name = person.map(|p| world.names[&p]);
+        for event in &facts {
+            let id = name.map_or(Cell::Null, Cell::Id);
+            rows.extend(catalog.built_in.events.map(|view| events::event_row(view, event, id)));
+            trend::of_event(&mut catalog, event, 1, Cause::New, &mut out);
+        }
+        if let Some(name) = name.filter(|_| !facts.is_empty()) {
+            of_person(&mut catalog, tenant, name, &facts, &mut rows, &mut out);
+        }
+    }
+    for (person, list) in &world.memberships {
+        for member in list {
+            rows.extend(catalog.built_in.identifiers.map(|view| Row {
+                view,
+                cells: Box::new([
+                    Cell::Str(Arc::clone(tenant)),
+                    Cell::Str(Arc::clone(&types[usize::from(member.ident.kind)])),
+                    Cell::Id(member.ident.token),
+                    Cell::Id(world.names[person]),
+                    Cell::Bool(member.public),
+                ]),
+                final_at: Micros::MAX,
+            }));
+        }
+    }
+    rows.sort_unstable();
+    (rows, out.contributions)
+}
+
+fn of_person(
+    catalog: &mut Catalog,
+    tenant: &Arc<str>,
+    name: Token,
+    facts: &[Arc<Event>],
+    rows: &mut Vec<Row>,
+    out: &mut PeopleOutput,
+) {
+    let channels: BTreeSet<Arc<str>> = facts.iter().map(|e| Arc::clone(&e.channel)).collect();
+    rows.extend(catalog.built_in.people.map(|view| Row {
+        view,
+        cells: Box::new([
+            Cell::Str(Arc::clone(tenant)),
+            Cell::Id(name),
+            Cell::Time(facts[0].key.time),
+            Cell::Time(facts[facts.len() - 1].key.time),
+            Cell::Int(facts.len() as i64),
+            Cell::List(channels.into_iter().map(Cell::Str).collect()),
+        ]),
+        final_at: Micros::MAX,
+    }));
+    let mut calendar = catalog.calendar.clone();
+    for (view, spec) in catalog.specs.iter().enumerate() {
+        let table = catalog.tables[view];
+        let view = view as u16;
+        match spec {
+            ViewSpec::Sessions(spec) => {
+                let list = sessions::oracle(spec, facts.iter().map(|e| &**e));
+                rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
+            }
+            ViewSpec::Funnel(spec) => {
+                let days = funnel::oracle(spec, &mut calendar, facts);
+                rows.extend(funnel::people_rows(table + 1, tenant, name, &days));
+                for ((period, start, breakdown), chain) in
+                    funnel::by_period(spec, &mut calendar, &days)
+                {
+                    let tenant = Arc::clone(tenant);
+                    let group = Group { view, tenant, period, start, breakdown };
+                    let measure = funnel::measure(&chain);
+                    let (diff, cause) = (1, Cause::New);
+                    out.contributions.push(Contribution { group, measure, diff, cause });
+                }
+            }
+            ViewSpec::Trend(spec) if spec.metric == Metric::People => {
+                let counted = facts
+                    .iter()
+                    .filter(|e| spec.filter.is_none_or(|predicate| e.matches.has(predicate)));
+                let groups: BTreeSet<(Micros, Cell)> = counted
+                    .map(|e| {
+                        let start = calendar.start(spec.period, e.key.time);
+                        (start, funnel::breakdown_value(spec.breakdown, e))
+                    })
+                    .collect();
+                for (start, breakdown) in groups {
+                    let (tenant, period) = (Arc::clone(tenant), spec.period);
+                    let group = Group { view, tenant, period, start, breakdown };
+                    let (measure, diff, cause) = (Measure::One, 1, Cause::New);
+                    out.contributions.push(Contribution { group, measure, diff, cause });
+                }
+            }
+            ViewSpec::Trend(_) => {}
+        }
+    }
+}

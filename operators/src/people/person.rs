@@ -1,0 +1,314 @@
+//! One person: facts, and the state of each view.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{PeopleOutput, SortedChunks};
+use crate::model::{Cause, Cell, Event, EventKey, Ident, Micros, Row, Token};
+use crate::views::catalog::Catalog;
+use crate::views::funnel::{self, Days};
+use crate::views::sessions::{self, Session};
+use crate::views::spec::ViewSpec;
+use crate::views::{events, trend};
+
+/// How many events of a person fall in each (trend, period start, breakdown value).
+pub(super) type Presence = BTreeMap<(u16, Micros, Cell), u32>;
+
+/// A person's state. Everything is as of the last advance, save what is pending.
+#[derive(Debug, Default)]
+pub(super) struct Person {
+    pub touched: bool,
+    pub tenant: Option<Arc<str>>,
+    /// Person id.
+    pub name: Token,
+    /// Person id in the rows that stand.
+    shown: Token,
+    pub pending: Vec<(Arc<Event>, i8, Cause)>,
+    pub moved: Vec<((Ident, bool), i8, Cause)>,
+    idents: Vec<(Ident, bool)>,
+    facts: SortedChunks<Arc<Event>>,
+    /// Events per channel.
+    channels: SmallVec<[(Arc<str>, u64); 2]>,
+    /// By index of the view's specification.
+    sessions: SmallVec<[(u16, SortedChunks<Session>); 1]>,
+    funnels: SmallVec<[(u16, Days); 1]>,
+    presence: Presence,
+}
+
+impl Person {
+    /// Whether nothing is left of the person.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.facts.is_empty() && self.idents.is_empty()
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        catalog: &mut Catalog,
+        types: &[Arc<str>],
+        out: &mut PeopleOutput,
+    ) {
+        self.touched = false;
+        let deltas = net(std::mem::take(&mut self.pending));
+        let renamed = self.shown != self.name && !self.is_nobody();
+        let told = deltas.iter().map(|d| d.2).max();
+        let cause = told.max(renamed.then_some(Cause::Merge)).unwrap_or_default();
+        if let Some((event, ..)) = deltas.first() {
+            self.tenant = Some(Arc::clone(&event.tenant));
+        }
+        let Some(tenant) = self.tenant.clone() else { return };
+
+        let overview = self.overview(catalog, &tenant);
+        // Rows that carry the old name go, save those that the deltas take away themselves.
+        if renamed {
+            self.retract_named(catalog, &tenant, cause, out);
+        }
+        let old_name = std::mem::replace(&mut self.shown, self.name);
+        for (event, diff, cause) in &deltas {
+            self.apply(catalog, event, *diff, *cause, renamed, out);
+        }
+        let mut changed: Vec<EventKey> = deltas.iter().map(|(event, ..)| event.key).collect();
+        changed.dedup();
+        self.update_views(catalog, &tenant, &deltas, &changed, (renamed, cause), out);
+        let after = self.overview(catalog, &tenant);
+        out.replace(overview.as_slice(), after.as_slice(), cause);
+        self.update_idents(catalog, types, &tenant, (renamed, old_name), out);
+    }
+
+    /// Adds or removes one fact, with its row and its share of the trends.
+    fn apply(
+        &mut self,
+        catalog: &mut Catalog,
+        event: &Arc<Event>,
+        diff: i8,
+        cause: Cause,
+        renamed: bool,
+        out: &mut PeopleOutput,
+    ) {
+        if diff > 0 {
+            self.facts.insert(Arc::clone(event));
+        } else {
+            self.facts.remove(event.key);
+        }
+        self.count_channel(&event.channel, diff);
+        if let Some(view) = catalog.built_in.events
+            && !renamed
+        {
+            let row = events::event_row(view, event, Cell::Id(self.name));
+            out.change(row, i64::from(diff), cause);
+        }
+        trend::of_event(catalog, event, i64::from(diff), cause, out);
+        trend::of_person(catalog, event, diff, cause, &mut self.presence, out);
+    }
+
+    fn count_channel(&mut self, channel: &Arc<str>, diff: i8) {
+        match self.channels.iter().position(|c| c.0 == *channel) {
+            Some(place) if diff > 0 => self.channels[place].1 += 1,
+            Some(place) => {
+                self.channels[place].1 -= 1;
+                if self.channels[place].1 == 0 {
+                    self.channels.remove(place);
+                }
+            }
+            None => {
+                let place = self.channels.partition_point(|c| c.0 < *channel);
+                self.channels.insert(place, (Arc::clone(channel), 1));
+            }
+        }
+    }
+
+    /// Takes back every row under the old name that is written again under the new one.
+    fn retract_named(
+        &mut self,
+        catalog: &Catalog,
+        tenant: &Arc<str>,
+        cause: Cause,
+        out: &mut PeopleOutput,
+    ) {
+        if let Some(view) = catalog.built_in.events {
+            for event in self.facts.iter() {
+                out.change(events::event_row(view, event, Cell::Id(self.shown)), -1, cause);
+            }
+        }
+        for row in self.session_and_funnel_rows(catalog, tenant, self.shown) {
+            out.change(row, -1, cause);
+        }
+    }
+
+    fn session_and_funnel_rows(
+        &self,
+        catalog: &Catalog,
+        tenant: &Arc<str>,
+        name: Token,
+    ) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (view, list) in &self.sessions {
+            if let ViewSpec::Sessions(spec) = &catalog.specs[usize::from(*view)] {
+                let table = catalog.tables[usize::from(*view)];
+                rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
+            }
+        }
+        for (view, days) in &self.funnels {
+            let table = catalog.tables[usize::from(*view)] + 1;
+            rows.extend(funnel::people_rows(table, tenant, name, days));
+        }
+        rows
+    }
+
+    fn update_views(
+        &mut self,
+        catalog: &mut Catalog,
+        tenant: &Arc<str>,
+        deltas: &[(Arc<Event>, i8, Cause)],
+        changed: &[EventKey],
+        (renamed, cause): (bool, Cause),
+        out: &mut PeopleOutput,
+    ) {
+        let name = self.name;
+        for view in 0..catalog.specs.len() as u16 {
+            let table = catalog.tables[usize::from(view)];
+            match &catalog.specs[usize::from(view)] {
+                ViewSpec::Sessions(spec) => {
+                    let list = slot(&mut self.sessions, view);
+                    let difference = sessions::update(spec, &self.facts, list, changed);
+                    if renamed {
+                        continue;
+                    }
+                    for (list, diff) in [(difference.gone, -1), (difference.come, 1)] {
+                        for session in list {
+                            out.change(session.row(table, tenant, name, spec), diff, cause);
+                        }
+                    }
+                }
+                ViewSpec::Funnel(spec) => {
+                    let steps = deltas.iter().map(|(e, ..)| e);
+                    let mut steps: Vec<EventKey> =
+                        steps.filter(|e| funnel::concerns(spec, e)).map(|e| e.key).collect();
+                    steps.dedup();
+                    if steps.is_empty() {
+                        continue;
+                    }
+                    let days = slot(&mut self.funnels, view);
+                    let before = days.clone();
+                    let calendar = &mut catalog.calendar;
+                    funnel::update(spec, calendar, &self.facts, days, &steps);
+                    if before == *days {
+                        continue;
+                    }
+                    let pair = (&before, &*days);
+                    let numbers = &mut out.contributions;
+                    funnel::contributions(spec, view, tenant, calendar, pair, cause, numbers);
+                    if !renamed {
+                        let before = funnel::people_rows(table + 1, tenant, name, &before);
+                        let after = funnel::people_rows(table + 1, tenant, name, days);
+                        out.replace(&before, &after, cause);
+                    }
+                }
+                ViewSpec::Trend(_) => {}
+            }
+        }
+        if renamed {
+            if let Some(view) = catalog.built_in.events {
+                for event in self.facts.iter() {
+                    out.change(events::event_row(view, event, Cell::Id(name)), 1, cause);
+                }
+            }
+            for row in self.session_and_funnel_rows(catalog, tenant, name) {
+                out.change(row, 1, cause);
+            }
+        }
+    }
+
+    /// The person's row in `people`.
+    fn overview(&self, catalog: &Catalog, tenant: &Arc<str>) -> Option<Row> {
+        let view = catalog.built_in.people?;
+        let (first, last) = (self.facts.first()?, self.facts.last()?);
+        Some(Row {
+            view,
+            cells: Box::new([
+                Cell::Str(Arc::clone(tenant)),
+                Cell::Id(self.shown),
+                Cell::Time(first.key.time),
+                Cell::Time(last.key.time),
+                Cell::Int(self.facts.len() as i64),
+                Cell::List(self.channels.iter().map(|c| Cell::Str(Arc::clone(&c.0))).collect()),
+            ]),
+            // A person may come back at any time.
+            final_at: Micros::MAX,
+        })
+    }
+
+    fn update_idents(
+        &mut self,
+        catalog: &Catalog,
+        types: &[Arc<str>],
+        tenant: &Arc<str>,
+        (renamed, old_name): (bool, Token),
+        out: &mut PeopleOutput,
+    ) {
+        let moved = std::mem::take(&mut self.moved);
+        if moved.is_empty() && !renamed {
+            return;
+        }
+        let told = moved.iter().map(|m| m.2).max();
+        let cause = told.max(renamed.then_some(Cause::Merge)).unwrap_or_default();
+        let view = catalog.built_in.identifiers;
+        let rows = |idents: &[(Ident, bool)], name: Token| -> Vec<Row> {
+            let row = |view| {
+                idents.iter().map(move |(ident, public)| Row {
+                    view,
+                    cells: Box::new([
+                        Cell::Str(Arc::clone(tenant)),
+                        Cell::Str(Arc::clone(&types[usize::from(ident.kind)])),
+                        Cell::Id(ident.token),
+                        Cell::Id(name),
+                        Cell::Bool(*public),
+                    ]),
+                    final_at: Micros::MAX,
+                })
+            };
+            view.into_iter().flat_map(row).collect()
+        };
+        let before = rows(&self.idents, old_name);
+        for (ident, diff, _) in moved {
+            if diff > 0 {
+                self.idents.push(ident);
+            } else if let Some(place) = self.idents.iter().position(|i| *i == ident) {
+                self.idents.swap_remove(place);
+            }
+        }
+        self.idents.sort_unstable();
+        out.replace(&before, &rows(&self.idents, self.name), cause);
+    }
+}
+
+/// The state of a view, made when it is first asked for.
+fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) -> &mut T {
+    let place = list.iter().position(|(v, _)| *v == view).unwrap_or_else(|| {
+        list.push((view, T::default()));
+        list.len() - 1
+    });
+    &mut list[place].1
+}
+
+/// Facts that came and went since the last advance, in order, without those that did both. Of one
+/// key what goes stands before what comes.
+fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>, i8, Cause)> {
+    pending.sort_by_key(|(event, ..)| event.key);
+    let mut net: Vec<(Arc<Event>, i8, Cause)> = Vec::with_capacity(pending.len());
+    let mut first = 0;
+    for (event, diff, cause) in pending {
+        if net.get(first).is_none_or(|head| head.0.key != event.key) {
+            first = net.len();
+        }
+        match net[first..].iter().position(|(e, d, _)| *d == -diff && *e == event) {
+            Some(place) => {
+                net.remove(first + place);
+            }
+            None => net.push((event, diff, cause)),
+        }
+        net[first..].sort_by_key(|(_, diff, _)| *diff);
+    }
+    net
+}
