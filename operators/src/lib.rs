@@ -6,6 +6,7 @@ pub mod dedup;
 pub mod identity;
 pub mod model;
 pub mod people;
+pub mod shard;
 pub mod store;
 pub mod time;
 pub mod views;

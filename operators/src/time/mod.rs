@@ -1,8 +1,11 @@
 //! Event time: watermarks, admission and calendar periods.
 
+pub mod admission;
 mod calendar;
+mod watermark;
 
 pub use calendar::{Calendar, UnknownZone};
+pub use watermark::Watermark;
 
 /// The time part of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
