@@ -3,8 +3,10 @@
 //! This crate reaches no clock, file, socket, thread, environment or random source.
 
 pub mod dedup;
+pub mod graph;
 pub mod identity;
 pub mod model;
+pub mod oracle;
 pub mod people;
 pub mod shard;
 pub mod store;

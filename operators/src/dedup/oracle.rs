@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::Duplicates;
 use crate::model::{Event, Micros};
 
+/// Duplicates by tenant and message id.
+pub type ById = BTreeMap<(Arc<str>, Box<str>), Duplicates>;
+
 /// The copies that count, and the duplicates of each (tenant, message id) that has any.
-pub fn resolve(
-    ids: Micros,
-    records: &[Arc<Event>],
-) -> (Vec<Arc<Event>>, BTreeMap<(Arc<str>, Box<str>), Duplicates>) {
+pub fn resolve(ids: Micros, records: &[Arc<Event>]) -> (Vec<Arc<Event>>, ById) {
     let mut sorted = records.to_vec();
     sorted.sort_by_key(|e| {
         (e.tenant.clone(), e.message_id.clone(), e.key.time, e.key.seq, e.content)

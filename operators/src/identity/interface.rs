@@ -61,9 +61,9 @@ pub struct IdChange {
 pub struct Resolution {
     /// Events whose person changed, each event at most once.
     pub assigns: Vec<Assign>,
-    /// Person ids of people that are new or whose smallest token changed. A person without events
-    /// and identifiers is forgotten without notice.
-    pub names: Vec<(Handle, Token)>,
+    /// Person ids of people that are new or whose smallest token changed; `None` for a person that
+    /// has neither events nor identifiers any more.
+    pub names: Vec<(Handle, Option<Token>)>,
     /// Identifiers whose membership changed: old ones with -1, new ones with +1.
     pub memberships: Vec<(Membership, i8)>,
     /// People merged and split, for `id_changes`.

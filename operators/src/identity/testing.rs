@@ -177,7 +177,12 @@ impl Reported {
             };
             assert_eq!(before, assign.from, "{assign:?}");
         }
-        self.names.extend(resolution.names.iter().copied());
+        for (person, name) in &resolution.names {
+            match name {
+                Some(name) => self.names.insert(*person, *name),
+                None => self.names.remove(person),
+            };
+        }
         for (membership, diff) in &resolution.memberships {
             match self.memberships.entry(*membership) {
                 Entry::Vacant(entry) => {

@@ -104,9 +104,12 @@ impl People {
         }
     }
 
-    /// A person's id is now this token.
-    pub fn update_name(&mut self, id: PersonRef, name: Token) {
-        self.touch(id).name = name;
+    /// A person's id is now this token; `None`: the person is no more. Until then the id is kept,
+    /// also while the person has no facts.
+    pub fn update_name(&mut self, id: PersonRef, name: Option<Token>) {
+        let person = self.touch(id);
+        person.named = name.is_some();
+        person.name = name.unwrap_or(person.name);
     }
 
     /// An identifier comes to (`diff` > 0) or leaves a person.

@@ -23,6 +23,8 @@ pub(super) struct Person {
     pub tenant: Option<Arc<str>>,
     /// Person id.
     pub name: Token,
+    /// Whether identity still knows the person.
+    pub named: bool,
     /// Person id in the rows that stand.
     shown: Token,
     pub pending: Vec<(Arc<Event>, i8, Cause)>,
@@ -40,7 +42,11 @@ pub(super) struct Person {
 impl Person {
     /// Whether nothing is left of the person.
     pub(super) fn is_nobody(&self) -> bool {
-        self.facts.is_empty() && self.idents.is_empty()
+        !self.named && !self.has_rows()
+    }
+
+    fn has_rows(&self) -> bool {
+        !self.facts.is_empty() || !self.idents.is_empty()
     }
 
     pub(super) fn advance(
@@ -51,7 +57,7 @@ impl Person {
     ) {
         self.touched = false;
         let deltas = net(std::mem::take(&mut self.pending));
-        let renamed = self.shown != self.name && !self.is_nobody();
+        let renamed = self.shown != self.name && self.has_rows();
         let told = deltas.iter().map(|d| d.2).max();
         let cause = told.max(renamed.then_some(Cause::Merge)).unwrap_or_default();
         if let Some((event, ..)) = deltas.first() {

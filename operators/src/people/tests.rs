@@ -55,7 +55,7 @@ impl History {
                 let Some(id) = person else { return };
                 let name = Token(u128::from(self.random.below(100)));
                 self.world.names.insert(id, name);
-                self.people.update_name(id, name);
+                self.people.update_name(id, Some(name));
             }
             _ => {
                 let Some(id) = person else { return };
@@ -92,7 +92,7 @@ fn agrees_with_the_oracle() {
         for _ in 0..30 {
             let names: Vec<_> = history.world.names.iter().map(|(id, n)| (*id, *n)).collect();
             for (id, name) in names {
-                history.people.update_name(id, name);
+                history.people.update_name(id, Some(name));
             }
             for _ in 0..=history.random.below(6) {
                 history.step(&matcher);

@@ -239,11 +239,9 @@ impl Incremental {
                     changes.push((old, new, cluster.by));
                 }
             }
-            if let Some(name) = name {
-                given.insert(name);
-                if cluster.name != Some(name) {
-                    out.names.push((cluster.handle, name));
-                }
+            given.extend(name);
+            if cluster.name != name {
+                out.names.push((cluster.handle, name));
             }
             self.clusters[id as usize].name = name;
         }

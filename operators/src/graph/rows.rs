@@ -1,0 +1,124 @@
+//! Rows that no person has: dead letters, duplicates, identity changes.
+
+use std::sync::Arc;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::vec::Map as _;
+
+use super::Job;
+use crate::dedup::Recount;
+use crate::identity::IdChange;
+use crate::model::{Cause, Cell, Change, DeadLetter, Epoch, Event, Micros, Reason, Row};
+
+/// Dead letters as rows.
+pub(super) fn letters<'scope>(
+    letters: StreamVec<'scope, Epoch, DeadLetter>,
+    job: &Arc<Job>,
+) -> StreamVec<'scope, Epoch, Change> {
+    let view = job.catalog.built_in.dead_letters;
+    let sources = job.sources.clone();
+    letters.flat_map(move |letter| {
+        let view = view?;
+        let source = sources.get(usize::from(letter.origin.source));
+        let row = Row {
+            view,
+            cells: Box::new([
+                Cell::Str(letter.tenant),
+                source.map_or_else(|| Cell::str(""), |name| Cell::Str(Arc::clone(name))),
+                Cell::Int(i64::from(letter.origin.partition)),
+                Cell::Int(letter.origin.offset as i64),
+                Cell::str(letter.reason.word()),
+                Cell::str(&letter.detail),
+                Cell::Bytes(letter.payload.into()),
+            ]),
+            final_at: Micros::MIN,
+        };
+        Some(Change { row, diff: 1, cause: Cause::New })
+    })
+}
+
+/// The dead letter of an event that is refused after it was decoded. Its payload is what identifies
+/// the record; the bytes stand at the origin.
+pub fn refused(event: &Event, reason: Reason, watermark: Micros) -> DeadLetter {
+    let detail = match reason {
+        Reason::TooEarly => format!("its time {} is ahead of the time of receipt", event.key.time),
+        _ => format!("its time {} is behind the watermark {watermark}", event.key.time),
+    };
+    let payload = format!(
+        "messageId={} event={} channel={} time_us={}",
+        event.message_id, event.name, event.channel, event.key.time
+    );
+    DeadLetter {
+        tenant: Arc::clone(&event.tenant),
+        origin: event.origin,
+        reason,
+        detail: detail.into(),
+        payload: payload.into_bytes().into(),
+    }
+}
+
+fn duplicate(view: u16, event: &Event, cause: &str, copies: u64, final_at: Micros) -> Row {
+    Row {
+        view,
+        cells: Box::new([
+            Cell::Str(Arc::clone(&event.tenant)),
+            Cell::str(&event.message_id),
+            Cell::str(cause),
+            Cell::Int(copies as i64),
+        ]),
+        final_at,
+    }
+}
+
+/// What changes in the table of duplicates.
+pub(super) fn duplicates(view: u16, recount: &Recount) -> Vec<Change> {
+    let pairs = [
+        ("redelivered", recount.before.redelivered, recount.after.redelivered),
+        ("re-stamped", recount.before.restamped, recount.after.restamped),
+    ];
+    let mut changes = Vec::new();
+    for (word, before, after) in pairs {
+        for (copies, diff) in [(before, -1), (after, 1)] {
+            if before != after && copies > 0 {
+                let row = duplicate(view, &recount.event, word, copies, Micros::MAX);
+                changes.push(Change { row, diff, cause: recount.cause });
+            }
+        }
+    }
+    changes
+}
+
+/// A shadowed event in the table of duplicates.
+pub(super) fn shadowed(view: u16, event: &Event, shadowed: bool) -> Change {
+    let row = duplicate(view, event, "shadowed", 1, Micros::MAX);
+    Change { row, diff: if shadowed { 1 } else { -1 }, cause: Cause::New }
+}
+
+/// A merge or split in the table of identity changes.
+pub(super) fn id_change(
+    view: u16,
+    tenant: &Arc<str>,
+    change: &IdChange,
+    by: Option<&Arc<Event>>,
+    epoch: Epoch,
+) -> Change {
+    let message = match by {
+        Some(event) => Cell::str(&event.message_id),
+        None => Cell::Str(format!("{:032x}", change.by.id).into()),
+    };
+    let kind = if change.kind == Cause::Merge { "merge" } else { "split" };
+    let row = Row {
+        view,
+        cells: Box::new([
+            Cell::Str(Arc::clone(tenant)),
+            Cell::Id(change.from),
+            Cell::Id(change.to),
+            Cell::str(kind),
+            Cell::Int(epoch as i64),
+            change.kind.word().map_or(Cell::Null, Cell::str),
+            message,
+        ]),
+        final_at: Micros::MIN,
+    };
+    Change { row, diff: 1, cause: change.kind }
+}
