@@ -22,20 +22,10 @@ use serde_json::Value as Json;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
-use super::Decoder;
 use super::plan::{Get, GetTime, Plan};
 use super::raw::{NoText, Raw};
 use super::time::in_range;
-
-/// What became of a record.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// An event and when it was received.
-    Event(Box<Event>, Micros),
-    Erased,
-    /// A record that can't be used.
-    Refused(Refusal),
-}
+use super::{Decoded, Decoder};
 
 /// Why a record can't be used.
 #[derive(Debug)]
@@ -51,37 +41,40 @@ type Wrong = (Reason, String);
 type Idents = SmallVec<[Ident; 3]>;
 
 impl Decoder {
-    /// Makes an event of a record's fields.
+    /// Makes an event of a record's fields and adds it to `out`.
     pub(super) fn event(
         &mut self,
         plan: &Plan,
         slots: &[Raw<'_>],
         origin: Origin,
         received_at: Micros,
-    ) -> Outcome {
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
         let tenant = match text(&plan.tenant, slots, "tenant") {
             Ok(Some(tenant)) => self.names.get(&tenant),
             Ok(None) => self.default_tenant.clone(),
-            Err((reason, detail)) => {
-                return Outcome::Refused(Refusal { tenant: None, reason, detail });
-            }
+            Err((reason, detail)) => return Err(Refusal { tenant: None, reason, detail }),
         };
-        match self.event_of(plan, &tenant, slots, origin, received_at) {
-            Ok(outcome) => outcome,
-            Err((reason, detail)) => {
-                Outcome::Refused(Refusal { tenant: Some(tenant), reason, detail })
-            }
+        let mut event = self
+            .event_of(plan, &tenant, slots, origin)
+            .map_err(|(reason, detail)| Refusal { tenant: Some(tenant.clone()), reason, detail })?;
+        if self.is_erased(&event.0) {
+            out.erased += 1;
+        } else {
+            event.0.content = content(&event.0, &mut self.scratch);
+            out.events.push((event.0, event.1.unwrap_or(received_at)));
         }
+        Ok(())
     }
 
+    #[inline]
     fn event_of(
         &mut self,
         plan: &Plan,
         tenant: &Arc<str>,
         slots: &[Raw<'_>],
         origin: Origin,
-        received_at: Micros,
-    ) -> Result<Outcome, Wrong> {
+    ) -> Result<(Event, Option<Micros>), Wrong> {
         let message_id = text(&plan.message_id, slots, "messageId")?
             .ok_or_else(|| (Reason::MissingMessageId, "no messageId".to_owned()))?;
         let (time, received) = times(plan, slots)?;
@@ -99,9 +92,6 @@ impl Decoder {
         let command = self.command(plan, kind, slots)?;
         let idents = if command.is_some() { Idents::new() } else { self.idents(plan, slots)? };
         let key = EventKey { time, seq, id: message_hash(&message_id) };
-        if self.is_erased(tenant, key.id, &idents, command.as_deref()) {
-            return Ok(Outcome::Erased);
-        }
         let properties = match command {
             Some(_) => vec![None; plan.properties.len()].into_boxed_slice(),
             None => self.properties(plan, slots),
@@ -116,7 +106,7 @@ impl Decoder {
                 .map(|value| message_hash(&value)),
             _ => None,
         };
-        let mut event = Event {
+        let event = Event {
             tenant: tenant.clone(),
             key,
             message_id: Box::from(&*message_id),
@@ -130,8 +120,7 @@ impl Decoder {
             business_key,
             content: 0,
         };
-        event.content = content(&event, &mut self.scratch);
-        Ok(Outcome::Event(Box::new(event), received.unwrap_or(received_at)))
+        Ok((event, received))
     }
 
     fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<Idents, Wrong> {
@@ -178,20 +167,15 @@ impl Decoder {
         .collect()
     }
 
-    fn is_erased(
-        &self,
-        tenant: &Arc<str>,
-        id: u128,
-        idents: &[Ident],
-        command: Option<&Command>,
-    ) -> bool {
+    fn is_erased(&self, event: &Event) -> bool {
         if self.erased.is_empty() {
             return false;
         }
-        self.erased.get(tenant).is_some_and(|erased| {
-            let pair = command.map(|command| [command.x, command.y]);
-            let mut all = idents.iter().chain(pair.iter().flatten());
-            erased.messages.contains(&id) || all.any(|ident| erased.identifiers.contains(ident))
+        self.erased.get(&event.tenant).is_some_and(|erased| {
+            let pair = event.command.as_deref().map(|command| [command.x, command.y]);
+            let mut all = event.idents.iter().chain(pair.iter().flatten());
+            erased.messages.contains(&event.key.id)
+                || all.any(|ident| erased.identifiers.contains(ident))
         })
     }
 

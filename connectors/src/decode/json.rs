@@ -301,12 +301,8 @@ impl<'a> Visitor<'a> for Wanted<'_, '_, 'a> {
 
 /// Whether a text opens [`Reason::MAX_DEPTH`] brackets into each other, outside strings.
 pub(super) fn too_deep(text: &[u8]) -> bool {
-    if text.len() < Reason::MAX_DEPTH {
-        return false;
-    }
-    // `[` and `{` differ in one bit: counting both is one comparison per byte, many at a time.
-    let opening: usize = text.iter().map(|byte| usize::from(byte | 0x20 == b'{')).sum();
-    if opening < Reason::MAX_DEPTH {
+    // Hardly any record has that many brackets at all.
+    if memchr::memchr2_iter(b'{', b'[', text).nth(Reason::MAX_DEPTH - 1).is_none() {
         return false;
     }
     let (mut depth, mut quoted, mut bytes) = (0_usize, false, text.iter());

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use operators::identity::IdentityConfig;
 use operators::model::{DeadLetter, Event, Micros, Origin, Reason};
 use operators::views::predicate::Matcher;
@@ -27,7 +28,7 @@ use crate::file::{RawBatch, RawRecords, Rows};
 
 use cache::{Interner, TokenCache};
 use delimited::Columns;
-use envelope::{Outcome, Refusal};
+use envelope::Refusal;
 use json::Trie;
 use plan::Plan;
 use raw::Raw;
@@ -191,12 +192,11 @@ impl Decoder {
                 out.blank += 1;
                 continue;
             }
-            slots.fill(Raw::Absent);
+            slots.iter_mut().for_each(|slot| *slot = Raw::Absent);
             let result = match (cut, std::str::from_utf8(record)) {
                 (Some(bytes), _) => {
                     let kept = record.len();
-                    let detail = format!("{bytes} bytes, the first {kept} are kept");
-                    Err((Reason::TooLarge, detail))
+                    Err((Reason::TooLarge, format!("{bytes} bytes, the first {kept} are kept")))
                 }
                 (None, Err(e)) => {
                     let at = e.valid_up_to();
@@ -204,17 +204,19 @@ impl Decoder {
                 }
                 (None, Ok(text)) => read(text, &mut slots),
             };
-            let outcome = match result {
-                Ok(()) => self.event(&plan, &slots, origin, received_at),
-                Err((reason, detail)) => Outcome::Refused(Refusal { tenant: None, reason, detail }),
+            let result = match result {
+                Ok(()) => self.event(&plan, &slots, origin, received_at, out),
+                Err((reason, detail)) => Err(Refusal { tenant: None, reason, detail }),
             };
-            self.put(outcome, origin, || record.into(), out);
+            if let Err(refusal) = result {
+                self.refuse(refusal, origin, record.into(), out);
+            }
         }
     }
 
     fn table(
         &mut self,
-        table: &arrow::array::RecordBatch,
+        table: &RecordBatch,
         cells: &Cells,
         first: Origin,
         received_at: Micros,
@@ -224,51 +226,36 @@ impl Decoder {
         let mut slots = vec![Raw::Absent; plan.paths.len()];
         for row in 0..table.num_rows() {
             let origin = Origin { offset: first.offset + row as u64, ..first };
-            let refused =
-                |reason, detail| Outcome::Refused(Refusal { tenant: None, reason, detail });
-            if cells.too_deep() {
-                let detail = "the file's schema is nested too deep".to_owned();
-                self.put(refused(Reason::TooDeep, detail), origin, Box::default, out);
-                continue;
+            let refused = |reason, detail| Err(Refusal { tenant: None, reason, detail });
+            let mut kept = usize::MAX;
+            let result = if cells.too_deep() {
+                kept = 0;
+                refused(Reason::TooDeep, "the file's schema is nested too deep".to_owned())
+            } else if let Some(bytes) = table::too_large(table, row) {
+                kept = Rows::KEPT_BYTES;
+                let detail = format!("about {bytes} bytes, the first {kept} of its JSON are kept");
+                refused(Reason::TooLarge, detail)
+            } else {
+                slots.iter_mut().for_each(|slot| *slot = Raw::Absent);
+                cells.read(table, row, &mut slots);
+                self.event(&plan, &slots, origin, received_at, out)
+            };
+            if let Err(refusal) = result {
+                let json = if kept == 0 { Vec::new() } else { table::row_json(table, row) };
+                self.refuse(refusal, origin, json[..json.len().min(kept)].into(), out);
             }
-            if let Some(bytes) = table::too_large(table, row) {
-                let kept = Rows::KEPT_BYTES;
-                let outcome = refused(
-                    Reason::TooLarge,
-                    format!("about {bytes} bytes, the first {kept} of its JSON are kept"),
-                );
-                let payload = || {
-                    let json = table::row_json(table, row);
-                    json[..json.len().min(kept)].into()
-                };
-                self.put(outcome, origin, payload, out);
-                continue;
-            }
-            slots.fill(Raw::Absent);
-            cells.read(table, row, &mut slots);
-            let outcome = self.event(&plan, &slots, origin, received_at);
-            self.put(outcome, origin, || table::row_json(table, row).into(), out);
         }
     }
 
-    fn put(
-        &self,
-        outcome: Outcome,
-        origin: Origin,
-        payload: impl FnOnce() -> Box<[u8]>,
-        out: &mut Decoded,
-    ) {
-        match outcome {
-            Outcome::Event(event, received_at) => out.events.push((*event, received_at)),
-            Outcome::Erased => out.erased += 1,
-            Outcome::Refused(Refusal { tenant, reason, detail }) => out.letters.push(DeadLetter {
-                tenant: tenant.unwrap_or_else(|| self.default_tenant.clone()),
-                origin,
-                reason,
-                detail: detail.into(),
-                payload: payload(),
-            }),
-        }
+    fn refuse(&self, refusal: Refusal, origin: Origin, payload: Box<[u8]>, out: &mut Decoded) {
+        let Refusal { tenant, reason, detail } = refusal;
+        out.letters.push(DeadLetter {
+            tenant: tenant.unwrap_or_else(|| self.default_tenant.clone()),
+            origin,
+            reason,
+            detail: detail.into(),
+            payload,
+        });
     }
 }
 

@@ -16,10 +16,10 @@
 //!   [`BATCH_BYTES_MAX`] and one record; a Parquet reader holds one row group's open pages.
 
 mod batch;
+mod columnar;
 mod error;
 mod fields;
 mod list;
-mod parquet;
 mod source;
 mod spec;
 mod text;

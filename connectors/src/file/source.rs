@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::columnar::ParquetReader;
 use super::list::{gone, io_error, list};
-use super::parquet::ParquetReader;
 use super::text::TextReader;
 use super::{
     Compression, FileEntry, FileSpec, Format, Header, Position, RawBatch, RawRecords, Rows,

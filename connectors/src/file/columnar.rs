@@ -1,11 +1,15 @@
 //! Rows of a Parquet file, as Arrow batches.
+//!
+//! The Parquet crate panics on some damaged files. That is caught here and becomes an error: a bad
+//! file must not take the process with it.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 
 use super::BATCH_BYTES_MAX;
 
@@ -24,6 +28,10 @@ pub(super) struct ParquetReader {
 impl ParquetReader {
     /// Opens a file after its first `skip` rows. Row groups before that are not read.
     pub(super) fn open(path: &Path, skip: u64) -> Result<Self> {
+        caught(|| Self::begin(path, skip))
+    }
+
+    fn begin(path: &Path, skip: u64) -> Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
         let metadata = builder.metadata().clone();
         let (mut groups, mut offset, mut rows, mut bytes) = (Vec::new(), 0, 0, 0);
@@ -51,9 +59,9 @@ impl ParquetReader {
     /// Up to `max_rows` more rows; `None` at the end.
     pub(super) fn read(&mut self, max_rows: usize) -> Result<Option<RecordBatch>> {
         while self.rest.as_ref().is_none_or(|rest| rest.num_rows() == 0) {
-            match self.reader.next() {
+            match caught(|| self.reader.next().transpose().map_err(ParquetError::from))? {
                 None => return Ok(None),
-                Some(batch) => self.rest = Some(batch?),
+                batch => self.rest = batch,
             }
         }
         Ok(self.rest.take().map(|rest| {
@@ -65,4 +73,15 @@ impl ParquetReader {
             batch
         }))
     }
+}
+
+/// Runs the Parquet crate's code. What it leaves behind after a panic is not used again: the error
+/// ends the source.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+        let words = words.unwrap_or("for no stated reason");
+        Err(ParquetError::General(format!("the Parquet reader gave up: {words}")))
+    })
 }

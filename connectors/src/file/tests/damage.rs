@@ -1,0 +1,94 @@
+//! Files that are broken.
+
+use super::*;
+
+/// Opens and reads a file of these bytes: what came, and what stopped it.
+fn read(folder: &Path, name: &str, bytes: &[u8]) -> (Vec<Seen>, Option<SourceError>) {
+    std::fs::write(folder.join(name), bytes).unwrap();
+    let mut source = match FileSource::open(&spec(folder, &[name]), Position::default()) {
+        Ok(source) => source,
+        Err(error) => return (Vec::new(), Some(error)),
+    };
+    let mut all = Vec::new();
+    loop {
+        match source.next(100) {
+            Ok(Some(batch)) => all.extend(seen(&batch)),
+            Ok(None) => return (all, None),
+            Err(error) => return (all, Some(error)),
+        }
+    }
+}
+
+#[test]
+fn damaged_streams_give_what_is_before_the_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = (0..60_000).map(|i| format!("{{\"n\":{}}}\n", i * 7919 % 100_003)).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    for kind in ["gz", "zst"] {
+        let name = format!("a.ndjson.{kind}");
+        let whole = compress(text.as_bytes(), kind);
+        assert!(read(folder.path(), &name, &whole).1.is_none());
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 4] ^= 0x55;
+        flipped[whole.len() / 4 + 1] ^= 0x55;
+        let cut = &whole[..whole.len() * 3 / 4];
+        for (what, bytes) in [("flipped", &flipped[..]), ("cut", cut)] {
+            let (got, error) = read(folder.path(), &name, bytes);
+            let Some(SourceError::Corrupt { record, .. }) = error else {
+                panic!("{kind} {what}: {error:?}")
+            };
+            assert_eq!(record, got.len() as u64, "{kind} {what}");
+            assert!(got.len() < lines.len(), "{kind} {what}");
+            // A checksum stands at the end of a member: what is before it may be wrong already.
+            if what == "cut" {
+                assert!(got.len() > lines.len() / 2, "{kind}");
+                assert!(got.iter().zip(&lines).all(|(got, line)| got.2 == *line), "{kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_its_name_says_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.csv.gz", "a.ndjson.zst", "a.parquet"] {
+        let (got, error) = read(folder.path(), name, b"plain text, and enough of it\n");
+        assert!(got.is_empty());
+        assert!(matches!(error, Some(SourceError::Corrupt { record: 0, .. })), "{name} {error:?}");
+    }
+    let (_, error) = read(folder.path(), "b.csv", b"a,\"b\n1,2\n");
+    assert!(matches!(error, Some(SourceError::Corrupt { .. })), "{error:?}");
+    let (_, error) = read(folder.path(), "b.csv", b"a,\xff\n1,2\n");
+    assert!(matches!(error, Some(SourceError::Corrupt { .. })), "{error:?}");
+}
+
+#[test]
+fn damaged_parquet_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = write(folder.path(), "a", "parquet", 0, 100);
+    let whole = std::fs::read(folder.path().join(&name)).unwrap();
+    let mut errors = 0;
+    for at in (0..whole.len()).step_by(3) {
+        for mask in [0xff, 0x01] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= mask;
+            errors += u32::from(read(folder.path(), &name, &bytes).1.is_some());
+        }
+    }
+    assert!(errors > 100, "{errors} of the damages were noticed");
+    for length in (0..whole.len()).step_by(7) {
+        assert!(read(folder.path(), &name, &whole[..length]).1.is_some(), "{length}");
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_read_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ndjson");
+    std::fs::write(&path, "{}\n".repeat(400_000)).unwrap();
+    let mut source =
+        FileSource::open(&spec(folder.path(), &["a.ndjson"]), Position::default()).unwrap();
+    source.next(1).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(600_000).unwrap();
+    assert!(read_all(&mut source, 1_000_000).unwrap_err().is_gone());
+}
