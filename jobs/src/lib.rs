@@ -1,1 +1,4 @@
-//! what runs: the job file, the runtime, the braid command
+//! What runs: the job file, the runtime, the `braid` command.
+
+pub mod cli;
+pub mod runtime;

@@ -1,1 +1,3 @@
-//! the past: which records made up each epoch
+//! The past: which records made up each epoch, and how they are read again.
+
+pub mod history;

@@ -1,0 +1,48 @@
+//! Why a run ends, and the exit code that says it.
+
+use connectors::bindings::BindingError;
+use connectors::decode::SpecError;
+use connectors::file::SourceError;
+use connectors::table::TableError;
+use thiserror::Error;
+
+/// Why a run could not go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A source can't be read.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// The bindings can't be used.
+    #[error("{0}")]
+    Binding(#[from] BindingError),
+    /// A table can't be written.
+    #[error("{0}")]
+    Table(#[from] TableError),
+    /// A field map makes no sense.
+    #[error("{0}")]
+    Spec(#[from] SpecError),
+    /// The output belongs to another job.
+    #[error(
+        "{out} holds the results of another version of this job; give the changed job another \
+         `out`, or remove {out} to compute everything anew"
+    )]
+    JobChanged {
+        /// The output folder.
+        out: String,
+    },
+    /// A worker ended before its time.
+    #[error("a worker stopped: {0}")]
+    Worker(String),
+}
+
+impl RunError {
+    /// The exit code: 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Source(error) if error.is_gone() => 3,
+            Self::Spec(_) | Self::JobChanged { .. } => 2,
+            Self::Binding(BindingError::Held { .. }) => 4,
+            Self::Source(_) | Self::Binding(_) | Self::Table(_) | Self::Worker(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The keys of a job file. `operators::views` and `connectors` say what they mean.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A whole job file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct JobFile {
+    pub job: Job,
+    #[serde(default)]
+    pub source: Vec<Source>,
+    #[serde(default)]
+    pub time: Time,
+    #[serde(default)]
+    pub identity: Identity,
+    #[serde(default)]
+    pub dedup: Dedup,
+    #[serde(default)]
+    pub view: Vec<Spanned<View>>,
+    pub sink: Option<Vec<Sink>>,
+}
+
+/// `[job]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Job {
+    pub name: Spanned<String>,
+    pub out: Spanned<String>,
+    pub zone: Option<Spanned<String>>,
+    pub tenant: Option<String>,
+    #[serde(default)]
+    pub without: Vec<Spanned<String>>,
+    pub epoch_records: Option<Spanned<u32>>,
+}
+
+/// `[[source]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Source {
+    pub name: Spanned<String>,
+    pub connector: Spanned<String>,
+    pub path: Spanned<OneOrMany>,
+    pub format: Option<Spanned<String>>,
+    pub channel: Option<String>,
+    pub tenant: Option<String>,
+    #[serde(default)]
+    pub fields: BTreeMap<Spanned<String>, Field>,
+}
+
+/// One text or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A line of `[source.fields]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub enum Field {
+    Path(String),
+    Rule(FieldRule),
+}
+
+/// A line of `[source.fields]` in full.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct FieldRule {
+    pub field: Option<String>,
+    pub format: Option<String>,
+    pub zone: Option<String>,
+    pub concat: Option<Vec<String>>,
+    pub separator: Option<String>,
+    #[serde(rename = "const")]
+    pub constant: Option<String>,
+}
+
+/// `[time]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Time {
+    pub disorder: Option<Spanned<String>>,
+    pub admit: Option<Spanned<String>>,
+    pub future: Option<Spanned<String>>,
+    pub ids: Option<Spanned<String>>,
+    pub history: Option<Spanned<String>>,
+}
+
+/// `[identity]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Identity {
+    pub cluster_max: Option<u32>,
+    pub blocked: Option<Vec<String>>,
+    pub previous_id: Option<Spanned<String>>,
+    pub erased: Option<Spanned<String>>,
+    pub secret: Option<String>,
+    #[serde(default, rename = "type")]
+    pub types: Vec<IdentityType>,
+}
+
+/// `[[identity.type]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct IdentityType {
+    pub name: Spanned<String>,
+    pub from: Vec<String>,
+    pub rank: u8,
+    pub degree_max: Option<u32>,
+    pub owners_max: Option<u32>,
+    pub forward: Option<Spanned<String>>,
+    pub back: Option<Spanned<String>>,
+    pub own: Option<Spanned<String>>,
+}
+
+/// `[dedup]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Dedup {
+    pub business_key: Option<String>,
+    #[serde(default)]
+    pub strongest: Vec<String>,
+}
+
+/// `[[view]]`: the keys of every kind; the plan says which belong to which.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct View {
+    pub kind: Spanned<String>,
+    pub name: Option<Spanned<String>>,
+    pub gap: Option<Spanned<String>>,
+    pub cap: Option<Spanned<String>>,
+    pub metric: Option<Spanned<String>>,
+    pub property: Option<String>,
+    pub filter: Option<Step>,
+    pub period: Option<Spanned<String>>,
+    pub breakdown: Option<String>,
+    pub steps: Option<Spanned<Vec<Step>>>,
+    #[serde(rename = "funnelWindowInterval")]
+    pub window: Option<Spanned<u32>>,
+    #[serde(rename = "funnelWindowIntervalUnit")]
+    pub window_unit: Option<Spanned<String>>,
+    #[serde(rename = "funnelOrderType")]
+    pub order: Option<Spanned<String>>,
+    pub periods: Option<Vec<Spanned<String>>>,
+}
+
+/// A step of a funnel or the filter of a trend.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Step {
+    pub event: Option<String>,
+    pub events: Option<Vec<String>>,
+    pub channel: Option<String>,
+    pub channels: Option<Vec<String>>,
+    #[serde(default)]
+    pub properties: Vec<PropertyRule>,
+    pub label: Option<String>,
+}
+
+/// A condition on a property.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct PropertyRule {
+    pub key: String,
+    pub operator: Option<Spanned<String>>,
+    pub value: Option<toml::Value>,
+}
+
+/// `[[sink]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Sink {
+    pub connector: Spanned<String>,
+    pub partition: Option<Spanned<String>>,
+}

@@ -1,0 +1,30 @@
+//! Runs a job: reads sources, mints epochs, drives the workers and the sink.
+//!
+//! One thread, the caller's, is the supervisor: it reads records, writes and syncs the binding of
+//! each epoch, and only then hands the records to the workers. The workers decode and compute; one
+//! thread collects rows and writes tables. A run that was killed begins with the bindings: the same
+//! records go to the same epochs again, and tables pass over what they have committed.
+
+mod errors;
+pub mod job_file;
+pub mod plan;
+mod progress;
+mod sink;
+mod summary;
+mod supervisor;
+mod worker;
+
+pub use errors::RunError;
+pub use plan::Plan;
+pub use progress::{Progress, Silent, Terminal};
+pub use summary::{FunnelStep, FunnelSummary, Summary, grouped};
+pub use supervisor::run;
+
+/// How a job is run, beyond what its file says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunOptions {
+    /// Worker threads.
+    pub workers: usize,
+    /// Records in an epoch at most; `None` for what the job file says.
+    pub epoch_records: Option<usize>,
+}

@@ -1,0 +1,73 @@
+//! The identity part of a job.
+
+use connectors::decode::IdentityFields;
+use operators::identity::{FOREVER, IdentityConfig, IdentityType, NO_LIMIT, Own};
+use operators::model::{Micros, SECOND};
+
+use super::checker::Checker;
+use crate::runtime::job_file::JobFile;
+
+const DAY: Micros = 86_400 * SECOND;
+
+/// The types of a job that names none: Segment's ids and the email.
+fn usual() -> Vec<(IdentityType, Vec<&'static str>)> {
+    let email = IdentityType { owners_max: 5, ..IdentityType::new("email", 1) };
+    let anonymous =
+        IdentityType { degree_max: 100, forward: 30 * DAY, ..IdentityType::new("anonymous_id", 2) };
+    vec![
+        (IdentityType::new("user_id", 0), vec!["userId"]),
+        (email, vec!["traits.email", "context.traits.email"]),
+        (anonymous, vec!["anonymousId"]),
+    ]
+}
+
+/// Rules, and where the identifiers of each type stand.
+pub(super) fn identity(
+    check: &mut Checker,
+    file: &JobFile,
+) -> (IdentityConfig, Vec<IdentityFields>) {
+    let written = &file.identity.types;
+    let cluster_max = file.identity.cluster_max.unwrap_or(1000);
+    let fields = |name: &str, from: &[&str]| IdentityFields {
+        name: name.to_owned(),
+        from: from.iter().map(|path| super::sources::path(path)).collect(),
+    };
+    if written.is_empty() {
+        let (types, from): (Vec<_>, Vec<_>) =
+            usual().into_iter().map(|(t, from)| (t.clone(), fields(&t.name, &from))).unzip();
+        return (IdentityConfig { types, cluster_max }, from);
+    }
+    check.unique("identity types", written.iter().map(|t| &t.name));
+    if written.len() > 256 {
+        check.at(&written[256].name.span(), "a job has at most 256 identity types; remove some");
+    }
+    let (mut types, mut from) = (Vec::new(), Vec::new());
+    for t in written {
+        let own = match t.own.as_ref().map(|own| own.get_ref().as_str()) {
+            None | Some("time") => Own::Time,
+            Some("first") => Own::First,
+            Some("last") => Own::Last,
+            Some(other) => {
+                let span = t.own.as_ref().map_or(0..0, toml::Spanned::span);
+                check.at(&span, format!("own = {other:?} is unknown; write time, first or last"));
+                Own::Time
+            }
+        };
+        if t.owners_max == Some(0) || t.from.is_empty() {
+            let message = "an identity type needs a field in `from` and owners_max of 1 or more";
+            check.at(&t.name.span(), message);
+        }
+        types.push(IdentityType {
+            name: t.name.get_ref().clone(),
+            rank: t.rank,
+            degree_max: t.degree_max.unwrap_or(NO_LIMIT),
+            owners_max: t.owners_max.unwrap_or(NO_LIMIT),
+            forward: check.span_or(t.forward.as_ref(), FOREVER),
+            back: check.span_or(t.back.as_ref(), FOREVER),
+            own,
+        });
+        let paths: Vec<&str> = t.from.iter().map(String::as_str).collect();
+        from.push(fields(t.name.get_ref(), &paths));
+    }
+    (IdentityConfig { types, cluster_max }, from)
+}

@@ -1,0 +1,205 @@
+//! What runs: a job file checked, with names resolved.
+
+mod checker;
+mod identity;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use connectors::decode::DecodeSpec;
+use connectors::file::FileSpec;
+use connectors::table::{Granularity, TableOptions};
+use operators::graph::Job;
+use operators::identity::IdentityConfig;
+use operators::model::{Micros, SECOND};
+use operators::time::TimeConfig;
+use operators::views::catalog::{BUILT_IN, Catalog};
+
+use self::checker::Checker;
+use super::job_file::{self, JobFile, Problem, Text};
+
+/// A source, ready to be opened and decoded.
+#[derive(Clone, Debug)]
+pub struct PlannedSource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its files.
+    pub file: FileSpec,
+    /// How its records become events.
+    pub decode: DecodeSpec,
+}
+
+/// A job, checked and ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the job.
+    pub name: String,
+    /// Where its results go.
+    pub out: PathBuf,
+    /// Hash of everything in the job that its results depend on.
+    pub hash: String,
+    /// The sources.
+    pub sources: Vec<PlannedSource>,
+    /// Horizons.
+    pub time: TimeConfig,
+    /// Who is who.
+    pub identity: Arc<IdentityConfig>,
+    /// Views and tables.
+    pub catalog: Arc<Catalog>,
+    /// Channels, strongest first, for the business key.
+    pub strongest: Vec<Arc<str>>,
+    /// Records in an epoch at most.
+    pub epoch_records: usize,
+    /// The tables, if the job writes any.
+    pub tables: Option<TableOptions>,
+}
+
+impl Plan {
+    /// The part that the graph needs.
+    pub fn job(&self) -> Arc<Job> {
+        Arc::new(Job {
+            time: self.time,
+            identity: Arc::clone(&self.identity),
+            catalog: Arc::clone(&self.catalog),
+            sources: self.sources.iter().map(|s| Arc::clone(&s.name)).collect(),
+            strongest: self.strongest.clone(),
+        })
+    }
+}
+
+/// Reads and checks a job file.
+///
+/// # Errors
+///
+/// Everything that is wrong in it, each with its line.
+pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
+    let (text, file) = job_file::read(path).map_err(|problem| vec![problem])?;
+    plan(&text, &file)
+}
+
+/// Checks a job file that has been read.
+pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
+    let base = text.path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut check = Checker::new(text);
+    check.name(&file.job.name);
+    let time = time(&mut check, file);
+    let zone = file.job.zone.as_ref().map_or("UTC", |zone| zone.get_ref().as_str());
+    for view in &file.job.without {
+        if !BUILT_IN.contains(&view.get_ref().as_str()) {
+            let message = format!(
+                "there is no view {:?} to be without; write one of {}",
+                view.get_ref(),
+                BUILT_IN.join(", ")
+            );
+            check.at(&view.span(), message);
+        }
+    }
+    let (identity, identities) = identity::identity(&mut check, file);
+    let mut needs = views::Needs::default();
+    let specs = views::views(&mut check, file, &mut needs);
+    let without: Vec<String> = file.job.without.iter().map(|w| w.get_ref().clone()).collect();
+    let catalog = match Catalog::new(specs, &without, zone) {
+        Ok(catalog) => Some(catalog),
+        Err(error) => {
+            let span = file.job.zone.as_ref().map_or(0..0, toml::Spanned::span);
+            check.at(&span, format!("{error}; write a name such as \"Europe/Berlin\" or \"UTC\""));
+            None
+        }
+    };
+    let identity = Arc::new(identity);
+    let sources = sources::sources(&mut check, file, &base, &identity, identities, needs);
+    let tables = tables(&mut check, file);
+    let hash = hash(&check, file, &base);
+    let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
+    if epoch_records == 0 {
+        let span = file.job.epoch_records.as_ref().map_or(0..0, toml::Spanned::span);
+        check.at(&span, "an epoch has at least one record; write 1 or more");
+    }
+    match (check.done(), catalog) {
+        (problems, Some(catalog)) if problems.is_empty() => Ok(Plan {
+            name: file.job.name.get_ref().clone(),
+            out: base.join(file.job.out.get_ref()),
+            tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),
+            hash,
+            sources,
+            time,
+            identity,
+            catalog: Arc::new(catalog),
+            strongest: file.dedup.strongest.iter().map(|c| c.as_str().into()).collect(),
+            epoch_records,
+        }),
+        (problems, _) => Err(problems),
+    }
+}
+
+fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
+    const DAY: Micros = 86_400 * SECOND;
+    let t = &file.time;
+    let time = TimeConfig {
+        disorder: check.span_or(t.disorder.as_ref(), 2 * 3600 * SECOND),
+        admit: check.span_or(t.admit.as_ref(), 7 * DAY),
+        future: check.span_or(t.future.as_ref(), DAY),
+        ids: check.span_or(t.ids.as_ref(), 30 * DAY),
+        history: check.span_or(t.history.as_ref(), 400 * DAY),
+    };
+    let place = |key: Option<&toml::Spanned<String>>| key.map_or(0..0, toml::Spanned::span);
+    if time.admit > time.ids {
+        let message = "`ids` is shorter than `admit`, so a copy could come after its id is \
+                       forgotten; write ids at least as long as admit";
+        check.at(&place(t.ids.as_ref().or(t.admit.as_ref())), message);
+    }
+    if time.ids > time.history {
+        let message = "`history` is shorter than `ids`; write history at least as long as ids";
+        check.at(&place(t.history.as_ref().or(t.ids.as_ref())), message);
+    }
+    time
+}
+
+fn tables(check: &mut Checker, file: &JobFile) -> Option<TableOptions> {
+    let mut options = TableOptions {
+        job: file.job.name.get_ref().clone(),
+        job_hash: String::new(),
+        partition: Granularity::Day,
+        arrow: false,
+    };
+    let Some(sinks) = &file.sink else { return Some(options) };
+    let mut any = false;
+    for sink in sinks {
+        match sink.connector.get_ref().as_str() {
+            "table" => any = true,
+            "arrow" => (any, options.arrow) = (true, true),
+            other => {
+                let message = format!("there is no sink {other:?}; write \"table\" or \"arrow\"");
+                check.at(&sink.connector.span(), message);
+            }
+        }
+        let Some(partition) = &sink.partition else { continue };
+        match partition.get_ref().as_str() {
+            "day" => options.partition = Granularity::Day,
+            "month" => options.partition = Granularity::Month,
+            "none" => options.partition = Granularity::None,
+            other => {
+                let message =
+                    format!("tables have no partition {other:?}; write day, month or none");
+                check.at(&partition.span(), message);
+            }
+        }
+    }
+    any.then_some(options)
+}
+
+/// What the results depend on: the job file but for `out`, and the erased list.
+fn hash(check: &Checker, file: &JobFile, base: &Path) -> String {
+    let mut file = file.clone();
+    *file.job.out.get_mut() = String::new();
+    let erased = file
+        .identity
+        .erased
+        .as_ref()
+        .map(|path| std::fs::read(base.join(path.get_ref())).unwrap_or_default());
+    check.hash(&format!("{file:?}{erased:?}"))
+}

@@ -1,0 +1,208 @@
+//! Sources and how their records are decoded.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use connectors::decode::{
+    DecodeSpec, Decoder, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields,
+    TimeFormat,
+};
+use connectors::file::{FileSource, FileSpec, Format, Position};
+use operators::identity::IdentityConfig;
+use operators::model::{Ident, Secret, message_hash};
+use serde::Deserialize;
+
+use super::PlannedSource;
+use super::checker::Checker;
+use super::views::Needs;
+use crate::runtime::job_file::{Field, JobFile, OneOrMany, Source};
+
+/// A path into the envelope.
+pub(super) fn path(text: &str) -> FieldPath {
+    FieldPath::parse(text)
+}
+
+/// The sources of a job.
+pub(super) fn sources(
+    check: &mut Checker,
+    file: &JobFile,
+    base: &Path,
+    identity: &Arc<IdentityConfig>,
+    identities: Vec<IdentityFields>,
+    needs: Needs,
+) -> Vec<PlannedSource> {
+    if file.source.is_empty() {
+        check.whole("the job has no source; write a [[source]] with name, connector and path");
+    }
+    check.unique("sources", file.source.iter().map(|s| &s.name));
+    let key = file.identity.secret.clone().unwrap_or_else(|| file.job.name.get_ref().clone());
+    let mut spec = DecodeSpec::new(Arc::clone(identity), identities, Secret::new(&key));
+    spec.default_tenant = file.job.tenant.as_deref().unwrap_or("default").into();
+    if let Some(blocked) = &file.identity.blocked {
+        spec.blocked = Arc::new(blocked.iter().cloned().collect());
+    }
+    spec.properties = needs.properties;
+    spec.matcher = Arc::new(needs.matcher);
+    spec.business_key = file.dedup.business_key.as_deref().map(path);
+    spec.previous_id = previous_id(check, file, &spec);
+    spec.erased = Arc::new(erased(check, file, base, &spec));
+    let mut planned = Vec::new();
+    for (index, source) in file.source.iter().enumerate() {
+        check.name(&source.name);
+        if source.connector.get_ref() != "file" {
+            let message = format!(
+                "the connector {:?} is not built; write \"file\"",
+                source.connector.get_ref()
+            );
+            check.at(&source.connector.span(), message);
+            continue;
+        }
+        let mut decode = spec.clone();
+        decode.channel = source.channel.as_deref().map(Arc::from);
+        decode.tenant = source.tenant.as_deref().map(Arc::from);
+        decode.fields = fields(check, source);
+        if let Err(error) = Decoder::new(&decode) {
+            check.at(&source.name.span(), error.to_string());
+        }
+        let file = files(check, source, index as u16, base);
+        let name = source.name.get_ref().as_str().into();
+        planned.push(PlannedSource { name, file, decode });
+    }
+    planned
+}
+
+fn files(check: &mut Checker, source: &Source, index: u16, base: &Path) -> FileSpec {
+    let patterns: Vec<&str> = match source.path.get_ref() {
+        OneOrMany::One(pattern) => vec![pattern],
+        OneOrMany::Many(patterns) => patterns.iter().map(String::as_str).collect(),
+    };
+    let mut spec = FileSpec::new(source.name.get_ref(), index, base, &patterns);
+    if let Some(format) = &source.format {
+        spec.format = Format::from_word(format.get_ref());
+        if spec.format.is_none() {
+            let message = format!(
+                "there is no format {:?}; write ndjson, csv, tsv or parquet",
+                format.get_ref()
+            );
+            check.at(&format.span(), message);
+            return spec;
+        }
+    }
+    if let Err(error) = FileSource::open(&spec, Position::default()) {
+        check.at(&source.path.span(), format!("{error}; write the path of a file, or a glob"));
+    }
+    spec
+}
+
+fn fields(check: &mut Checker, source: &Source) -> Vec<FieldMap> {
+    let mut maps = Vec::new();
+    for (target, field) in &source.fields {
+        let mut format = None;
+        let value = match field {
+            Field::Path(from) => FieldValue::Path(path(from)),
+            Field::Rule(rule) => {
+                if let Some(word) = &rule.format {
+                    match TimeFormat::parse(word, rule.zone.as_deref()) {
+                        Ok(parsed) => format = Some(parsed),
+                        Err(error) => check.at(&target.span(), error.to_string()),
+                    }
+                }
+                match (&rule.field, &rule.concat, &rule.constant) {
+                    (Some(from), None, None) => FieldValue::Path(path(from)),
+                    (None, Some(parts), None) => FieldValue::Concat {
+                        fields: parts.iter().map(|part| path(part)).collect(),
+                        separator: rule
+                            .separator
+                            .clone()
+                            .unwrap_or_else(|| FieldValue::SEPARATOR.to_owned()),
+                    },
+                    (None, None, Some(text)) => FieldValue::Const(text.clone()),
+                    _ => {
+                        let message = "a field comes from one of field = \"…\", concat = [\"…\"] \
+                                       or const = \"…\"; write exactly one";
+                        check.at(&target.span(), message);
+                        continue;
+                    }
+                }
+            }
+        };
+        maps.push(FieldMap { target: path(target.get_ref()), value, format });
+    }
+    maps
+}
+
+/// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of `userId`.
+fn previous_id(check: &mut Checker, file: &JobFile, spec: &DecodeSpec) -> Option<u8> {
+    let types = &spec.identities;
+    if let Some(name) = &file.identity.previous_id {
+        let found = types.iter().position(|t| t.name == *name.get_ref());
+        if found.is_none() {
+            let known: Vec<&str> = types.iter().map(|t| t.name.as_str()).collect();
+            let message = format!(
+                "there is no identity type {:?}; write one of {}",
+                name.get_ref(),
+                known.join(", ")
+            );
+            check.at(&name.span(), message);
+        }
+        return found.map(|kind| kind as u8);
+    }
+    let with = |field: &str| types.iter().position(|t| t.from.contains(&path(field)));
+    with("anonymousId").or_else(|| with("userId")).map(|kind| kind as u8)
+}
+
+/// A line of the erased list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasedLine {
+    tenant: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    value: Option<String>,
+    #[serde(rename = "messageId")]
+    message_id: Option<String>,
+}
+
+fn erased(check: &mut Checker, file: &JobFile, base: &Path, spec: &DecodeSpec) -> Erased {
+    let mut erased: Erased = HashMap::default();
+    let Some(name) = &file.identity.erased else { return erased };
+    match std::fs::read_to_string(base.join(name.get_ref())) {
+        Err(error) => {
+            let message = format!("can't read the erased list {:?}: {error}", name.get_ref());
+            check.at(&name.span(), message);
+        }
+        Ok(text) => {
+            for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+                if let Err(wrong) = erase(&mut erased, line, spec) {
+                    let message = format!("{:?} line {}: {wrong}", name.get_ref(), number + 1);
+                    check.at(&name.span(), message);
+                }
+            }
+        }
+    }
+    erased
+}
+
+fn erase(erased: &mut Erased, line: &str, spec: &DecodeSpec) -> Result<(), String> {
+    const SHAPE: &str = r#"write {"type": "email", "value": "…"} or {"messageId": "…"}"#;
+    let line: ErasedLine = serde_json::from_str(line).map_err(|e| format!("{e}; {SHAPE}"))?;
+    let tenant = line.tenant.map_or_else(|| Arc::clone(&spec.default_tenant), Arc::from);
+    let entry = erased.entry(tenant).or_insert_with(|| ErasedIn {
+        identifiers: HashSet::default(),
+        messages: HashSet::default(),
+    });
+    match (line.kind, line.value, line.message_id) {
+        (Some(kind), Some(value), None) => {
+            let place = spec.identities.iter().position(|t| t.name == kind);
+            let Some(place) = place else { return Err(format!("no identity type {kind:?}")) };
+            let token = spec.secret.token(&kind, &value);
+            entry.identifiers.insert(Ident { kind: place as u8, token });
+        }
+        (None, None, Some(id)) => {
+            entry.messages.insert(message_hash(&id));
+        }
+        _ => return Err(SHAPE.to_owned()),
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The sink's thread: closed epochs to tables, and the counts of the summary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use connectors::table::{TableError, TableSink};
+use crossbeam_channel::Receiver;
+use operators::graph::Emitted;
+use operators::model::{Cell, Change, Epoch, Micros, Reason};
+use operators::views::catalog::Catalog;
+use operators::views::spec::ViewSpec;
+
+use super::summary::{FunnelStep, FunnelSummary, Summary};
+use super::worker::Told;
+
+/// Tables are committed at least this often while there is something to commit.
+const COMMIT_EVERY: Duration = Duration::from_secs(60);
+/// Changes that wait for a commit at most: about 128 MB of rows.
+const COMMIT_CHANGES: usize = 1_000_000;
+
+/// Rows that stand in each table, and in funnels over all time.
+#[derive(Default)]
+struct Standing {
+    rows: Vec<i64>,
+    funnels: BTreeMap<(u16, i64), i64>,
+}
+
+/// Collects what the workers tell until they hang up; commits; returns the counts.
+pub(super) struct Sink {
+    pub catalog: Arc<Catalog>,
+    pub tables: Option<TableSink>,
+    pub workers: usize,
+    /// Epochs below this are closed on all workers: what the supervisor waits for.
+    pub closed: Arc<AtomicU64>,
+    /// Records decoded, for the progress.
+    pub records: Arc<AtomicU64>,
+}
+
+impl Sink {
+    pub(super) fn run(mut self, told: &Receiver<Told>) -> Result<Summary, TableError> {
+        let mut summary = Summary::default();
+        let mut standing = Standing::default();
+        standing.rows.resize(self.catalog.schemas.len(), 0);
+        let mut waiting: BTreeMap<Epoch, Vec<Change>> = BTreeMap::new();
+        let mut marks: BTreeMap<Epoch, Micros> = BTreeMap::new();
+        let mut closed = vec![0; self.workers];
+        let (mut done, mut watermark) = (0, Micros::MIN);
+        let mut last = Instant::now();
+        while let Ok(message) = told.recv() {
+            match message {
+                Told::Decoded { records, events, letters, erased } => {
+                    summary.read += records;
+                    summary.admitted += events;
+                    summary.erased += erased;
+                    self.records.fetch_add(records, Ordering::Relaxed);
+                    for (reason, count) in letters {
+                        if reason == Reason::TooEarly {
+                            summary.admitted -= count;
+                        }
+                        *summary.dead_letters.entry(reason.word().to_owned()).or_default() += count;
+                    }
+                }
+                Told::Graph(_, Emitted::Changes(epoch, mut changes)) => {
+                    waiting.entry(epoch).or_default().append(&mut changes);
+                }
+                Told::Graph(_, Emitted::Watermark(epoch, at)) => {
+                    marks.insert(epoch, at);
+                }
+                Told::Graph(_, Emitted::Admitted(_, _, late)) => {
+                    summary.admitted -= late;
+                    if late > 0 {
+                        let word = Reason::TooLate.word().to_owned();
+                        *summary.dead_letters.entry(word).or_default() += late;
+                    }
+                }
+                Told::Graph(worker, Emitted::Closed(upto)) => {
+                    closed[worker] = upto;
+                    let upto = closed.iter().copied().min().unwrap_or(0);
+                    while let Some(entry) = waiting.first_entry().filter(|e| *e.key() < upto) {
+                        let (epoch, changes) = entry.remove_entry();
+                        done = done.max(epoch);
+                        self.take(epoch, changes, &mut standing, &mut summary)?;
+                    }
+                    while let Some(entry) = marks.first_entry().filter(|e| *e.key() < upto) {
+                        let epoch;
+                        (epoch, watermark) = entry.remove_entry();
+                        done = done.max(epoch);
+                    }
+                    self.closed.fetch_max(upto, Ordering::Release);
+                    let full = self.tables.as_ref().is_some_and(|t| t.pending() > COMMIT_CHANGES);
+                    if full || last.elapsed() > COMMIT_EVERY {
+                        self.commit(done, watermark, &mut summary)?;
+                        last = Instant::now();
+                    }
+                }
+            }
+        }
+        self.commit(done, watermark, &mut summary)?;
+        if let Some(tables) = &mut self.tables {
+            tables.finish(watermark)?;
+        }
+        summary.epochs = done;
+        self.count(&standing, &mut summary);
+        Ok(summary)
+    }
+
+    fn commit(
+        &mut self,
+        upto: Epoch,
+        watermark: Micros,
+        summary: &mut Summary,
+    ) -> Result<(), TableError> {
+        if let Some(tables) = self.tables.as_mut().filter(|_| upto > 0) {
+            let written = tables.commit(upto, watermark)?;
+            summary.rows_written += written.rows_changelog + written.rows_current;
+            summary.files_written += written.files;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        epoch: Epoch,
+        changes: Vec<Change>,
+        standing: &mut Standing,
+        summary: &mut Summary,
+    ) -> Result<(), TableError> {
+        let built_in = self.catalog.built_in;
+        for change in changes {
+            let view = change.row.view;
+            let cells = &change.row.cells;
+            standing.rows[usize::from(view)] += change.diff;
+            if Some(view) == built_in.id_changes {
+                match &cells[3] {
+                    Cell::Str(kind) if **kind == *"merge" => summary.merges += 1,
+                    _ => summary.splits += 1,
+                }
+            } else if Some(view) == built_in.duplicates {
+                if let (Cell::Str(cause), Cell::Int(copies)) = (&cells[2], &cells[3]) {
+                    let count = summary.duplicates.entry(cause.to_string()).or_default();
+                    *count += copies * change.diff;
+                }
+            } else if let (Cell::Str(period), Cell::Int(step), Cell::Int(count)) =
+                (cells.get(1).unwrap_or(&Cell::Null), cell(cells, 4), cell(cells, 6))
+                && **period == *"all"
+            {
+                *standing.funnels.entry((view, *step)).or_default() += count * change.diff;
+            }
+            if let Some(tables) = &mut self.tables {
+                tables.add(epoch, change)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in what follows from the rows that stand at the end.
+    fn count(&self, standing: &Standing, summary: &mut Summary) {
+        let rows = |view: Option<u16>| view.map_or(0, |v| standing.rows[usize::from(v)]);
+        summary.people = rows(self.catalog.built_in.people);
+        summary.identifiers = rows(self.catalog.built_in.identifiers);
+        for (place, spec) in self.catalog.specs.iter().enumerate() {
+            let table = self.catalog.tables[place];
+            match spec {
+                ViewSpec::Sessions(_) => summary.sessions = rows(Some(table)),
+                ViewSpec::Funnel(funnel) => {
+                    let steps = funnel.steps.iter().enumerate().map(|(step, spec)| FunnelStep {
+                        label: spec.label.to_string(),
+                        count: *standing.funnels.get(&(table, step as i64 + 1)).unwrap_or(&0),
+                    });
+                    let name = funnel.name.to_string();
+                    summary.funnels.push(FunnelSummary { name, steps: steps.collect() });
+                }
+                ViewSpec::Trend(_) => {}
+            }
+        }
+        summary.duplicates.retain(|_, count| *count != 0);
+        for schema in &self.catalog.schemas {
+            summary.tables.push(schema.name.to_string());
+        }
+    }
+}
+
+fn cell(cells: &[Cell], place: usize) -> &Cell {
+    cells.get(place).unwrap_or(&Cell::Null)
+}

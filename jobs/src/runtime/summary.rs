@@ -1,0 +1,133 @@
+//! What a run did, for a person and for a machine.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// A step of a funnel over all time.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FunnelStep {
+    /// What the step is called.
+    pub label: String,
+    /// People who reached it, over all breakdown values.
+    pub count: i64,
+}
+
+/// A funnel over all time.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FunnelSummary {
+    /// Name of the view.
+    pub name: String,
+    /// The steps in order.
+    pub steps: Vec<FunnelStep>,
+}
+
+/// What a run did. After a resumption the counts are of all records since the first.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Records read.
+    pub read: u64,
+    /// Records admitted.
+    pub admitted: u64,
+    /// Copies that do not count, by cause.
+    pub duplicates: BTreeMap<String, i64>,
+    /// Records that could not be used, by reason.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Records on the erased list.
+    pub erased: u64,
+    /// People with events.
+    pub people: i64,
+    /// Identifiers known.
+    pub identifiers: i64,
+    /// Times that two people became one.
+    pub merges: u64,
+    /// Times that one person became two.
+    pub splits: u64,
+    /// Sessions.
+    pub sessions: i64,
+    /// Funnels over all time.
+    pub funnels: Vec<FunnelSummary>,
+    /// Rows written to tables, changelogs included.
+    pub rows_written: u64,
+    /// Files written.
+    pub files_written: u64,
+    /// Epochs.
+    pub epochs: u64,
+    /// Bytes of the sources as they lie on disk.
+    pub bytes_read: u64,
+    /// Seconds that the run took.
+    pub seconds: f64,
+    /// Records per second.
+    pub events_per_s: f64,
+    /// Names of the tables.
+    pub tables: Vec<String>,
+}
+
+/// A whole number with a space between thousands.
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    if number < 0 { format!("-{out}") } else { out }
+}
+
+/// Width of a funnel's longest bar, in characters.
+const BAR: usize = 32;
+
+impl Summary {
+    /// The summary as a person reads it.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string can't fail.
+        let mut line = |label: &str, value: i64| {
+            let _ = writeln!(out, "  {label:<26}{:>14}", grouped(value));
+        };
+        line("records read", self.read as i64);
+        line("admitted", self.admitted as i64);
+        for (cause, count) in &self.duplicates {
+            line(&format!("duplicates, {cause}"), *count);
+        }
+        for (reason, count) in &self.dead_letters {
+            line(&format!("dead letters, {reason}"), *count as i64);
+        }
+        if self.erased > 0 {
+            line("erased", self.erased as i64);
+        }
+        line("identifiers", self.identifiers);
+        line("people", self.people);
+        line("merges", self.merges as i64);
+        line("splits", self.splits as i64);
+        line("sessions", self.sessions);
+        line("rows written", self.rows_written as i64);
+        line("epochs", self.epochs as i64);
+        let rate = grouped(self.events_per_s as i64);
+        let _ = writeln!(out, "  {:.1} s, {rate} records a second", self.seconds);
+        for funnel in &self.funnels {
+            out.push_str(&funnel.chart());
+        }
+        out
+    }
+}
+
+impl FunnelSummary {
+    /// The funnel as a bar chart.
+    pub fn chart(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "\n  funnel {}", self.name);
+        let first = self.steps.first().map_or(0, |step| step.count);
+        for step in &self.steps {
+            let share = if first == 0 { 0.0 } else { step.count as f64 / first as f64 };
+            let bar = "█".repeat((share * BAR as f64).round() as usize);
+            let count = grouped(step.count);
+            let label = &step.label;
+            let _ = writeln!(out, "  {label:<22} {bar:<BAR$} {count:>9} {:>6.1} %", share * 100.0);
+        }
+        out
+    }
+}

@@ -1,0 +1,101 @@
+//! A worker's loop: decode what it is given, feed its part of the graph, step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::decode::{Decoded, Decoder};
+use connectors::file::RawBatch;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
+use operators::model::{Epoch, Micros, Reason};
+use operators::time::admission::too_early;
+use timely::worker::Worker;
+
+/// What the supervisor gives a worker.
+pub(super) enum Work {
+    /// Records of an epoch, with the time of receipt of those that have none.
+    Batch(Epoch, RawBatch, Micros),
+    /// The epoch is complete; of these sources nothing more comes.
+    Close(Epoch, Vec<u16>),
+}
+
+/// What a worker tells the sink.
+pub(super) enum Told {
+    /// What the graph handed out.
+    Graph(usize, Emitted),
+    /// Records decoded: all, events, dead letters by reason, erased, blank lines.
+    Decoded { records: u64, events: u64, letters: BTreeMap<Reason, u64>, erased: u64 },
+}
+
+/// Runs until the supervisor hangs up. Records of each source are decoded by its own decoder.
+pub(super) fn work(
+    worker: &mut Worker,
+    job: &Arc<Job>,
+    mut decoders: Vec<Decoder>,
+    inbox: &Receiver<Work>,
+    told: &Sender<Told>,
+) {
+    let index = worker.index();
+    let emitted = told.clone();
+    let mut graph = build(worker, job, move |e| {
+        // The sink hangs up only when the run has failed; then nothing matters any more.
+        let _ = emitted.send(Told::Graph(index, e));
+    });
+    let mut decoded = Decoded::default();
+    let mut largest: BTreeMap<u16, Micros> = BTreeMap::new();
+    loop {
+        match inbox.try_recv() {
+            Ok(Work::Batch(_, batch, received)) => {
+                decoded.clear();
+                decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
+                let records = batch.len() as u64;
+                let tally = feed(&mut graph, job, &mut decoded, &mut largest, records);
+                let _ = told.send(tally);
+                worker.step();
+            }
+            Ok(Work::Close(epoch, ended)) => {
+                for (source, largest) in std::mem::take(&mut largest) {
+                    let largest = Some(largest);
+                    graph.marks.send(Mark { source, largest, at_end: false });
+                }
+                for source in ended {
+                    graph.marks.send(Mark { source, largest: None, at_end: true });
+                }
+                graph.advance_to(epoch + 1);
+                worker.step();
+            }
+            Err(TryRecvError::Empty) => {
+                worker.step_or_park(Some(Duration::from_millis(1)));
+            }
+            Err(TryRecvError::Disconnected) => return,
+        }
+    }
+}
+
+fn feed(
+    graph: &mut Graph,
+    job: &Job,
+    decoded: &mut Decoded,
+    largest: &mut BTreeMap<u16, Micros>,
+    records: u64,
+) -> Told {
+    let mut letters: BTreeMap<Reason, u64> = BTreeMap::new();
+    let events = decoded.events.len() as u64;
+    for (event, received) in decoded.events.drain(..) {
+        let time = event.key.time;
+        if too_early(&job.time, time, received) {
+            *letters.entry(Reason::TooEarly).or_default() += 1;
+            graph.letters.send(refused(&event, Reason::TooEarly, received));
+            continue;
+        }
+        let most = largest.entry(event.origin.source).or_insert(time);
+        *most = time.max(*most);
+        graph.events.send(Arc::new(event));
+    }
+    for letter in decoded.letters.drain(..) {
+        *letters.entry(letter.reason).or_default() += 1;
+        graph.letters.send(letter);
+    }
+    Told::Decoded { records: records - decoded.blank, events, letters, erased: decoded.erased }
+}
