@@ -1,2 +1,10 @@
-//! The braid command.
-fn main() {}
+//! The `braid` command.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    jobs::cli::main()
+}

@@ -102,7 +102,7 @@ impl Decoder {
         };
         let business_key = match &plan.business_key {
             Some(get) if command.is_none() => text(get, slots, "the business key")?
-                .filter(|value| !self.blocked.contains(&**value))
+                .filter(|value| !self.blocked.contains(value))
                 .map(|value| message_hash(&value)),
             _ => None,
         };
@@ -305,17 +305,16 @@ fn time(get: &GetTime, slots: &[Raw<'_>]) -> Result<Option<Micros>, Wrong> {
             Some(joined) => read(&joined),
         },
     };
-    match at {
-        Some(at) => Ok(Some(at)),
-        None => {
-            let value = match &get.get {
-                Get::Slot(slot) => slots[*slot].text().ok().flatten(),
-                other => text(other, slots, get.name)?,
-            };
-            let value: String = value.unwrap_or_default().chars().take(40).collect();
-            let format = get.format.name();
-            Err((Reason::BadTime, format!("{} {value:?} is not {format}", get.name)))
-        }
+    if let Some(at) = at {
+        Ok(Some(at))
+    } else {
+        let value = match &get.get {
+            Get::Slot(slot) => slots[*slot].text().ok().flatten(),
+            other => text(other, slots, get.name)?,
+        };
+        let value: String = value.unwrap_or_default().chars().take(40).collect();
+        let format = get.format.name();
+        Err((Reason::BadTime, format!("{} {value:?} is not {format}", get.name)))
     }
 }
 

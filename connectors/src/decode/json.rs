@@ -51,12 +51,11 @@ impl Trie {
             let mut at = 0;
             for name in above {
                 let key = trie.key(at, name);
-                let node = match trie.nodes[at].keys[key].node {
-                    Some(node) => node,
-                    None => {
-                        trie.nodes.push(Node::default());
-                        trie.nodes.len() - 1
-                    }
+                let node = if let Some(node) = trie.nodes[at].keys[key].node {
+                    node
+                } else {
+                    trie.nodes.push(Node::default());
+                    trie.nodes.len() - 1
                 };
                 let key = &mut trie.nodes[at].keys[key];
                 key.node = Some(node);

@@ -35,7 +35,7 @@ pub(super) enum Raw<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct NoText(pub(super) &'static str);
 
-impl<'a> Raw<'a> {
+impl Raw<'_> {
     /// A value of a JSON tree.
     pub(super) fn from_json(value: Json) -> Self {
         match value {
@@ -98,7 +98,7 @@ impl<'a> Raw<'a> {
 fn float(f: f64) -> Option<operators::model::Value> {
     use operators::model::Value;
     let whole = f.fract() == 0.0 && f.abs() < EXACT_BELOW;
-    f.is_finite().then(|| if whole { Value::Int(f as i64) } else { Value::Float(f) })
+    f.is_finite().then_some(if whole { Value::Int(f as i64) } else { Value::Float(f) })
 }
 
 /// The number that a text spells as JSON does. So `007` and `1 000` stay text.

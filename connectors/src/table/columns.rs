@@ -80,14 +80,14 @@ fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRe
         ColumnType::Bool => {
             let mut builder = BooleanBuilder::new();
             cells.for_each(|c| {
-                builder.append_option(if let Cell::Bool(b) = c { Some(*b) } else { None })
+                builder.append_option(if let Cell::Bool(b) = c { Some(*b) } else { None });
             });
             Arc::new(builder.finish())
         }
         ColumnType::Int => {
             let mut builder = Int64Builder::new();
             cells.for_each(|c| {
-                builder.append_option(if let Cell::Int(i) = c { Some(*i) } else { None })
+                builder.append_option(if let Cell::Int(i) = c { Some(*i) } else { None });
             });
             Arc::new(builder.finish())
         }
@@ -102,7 +102,7 @@ fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRe
         ColumnType::Time => {
             let mut builder = TimestampMicrosecondBuilder::new().with_timezone_opt(utc());
             cells.for_each(|c| {
-                builder.append_option(if let Cell::Time(t) = c { Some(*t) } else { None })
+                builder.append_option(if let Cell::Time(t) = c { Some(*t) } else { None });
             });
             Arc::new(builder.finish())
         }
@@ -114,7 +114,7 @@ fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRe
         ColumnType::Bytes => {
             let mut builder = BinaryBuilder::new();
             cells.for_each(|c| {
-                builder.append_option(if let Cell::Bytes(b) = c { Some(&**b) } else { None })
+                builder.append_option(if let Cell::Bytes(b) = c { Some(&**b) } else { None });
             });
             Arc::new(builder.finish())
         }

@@ -1,0 +1,67 @@
+//! `braid check`: the job file, and what the first records of each source give.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use connectors::decode::{Decoded, Decoder};
+use connectors::file::{FileSource, Position};
+
+use super::load;
+use crate::runtime::plan::PlannedSource;
+use crate::runtime::{RunError, grouped};
+
+/// Records looked at in each source.
+const LOOK: usize = 1000;
+
+/// Checks a job; returns the exit code.
+pub(super) fn check(path: &Path) -> u8 {
+    let plan = match load(path) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    for source in &plan.sources {
+        if let Err(error) = look(source) {
+            eprintln!("{}: source {:?}: {error}", path.display(), source.name);
+            return error.exit_code();
+        }
+    }
+    let tables: Vec<&str> = plan.catalog.schemas.iter().map(|s| &*s.name).collect();
+    println!("the job is good; its tables: {}", tables.join(", "));
+    0
+}
+
+fn look(source: &PlannedSource) -> Result<(), RunError> {
+    let mut files = FileSource::open(&source.file, Position::default())?;
+    let mut decoder = Decoder::new(&source.decode)?;
+    let (mut seen, mut events, mut known) = (0, 0, 0);
+    let mut letters: BTreeMap<&str, usize> = BTreeMap::new();
+    while seen < LOOK {
+        let Some(batch) = files.next(LOOK - seen)? else { break };
+        seen += batch.len();
+        let mut decoded = Decoded::default();
+        decoder.decode(&batch, 0, &mut decoded);
+        events += decoded.events.len();
+        known += decoded.events.iter().filter(|(e, _)| !e.idents.is_empty()).count();
+        for letter in decoded.letters {
+            *letters.entry(letter.reason.word()).or_default() += 1;
+        }
+    }
+    let files = files.files().len();
+    println!(
+        "source {}: {files} files; of the first {} records {} are events, {} of them with an \
+         identifier",
+        source.name,
+        grouped(seen as i64),
+        grouped(events as i64),
+        grouped(known as i64)
+    );
+    for (reason, count) in &letters {
+        println!("  dead letters, {reason}: {count}");
+    }
+    if seen > 0 && events == 0 {
+        println!("  no record could be used: look at [source.fields] for messageId and timestamp");
+    } else if events > 0 && known == 0 {
+        println!("  no event has an identifier: look at `from` of the identity types");
+    }
+    Ok(())
+}
