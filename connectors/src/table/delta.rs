@@ -287,13 +287,13 @@ fn url(folder: &Path) -> Result<Url, TableError> {
 }
 
 /// A table that is not loaded, and its folder's absolute path.
-fn builder(path: &Path) -> Result<(PathBuf, DeltaTable), TableError> {
+pub(super) fn builder(path: &Path) -> Result<(PathBuf, DeltaTable), TableError> {
     let folder = path.canonicalize().map_err(|e| TableError::disk(path, &e))?;
     let table = DeltaTableBuilder::from_url(url(&folder)?).and_then(DeltaTableBuilder::build);
     Ok((folder, table.map_err(|e| TableError::delta(path, e))?))
 }
 
-fn read_all(
+pub(super) fn read_all(
     input: fs::File,
     only: Option<&[&str]>,
     batches: &mut Vec<RecordBatch>,

@@ -18,6 +18,7 @@ mod changes;
 mod columns;
 mod delta;
 mod ipc;
+mod read;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,6 +31,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::changes::Entry;
+pub use self::read::read;
 use self::view::View;
 
 /// How finely tables with a date are partitioned.
