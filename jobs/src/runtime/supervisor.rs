@@ -138,7 +138,7 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
     Ok(summary)
 }
 
-type Guards = timely::WorkerGuards<()>;
+type Guards = timely::communication::WorkerGuards<()>;
 
 fn start(
     job: Arc<Job>,
