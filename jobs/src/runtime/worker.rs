@@ -46,7 +46,9 @@ pub(super) fn work(
     let mut largest: BTreeMap<u16, Micros> = BTreeMap::new();
     loop {
         match inbox.try_recv() {
-            Ok(Work::Batch(_, batch, received)) => {
+            Ok(Work::Batch(epoch, batch, received)) => {
+                // The graph begins at 0, the first epoch is 1.
+                graph.advance_to(epoch);
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
                 let records = batch.len() as u64;
