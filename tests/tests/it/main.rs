@@ -1,0 +1,5 @@
+//! Scenarios, oracles, crashes: the product driven as its user drives it.
+
+mod commits;
+mod support;
+mod tidy;
