@@ -2,5 +2,6 @@
 
 mod commits;
 mod shop;
+mod snowplow;
 mod support;
 mod tidy;
