@@ -56,10 +56,9 @@ impl Meter {
 
     /// Resident memory gained since the beginning, after what was freed went back to the system.
     pub fn gained_bytes(&self) -> f64 {
-        // The allocator keeps freed memory for some milliseconds, and gives it back when asked for
-        // memory again.
+        // The allocator gives memory back when it is asked for memory again.
         for size in [1_usize << 20, 64 << 20, 128 << 20] {
-            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::thread::sleep(std::time::Duration::from_millis(20));
             std::hint::black_box(Vec::<u8>::with_capacity(size));
         }
         status("VmRSS:") as f64 - self.rss as f64
