@@ -104,6 +104,14 @@ impl Graph {
     }
 }
 
+/// What reaches dedup, in one stream so that it acts when all of an epoch is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum DedupIn {
+    Admitted(Admitted),
+    /// The watermark after the epoch, as a worker knows it.
+    Watermark(u64, Micros),
+}
+
 /// What reaches the store, in one stream so that it acts when all of an epoch is there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum StoreIn {
@@ -130,18 +138,20 @@ enum Out {
 pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 'static) -> Graph {
     let emit = Rc::new(RefCell::new(emit));
     let job = Arc::clone(job);
+    let index = worker.index() as u64;
     worker.dataflow::<Epoch, _, _>(move |scope| {
         let (events_in, events) = scope.new_input::<Vec<Arc<Event>>>();
         let (letters_in, letters) = scope.new_input::<Vec<DeadLetter>>();
         let (marks_in, marks) = scope.new_input::<Vec<Mark>>();
 
         let watermarks = watermark(marks, &job, &emit);
-        let admitted = admit(events, watermarks, &job, &emit);
+        let admitted = admit(events, watermarks.clone(), &job, &emit);
         let refused = admitted.clone().flat_map(Result::err);
         let letters = letters.concat(refused);
         let admitted = admitted.flat_map(Result::ok);
 
-        let (counted, duplicates) = dedup(admitted, &job);
+        let watermarks = watermarks.map(move |now| DedupIn::Watermark(index, now));
+        let (counted, duplicates) = dedup(admitted, watermarks, &job);
         let shadowings = shadow(counted.clone(), &job);
         let resolved = resolve(counted.clone(), &job);
         let stored = store(counted, shadowings, resolved.clone(), &job);
@@ -255,17 +265,28 @@ fn admit<'scope, F: FnMut(Emitted) + 'static>(
 
 fn dedup<'scope>(
     admitted: StreamVec<'scope, Epoch, Admitted>,
+    watermarks: StreamVec<'scope, Epoch, DedupIn>,
     job: &Arc<Job>,
 ) -> (StreamVec<'scope, Epoch, Counted>, StreamVec<'scope, Epoch, Change>) {
     let mut dedup = Dedup::new(job.time.ids);
-    let by_id = Exchange::new(|a: &Admitted| place(&a.event.key.id));
+    let horizon = job.time.admit.saturating_add(job.time.ids);
+    let all = admitted.map(DedupIn::Admitted).concat(watermarks);
+    let by_id = Exchange::new(|item: &DedupIn| match item {
+        DedupIn::Admitted(admitted) => place(&admitted.event.key.id),
+        DedupIn::Watermark(worker, _) => *worker,
+    });
     let view = job.catalog.built_in.duplicates;
-    let out = per_epoch(admitted, by_id, "Dedup", move |_, list: Vec<Admitted>, out| {
-        for admitted in list {
-            dedup.update(admitted);
+    let out = per_epoch(all, by_id, "Dedup", move |_, list: Vec<DedupIn>, out| {
+        let mut watermark = Micros::MIN;
+        for item in list {
+            match item {
+                DedupIn::Admitted(admitted) => dedup.update(admitted),
+                DedupIn::Watermark(_, now) => watermark = watermark.max(now),
+            }
         }
         let mut changes = Changes::default();
         dedup.advance(&mut changes);
+        dedup.forget(watermark.saturating_sub(horizon));
         out.extend(changes.counted.into_iter().map(Ok));
         if let Some(view) = view {
             let recounts = changes.recounts.iter();
