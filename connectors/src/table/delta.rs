@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use deltalake_core::DeltaTable;
@@ -12,22 +13,25 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::builder::DeltaTableBuilder;
 use operators::model::Epoch;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::TableError;
 use super::columns::{Layout, delta_fields};
+use super::{TableError, Written};
 
-/// A partition: column names with values.
-pub(super) type Partition = Vec<(&'static str, String)>;
+/// The values of a table's partition columns.
+pub(super) type Partition = Vec<String>;
 
-/// A file to add.
-pub(super) struct NewFile {
-    pub partition: Partition,
-    pub batch: RecordBatch,
+/// A file of a table: its path as the log has it, and its size.
+#[derive(Clone, Debug)]
+struct TableFile {
+    path: String,
+    bytes: i64,
 }
 
 /// A Delta table on the local disk.
@@ -36,24 +40,21 @@ pub(super) struct Delta {
     app: String,
     table: DeltaTable,
     committed: Option<Epoch>,
-    /// Path and size of each file of the table, by partition folder.
-    files: BTreeMap<String, Vec<(String, i64)>>,
+    partition_by: Vec<&'static str>,
+    files: BTreeMap<Partition, Vec<TableFile>>,
 }
 
-/// A value as it stands in a folder name: everything but letters, digits, `-`, `_` and `.` escaped.
+/// A value as it stands in a folder name: everything but letters, digits, `-`, `_` and `.` escaped,
+/// without the `%` that the log's own escapes use.
 fn escaped(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    value
-        .bytes()
-        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
+    let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("~{b:02X}") };
+    value.bytes().map(byte).collect()
 }
 
-/// The folder of a partition inside the table.
-pub(super) fn folder(partition: &Partition) -> String {
-    let parts: Vec<String> =
-        partition.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
-    parts.join("/")
+/// Milliseconds since 1970, for readers that clean up by age.
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 impl Delta {
@@ -66,31 +67,33 @@ impl Delta {
         partition_by: &[&'static str],
     ) -> Result<Self, TableError> {
         fs::create_dir_all(path).map_err(|e| TableError::disk(path, &e))?;
-        let folder = path.canonicalize().map_err(|e| TableError::disk(path, &e))?;
         let fail = |e| TableError::delta(path, e);
-        let url = Url::from_directory_path(&folder)
-            .map_err(|()| TableError::Path { path: folder.clone() })?;
-        let mut table = DeltaTableBuilder::from_url(url.clone())
-            .and_then(DeltaTableBuilder::build)
-            .map_err(fail)?;
+        let (folder, mut table) = builder(path)?;
         let exists = runtime.block_on(table.verify_deltatable_existence()).map_err(fail)?;
         if exists {
             runtime.block_on(table.load()).map_err(fail)?;
         } else {
             let create = CreateBuilder::new()
-                .with_location(url.as_str())
+                .with_location(url(&folder)?.as_str())
                 .with_save_mode(SaveMode::ErrorIfExists)
                 .with_columns(delta_fields(columns))
                 .with_partition_columns(partition_by.iter().copied());
             table = runtime.block_on(create.into_future()).map_err(fail)?;
         }
-        let mut this =
-            Self { folder, app: app.to_owned(), table, committed: None, files: BTreeMap::new() };
-        this.read(runtime, columns)?;
+        let mut this = Self {
+            folder,
+            app: app.to_owned(),
+            table,
+            committed: None,
+            partition_by: partition_by.to_vec(),
+            files: BTreeMap::new(),
+        };
+        this.take_stock(runtime, columns)?;
         Ok(this)
     }
 
-    fn read(&mut self, runtime: &Runtime, columns: &[Layout]) -> Result<(), TableError> {
+    /// Reads the log: the columns, what is committed, the files.
+    fn take_stock(&mut self, runtime: &Runtime, columns: &[Layout]) -> Result<(), TableError> {
         let fail = |e| TableError::delta(&self.folder, e);
         let log = self.table.log_store();
         let snapshot = self.table.snapshot().map_err(fail)?;
@@ -104,9 +107,11 @@ impl Delta {
             .map_err(fail)?;
         self.committed = version.and_then(|v| Epoch::try_from(v).ok());
         for file in snapshot.log_data().iter() {
-            let path = file.path().into_owned();
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-            self.files.entry(folder).or_default().push((path, file.size()));
+            let values = file.partition_values_map();
+            let value = |name: &&str| values.get(*name).cloned().flatten().unwrap_or_default();
+            let partition = self.partition_by.iter().map(value).collect();
+            let file = TableFile { path: file.path().into_owned(), bytes: file.size() };
+            self.files.entry(partition).or_default().push(file);
         }
         Ok(())
     }
@@ -116,44 +121,138 @@ impl Delta {
         self.committed
     }
 
-    /// Commits new files; with `replace` each takes the place of its partition's files, and the
-    /// partitions in `emptied` lose theirs. Files that are there already stay as they are.
-    pub(super) fn commit(
+    /// The partitions that have rows.
+    pub(super) fn partitions(&self) -> Vec<Partition> {
+        self.files.keys().cloned().collect()
+    }
+
+    /// The rows of a partition; with `only`, these columns of them.
+    pub(super) fn read(
+        &self,
+        partition: &Partition,
+        only: Option<&[&str]>,
+    ) -> Result<Vec<RecordBatch>, TableError> {
+        let mut batches = Vec::new();
+        for file in self.files.get(partition).into_iter().flatten() {
+            let path = self.folder.join(&file.path);
+            let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
+            read_all(input, only, &mut batches).map_err(|e| TableError::parquet(&path, &e))?;
+        }
+        Ok(batches)
+    }
+
+    /// Adds rows, and makes the table complete up to an epoch.
+    pub(super) fn append(
         &mut self,
         runtime: &Runtime,
         upto: Epoch,
-        files: &[NewFile],
-        emptied: &[Partition],
-        replace: bool,
-    ) -> Result<(u64, u64), TableError> {
-        let mut actions: Vec<Action> = Vec::new();
-        let (mut count, mut bytes) = (0, 0);
-        let mut next = self.files.clone();
-        for partition in emptied {
-            for file in next.remove(&folder(partition)).unwrap_or_default() {
-                actions.push(remove(&file, partition));
+        batches: &[RecordBatch],
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let mut actions = Vec::new();
+        let mut files = Vec::new();
+        for batch in batches {
+            files.extend(self.put(&Partition::new(), batch, &mut actions, written)?);
+        }
+        self.commit(runtime, upto, actions)?;
+        if !files.is_empty() {
+            self.files.entry(Partition::new()).or_default().extend(files);
+        }
+        Ok(())
+    }
+
+    /// Replaces the rows of some partitions, by none where there is no batch, and makes the table
+    /// complete up to an epoch. A partition whose rows are the same keeps its file.
+    pub(super) fn replace(
+        &mut self,
+        runtime: &Runtime,
+        upto: Epoch,
+        parts: &[(Partition, Option<RecordBatch>)],
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let mut actions = Vec::new();
+        let mut changed = Vec::new();
+        for (partition, batch) in parts {
+            let new = match batch {
+                Some(batch) => match self.put(partition, batch, &mut actions, written)? {
+                    Some(file) => Some(file),
+                    None => continue,
+                },
+                None => None,
+            };
+            for old in self.files.get(partition).into_iter().flatten() {
+                actions.push(self.remove(old, partition));
+            }
+            changed.push((partition.clone(), new));
+        }
+        self.commit(runtime, upto, actions)?;
+        for (partition, new) in changed {
+            match new {
+                Some(file) => drop(self.files.insert(partition, vec![file])),
+                None => drop(self.files.remove(&partition)),
             }
         }
-        for file in files {
-            let folder = folder(&file.partition);
-            let content = encode(&file.batch).map_err(|e| TableError::parquet(&self.folder, &e))?;
-            let hash = blake3::hash(&content).to_hex();
-            let name = format!("{folder}/part-{}.parquet", &hash.as_str()[..32]);
-            let name = name.trim_start_matches('/').to_owned();
-            let there = next.entry(folder).or_default();
-            if there.iter().any(|(path, _)| *path == name) {
-                continue;
-            }
-            self.write(&name, &content)?;
-            if replace {
-                actions.extend(there.drain(..).map(|old| remove(&old, &file.partition)));
-            }
-            let size = content.len() as i64;
-            there.push((name.clone(), size));
-            actions.push(add(name, size, &file.partition, file.batch.num_rows()));
-            count += 1;
-            bytes += content.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a file of a partition; `None` if the table has that very file.
+    fn put(
+        &self,
+        partition: &Partition,
+        batch: &RecordBatch,
+        actions: &mut Vec<Action>,
+        written: &mut Written,
+    ) -> Result<Option<TableFile>, TableError> {
+        let content = encode(batch).map_err(|e| TableError::parquet(&self.folder, &e))?;
+        let hash = blake3::hash(&content).to_hex();
+        let mut path = String::new();
+        for (name, value) in self.partition_by.iter().zip(partition) {
+            path.push_str(&format!("{name}={}/", escaped(value)));
         }
+        path.push_str(&format!("part-{}.parquet", &hash.as_str()[..32]));
+        let there = self.files.get(partition);
+        if there.is_some_and(|files| files.iter().any(|file| file.path == path)) {
+            return Ok(None);
+        }
+        self.write(&path, &content)?;
+        written.files += 1;
+        written.bytes += content.len() as u64;
+        let file = TableFile { path, bytes: content.len() as i64 };
+        actions.push(Action::Add(Add {
+            path: file.path.clone(),
+            size: file.bytes,
+            partition_values: self.values(partition),
+            modification_time: now_ms(),
+            data_change: true,
+            stats: Some(format!("{{\"numRecords\":{}}}", batch.num_rows())),
+            ..Add::default()
+        }));
+        Ok(Some(file))
+    }
+
+    fn remove(&self, file: &TableFile, partition: &Partition) -> Action {
+        Action::Remove(Remove {
+            path: file.path.clone(),
+            data_change: true,
+            deletion_timestamp: Some(now_ms()),
+            extended_file_metadata: Some(true),
+            partition_values: Some(self.values(partition)),
+            size: Some(file.bytes),
+            ..Remove::default()
+        })
+    }
+
+    fn values(&self, partition: &Partition) -> HashMap<String, Option<String>> {
+        let pairs = self.partition_by.iter().zip(partition);
+        pairs.map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect()
+    }
+
+    fn commit(
+        &mut self,
+        runtime: &Runtime,
+        upto: Epoch,
+        actions: Vec<Action>,
+    ) -> Result<(), TableError> {
         let fail = |e| TableError::delta(&self.folder, e);
         let txn = Transaction::new(&self.app, upto as i64);
         let properties = CommitProperties::default().with_application_transaction(txn);
@@ -166,9 +265,8 @@ impl Delta {
             .into_future();
         runtime.block_on(commit).map_err(fail)?;
         runtime.block_on(self.table.update_state()).map_err(fail)?;
-        self.files = next;
         self.committed = Some(upto);
-        Ok((count, bytes))
+        Ok(())
     }
 
     /// Writes a file whole or not at all, durably.
@@ -184,35 +282,35 @@ impl Delta {
     }
 }
 
-fn values(partition: &Partition) -> HashMap<String, Option<String>> {
-    partition.iter().map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect()
+fn url(folder: &Path) -> Result<Url, TableError> {
+    Url::from_directory_path(folder).map_err(|()| TableError::Path { path: folder.into() })
 }
 
-fn add(path: String, size: i64, partition: &Partition, rows: usize) -> Action {
-    Action::Add(Add {
-        path,
-        size,
-        partition_values: values(partition),
-        data_change: true,
-        stats: Some(format!("{{\"numRecords\":{rows}}}")),
-        ..Add::default()
-    })
+/// A table that is not loaded, and its folder's absolute path.
+pub(super) fn builder(path: &Path) -> Result<(PathBuf, DeltaTable), TableError> {
+    let folder = path.canonicalize().map_err(|e| TableError::disk(path, &e))?;
+    let table = DeltaTableBuilder::from_url(url(&folder)?).and_then(DeltaTableBuilder::build);
+    Ok((folder, table.map_err(|e| TableError::delta(path, e))?))
 }
 
-fn remove((path, size): &(String, i64), partition: &Partition) -> Action {
-    Action::Remove(Remove {
-        path: path.clone(),
-        data_change: true,
-        deletion_timestamp: Some(0),
-        extended_file_metadata: Some(true),
-        partition_values: Some(values(partition)),
-        size: Some(*size),
-        ..Remove::default()
-    })
+pub(super) fn read_all(
+    input: fs::File,
+    only: Option<&[&str]>,
+    batches: &mut Vec<RecordBatch>,
+) -> Result<(), ParquetError> {
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(8192);
+    if let Some(names) = only {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+        builder = builder.with_projection(mask);
+    }
+    for batch in builder.build()? {
+        batches.push(batch?);
+    }
+    Ok(())
 }
 
 /// The bytes of a Parquet file: the same for the same rows.
-fn encode(batch: &RecordBatch) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+fn encode(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_created_by("braid".to_owned())

@@ -2,19 +2,20 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use arrow::ipc::writer::FileWriter;
-use operators::model::Cell;
 
 use super::TableError;
-use super::columns::{Layout, arrow_schema, batch};
 
-/// Writes `<out>/arrow/<view>.arrow`, whole or not at all.
+/// Writes `<out>/arrow/<view>.arrow`, whole or not at all, a batch at a time.
 pub(super) fn write(
     out: &Path,
     view: &str,
-    columns: &[Layout],
-    rows: Vec<Vec<Cell>>,
+    schema: &Arc<Schema>,
+    batches: impl IntoIterator<Item = Result<RecordBatch, TableError>>,
 ) -> Result<(), TableError> {
     let folder = out.join("arrow");
     let path = folder.join(format!("{view}.arrow"));
@@ -26,9 +27,9 @@ pub(super) fn write(
     };
     fs::create_dir_all(&folder).map_err(|e| fail(&e))?;
     let file = File::create(&part).map_err(|e| fail(&e))?;
-    let mut writer = FileWriter::try_new_buffered(file, &arrow_schema(columns)).map_err(wrong)?;
-    for rows in rows.chunks(65_536) {
-        writer.write(&batch(columns, rows).map_err(wrong)?).map_err(wrong)?;
+    let mut writer = FileWriter::try_new_buffered(file, schema).map_err(wrong)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(wrong)?;
     }
     writer.finish().map_err(wrong)?;
     fs::rename(&part, &path).map_err(|e| fail(&e))

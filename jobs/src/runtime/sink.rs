@@ -86,15 +86,15 @@ impl Sink {
                 Told::Graph(worker, Emitted::Closed(upto)) => {
                     closed[worker] = upto;
                     let upto = closed.iter().copied().min().unwrap_or(0);
-                    while let Some(entry) = waiting.first_entry().filter(|e| *e.key() < upto) {
-                        let (epoch, changes) = entry.remove_entry();
-                        done = done.max(epoch);
-                        self.take(epoch, changes, &mut standing, &mut summary)?;
-                    }
-                    while let Some(entry) = marks.first_entry().filter(|e| *e.key() < upto) {
-                        let epoch;
-                        (epoch, watermark) = entry.remove_entry();
-                        done = done.max(epoch);
+                    let first = |waiting: &BTreeMap<Epoch, _>, marks: &BTreeMap<Epoch, _>| {
+                        let keys = waiting.keys().next().into_iter().chain(marks.keys().next());
+                        keys.min().copied().filter(|epoch| *epoch < upto)
+                    };
+                    while let Some(epoch) = first(&waiting, &marks) {
+                        watermark = marks.remove(&epoch).unwrap_or(watermark);
+                        let changes = waiting.remove(&epoch).unwrap_or_default();
+                        self.take((epoch, watermark), changes, &mut standing, &mut summary);
+                        done = epoch;
                     }
                     self.closed.fetch_max(upto, Ordering::Release);
                     let full = self.tables.as_ref().is_some_and(|t| t.pending() > COMMIT_CHANGES);
@@ -105,9 +105,8 @@ impl Sink {
                 }
             }
         }
-        self.commit(done, watermark, &mut summary)?;
-        if let Some(tables) = &mut self.tables {
-            tables.finish(watermark)?;
+        if let Some(tables) = self.tables.as_mut().filter(|_| done > 0) {
+            summary.count_written(tables.finish(done, watermark)?);
         }
         summary.epochs = done;
         self.count(&standing, &mut summary);
@@ -121,20 +120,18 @@ impl Sink {
         summary: &mut Summary,
     ) -> Result<(), TableError> {
         if let Some(tables) = self.tables.as_mut().filter(|_| upto > 0) {
-            let written = tables.commit(upto, watermark)?;
-            summary.rows_written += written.rows_changelog + written.rows_current;
-            summary.files_written += written.files;
+            summary.count_written(tables.commit(upto, watermark)?);
         }
         Ok(())
     }
 
     fn take(
         &mut self,
-        epoch: Epoch,
+        (epoch, watermark): (Epoch, Micros),
         changes: Vec<Change>,
         standing: &mut Standing,
         summary: &mut Summary,
-    ) -> Result<(), TableError> {
+    ) {
         let built_in = self.catalog.built_in;
         for change in changes {
             let view = change.row.view;
@@ -160,10 +157,9 @@ impl Sink {
                 *standing.medians.entry(cells[10].clone()).or_default() += change.diff;
             }
             if let Some(tables) = &mut self.tables {
-                tables.add(epoch, change)?;
+                tables.add(epoch, watermark, change);
             }
         }
-        Ok(())
     }
 
     /// Whether a table is that of a funnel's counts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use connectors::table::Written;
 use serde::Serialize;
 
 /// A step of a funnel over all time.
@@ -112,6 +113,12 @@ fn span(seconds: f64) -> String {
 }
 
 impl Summary {
+    /// Adds what a commit wrote.
+    pub(super) fn count_written(&mut self, written: Written) {
+        self.rows_written += written.rows_changelog + written.rows_current;
+        self.files_written += written.files;
+    }
+
     /// The summary as a person reads it.
     pub fn text(&self) -> String {
         let mut out = String::new();

@@ -47,7 +47,7 @@ impl Workers {
     fn batch(&mut self, epoch: Epoch, batch: RawBatch, received: Micros) -> Result<(), RunError> {
         *self.in_flight.entry(epoch).or_default() += batch.bytes;
         self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Batch(epoch, batch, received))
+        self.send(self.next, Work::Batch(batch, received))
     }
 
     /// Ends an epoch, and waits while too much is in flight.
@@ -138,7 +138,7 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
     Ok(summary)
 }
 
-type Guards = timely::WorkerGuards<()>;
+type Guards = timely::communication::WorkerGuards<()>;
 
 fn start(
     job: Arc<Job>,

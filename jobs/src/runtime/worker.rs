@@ -14,8 +14,8 @@ use timely::worker::Worker;
 
 /// What the supervisor gives a worker.
 pub(super) enum Work {
-    /// Records of an epoch, with the time of receipt of those that have none.
-    Batch(Epoch, RawBatch, Micros),
+    /// Records of the epoch that is open, with the time of receipt of those that have none.
+    Batch(RawBatch, Micros),
     /// The epoch is complete; of these sources nothing more comes.
     Close(Epoch, Vec<u16>),
 }
@@ -42,11 +42,13 @@ pub(super) fn work(
         // The sink hangs up only when the run has failed; then nothing matters any more.
         let _ = emitted.send(Told::Graph(index, e));
     });
+    // Epochs are minted from 1 on; 0 stands for "none yet" in tables.
+    graph.advance_to(1);
     let mut decoded = Decoded::default();
     let mut largest: BTreeMap<u16, Micros> = BTreeMap::new();
     loop {
         match inbox.try_recv() {
-            Ok(Work::Batch(_, batch, received)) => {
+            Ok(Work::Batch(batch, received)) => {
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
                 let records = batch.len() as u64;

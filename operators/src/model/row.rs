@@ -102,6 +102,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Provisional, Self::Final];
+
     /// The word in the `_status` column.
     pub fn word(self) -> &'static str {
         match self {

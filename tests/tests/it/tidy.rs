@@ -68,7 +68,10 @@ fn crates_depend_one_way() {
             }
         }
     }
-    assert_none(&findings, "operators <- connectors <- replay <- jobs; nothing uses bench or tests");
+    assert_none(
+        &findings,
+        "operators <- connectors <- replay <- jobs; nothing uses bench or tests",
+    );
 }
 
 #[test]

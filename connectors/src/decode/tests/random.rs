@@ -1,38 +1,55 @@
 //! Random records and random bytes.
 
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use operators::identity::testing::Seeded;
 
 use super::oracle::oracle;
 use super::*;
 use crate::file::Header;
 
-fn config(cases: u32) -> ProptestConfig {
-    let rng_seed = RngSeed::Fixed(1);
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+const SCALARS: [&str; 21] = [
+    "\"u1\"",
+    "\"u2\"",
+    "\"\"",
+    "\"null\"",
+    "null",
+    "true",
+    "0",
+    "7",
+    "-3",
+    "12.5",
+    "4.0",
+    "-0.0",
+    "1e20",
+    "18446744073709551615",
+    "\"a\\u00e9\\n\\\"b\"",
+    "\"2026-03-01T10:00:00Z\"",
+    "\"2026-03-01T12:00:05.25+02:00\"",
+    "\"merge\"",
+    "\"alias\"",
+    "\"page\"",
+    "\"email\"",
+];
+
+/// Any value, mostly one that means something, nested up to `depth` times.
+fn value(random: &mut Seeded, depth: u32) -> String {
+    match random.below(if depth > 0 { 9 } else { 6 }) {
+        0..=3 => random.pick(&SCALARS).to_owned(),
+        4 => {
+            let text: String =
+                (0..random.below(9)).map(|_| char::from(random.pick(b"abkz059 "))).collect();
+            format!("\"{text}\"")
+        }
+        5 => (random.bits() as i64).to_string(),
+        6 => {
+            let items: Vec<_> = (0..random.below(3)).map(|_| value(random, depth - 1)).collect();
+            format!("[{}]", items.join(","))
+        }
+        _ => object(random, depth - 1),
+    }
 }
 
-/// Any value, mostly one that means something.
-fn value() -> impl Strategy<Value = String> {
-    let scalar = prop_oneof![
-        4 => prop::sample::select(vec![
-            "\"u1\"", "\"u2\"", "\"\"", "\"null\"", "null", "true", "0", "7", "-3", "12.5", "4.0", "-0.0",
-            "1e20", "18446744073709551615", "\"a\\u00e9\\n\\\"b\"", "\"2026-03-01T10:00:00Z\"",
-            "\"2026-03-01T12:00:05.25+02:00\"", "\"merge\"", "\"alias\"", "\"page\"", "\"email\"",
-        ]).prop_map(str::to_owned),
-        1 => "[a-z0-9 ]{0,8}".prop_map(|text| format!("\"{text}\"")),
-        1 => any::<i64>().prop_map(|number| number.to_string()),
-    ];
-    scalar.prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(|v| format!("[{}]", v.join(","))),
-            object(inner),
-        ]
-    })
-}
-
-fn object(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    let name = prop::sample::select(vec![
+fn object(random: &mut Seeded, depth: u32) -> String {
+    const NAMES: [&str; 10] = [
         "traits",
         "email",
         "price",
@@ -43,17 +60,17 @@ fn object(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String>
         "x",
         "\\u0065mail",
         "context",
-    ]);
-    prop::collection::vec((name, inner), 0..4).prop_map(|fields| {
-        let fields: Vec<_> = fields.iter().map(|(n, v)| format!("\"{n}\":{v}")).collect();
-        format!("{{{}}}", fields.join(", "))
-    })
+    ];
+    let fields: Vec<_> = (0..random.below(4))
+        .map(|_| format!("\"{}\":{}", random.pick(&NAMES), value(random, depth)))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
 }
 
 /// A record whose fields come from the envelope, some of them twice, and with the frequent ones
 /// mostly as they should be.
-fn record() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(vec![
+fn record(random: &mut Seeded) -> String {
+    const NAMES: [&str; 21] = [
         "type",
         "messageId",
         "anonymousId",
@@ -75,26 +92,29 @@ fn record() -> impl Strategy<Value = String> {
         "id",
         "other",
         "ch\\u0061nnel",
-    ]);
-    let usual = prop::sample::subsequence(
-        vec![
-            "\"messageId\":\"m\"",
-            "\"id\":\"i\"",
-            "\"timestamp\":\"2026-03-01T10:00:00.5Z\"",
-            "\"properties\":{\"price\":3,\"shop\":{\"name\":\"n\"}}",
-            "\"traits\":{\"email\":[\"a\",1,null]}",
-            "\"type\":\"unmerge\"",
-            "\"identifiers\":[{\"type\":\"email\",\"value\":\"v\"},{\"type\":\"user_id\",\"value\":1}]",
-            "\"userId\":\"u\"",
-        ],
-        0..=8,
-    );
-    let fields = prop::collection::vec((name, value()), 0..6);
-    (usual, fields).prop_map(|(usual, fields)| {
-        let fields = fields.iter().map(|(name, value)| format!("\"{name}\" : {value}"));
-        let all: Vec<_> = usual.iter().map(|&field| field.to_owned()).chain(fields).collect();
-        format!("{{{}}}", all.join(","))
-    })
+    ];
+    const USUAL: [&str; 8] = [
+        "\"messageId\":\"m\"",
+        "\"id\":\"i\"",
+        "\"timestamp\":\"2026-03-01T10:00:00.5Z\"",
+        "\"properties\":{\"price\":3,\"shop\":{\"name\":\"n\"}}",
+        "\"traits\":{\"email\":[\"a\",1,null]}",
+        "\"type\":\"unmerge\"",
+        "\"identifiers\":[{\"type\":\"email\",\"value\":\"v\"},{\"type\":\"user_id\",\"value\":1}]",
+        "\"userId\":\"u\"",
+    ];
+    // From none to all of the usual fields, alike often.
+    let share = random.below(USUAL.len() as u64 + 1);
+    let mut all: Vec<String> = Vec::new();
+    for field in USUAL {
+        if random.below(USUAL.len() as u64) < share {
+            all.push(field.to_owned());
+        }
+    }
+    for _ in 0..random.below(6) {
+        all.push(format!("\"{}\" : {}", random.pick(&NAMES), value(random, 3)));
+    }
+    format!("{{{}}}", all.join(","))
 }
 
 /// Some field maps of every kind.
@@ -112,35 +132,38 @@ fn mapped() -> DecodeSpec {
     spec
 }
 
-fn agrees(spec: &DecodeSpec, line: &str) -> Result<(), TestCaseError> {
+fn agrees(spec: &DecodeSpec, line: &str) {
     let got = one(spec, line).map(|mut event| {
         event.origin = Origin::default();
         event.content = 0;
         event
     });
-    prop_assert_eq!(got, oracle(spec, line), "{}", line);
-    Ok(())
+    assert_eq!(got, oracle(spec, line), "{line}");
 }
 
-proptest! {
-    #![proptest_config(config(3000))]
-
-    #[test]
-    fn decoding_agrees_with_the_oracle(line in record()) {
-        agrees(&spec(), &line)?;
-        agrees(&mapped(), &line)?;
+#[test]
+fn decoding_agrees_with_the_oracle() {
+    for seed in 0..4000 {
+        let line = record(&mut Seeded(seed));
+        agrees(&spec(), &line);
+        agrees(&mapped(), &line);
     }
+}
 
-    #[test]
-    fn every_line_of_any_bytes_is_one_outcome(
-        bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"{}[]\",:\\\n\re1".to_vec())], 0..300),
-        delimiter in prop::sample::select(vec![None, Some(b','), Some(b'\t')]),
-    ) {
+#[test]
+fn every_line_of_any_bytes_is_one_outcome() {
+    for seed in 0..3000 {
+        let mut random = Seeded(seed);
+        let length = random.below(300);
+        let byte = |random: &mut Seeded| {
+            if random.once_in(2) { random.bits() as u8 } else { random.pick(b"{}[]\",:\\\n\re1") }
+        };
+        let bytes: Vec<u8> = (0..length).map(|_| byte(&mut random)).collect();
         let mut rows = Rows::default();
         bytes.split(|byte| *byte == b'\n').for_each(|line| rows.push(line));
         let (rows, count) = (Arc::new(rows), bytes.split(|byte| *byte == b'\n').count());
         let columns = ["messageId", "timestamp", "userId"].map(str::to_owned).to_vec();
-        let records = match delimiter {
+        let records = match random.pick(&[None, Some(b','), Some(b'\t')]) {
             None => RawRecords::Json(rows),
             Some(delimiter) => {
                 RawRecords::Delimited { header: Arc::new(Header { delimiter, columns }), rows }
@@ -152,19 +175,20 @@ proptest! {
         for spec in [spec(), constant] {
             let out = decode(&spec, &batch);
             let outcomes = out.events.len() + out.letters.len() + (out.erased + out.blank) as usize;
-            prop_assert_eq!(outcomes, count);
+            assert_eq!(outcomes, count, "seed {seed}");
         }
     }
+}
 
-    #[test]
-    fn records_with_flipped_bytes_are_decoded_or_refused(
-        line in record(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
-    ) {
-        let mut line = line.into_bytes();
-        let at = at.index(line.len());
-        line[at] = byte;
+#[test]
+fn records_with_flipped_bytes_are_decoded_or_refused() {
+    for seed in 0..3000 {
+        let mut random = Seeded(seed);
+        let mut line = record(&mut random).into_bytes();
+        let at = random.below(line.len() as u64) as usize;
+        line[at] = random.bits() as u8;
         let out = decode(&mapped(), &batch(&[line]));
         let outcomes = out.events.len() + out.letters.len() + (out.erased + out.blank) as usize;
-        prop_assert_eq!(outcomes, 1);
+        assert_eq!(outcomes, 1, "seed {seed}");
     }
 }

@@ -111,13 +111,13 @@ fn fields(check: &mut Checker, source: &Source) -> Vec<FieldMap> {
                 match (&rule.field, &rule.concat, &rule.constant) {
                     (Some(from), None, None) => FieldValue::Path(path(from)),
                     (None, Some(parts), None) => FieldValue::Concat {
-                        fields: parts.iter().map(|part| path(part)).collect(),
+                        parts: parts.iter().map(|part| path(part)).collect(),
                         separator: rule
                             .separator
                             .clone()
                             .unwrap_or_else(|| FieldValue::SEPARATOR.to_owned()),
                     },
-                    (None, None, Some(text)) => FieldValue::Const(text.clone()),
+                    (None, None, Some(text)) => FieldValue::Const(text.as_str().into()),
                     _ => {
                         let message = "a field comes from one of field = \"…\", concat = [\"…\"] \
                                        or const = \"…\"; write exactly one";

@@ -1,0 +1,148 @@
+//! `braid demo`: a shop's data made on the spot, a whole job, and the past being corrected.
+
+mod show;
+mod story;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::generate::{FileOptions, ShopOptions, write};
+use crate::runtime::{Plan, RunError, RunOptions, Silent, Summary, Terminal, grouped, plan, run};
+
+use self::show::{Scene, changes, scene};
+use self::story::Story;
+
+/// Says that a folder is the demo's and may be replaced.
+const MARK: &str = ".braid-demo";
+/// Records of the demo's shop: a few seconds' work on a small machine.
+const EVENTS: u64 = 150_000;
+/// Days of the demo's shop.
+const DAYS: u32 = 14;
+
+/// Why the demo could not go on: what to say, and the exit code.
+struct Stop(String, u8);
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        let code = error.exit_code();
+        Self(error.to_string(), code)
+    }
+}
+
+impl From<connectors::table::TableError> for Stop {
+    fn from(error: connectors::table::TableError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+/// Runs the demo in a folder; returns the exit code.
+pub(super) fn demo(dir: &Path, workers: usize) -> u8 {
+    match play(dir, workers) {
+        Ok(()) => 0,
+        Err(Stop(message, code)) => {
+            eprintln!("braid: {message}");
+            code
+        }
+    }
+}
+
+/// Empties the demo's folder.
+fn clear(dir: &Path) -> Result<(), Stop> {
+    let fail = |e: std::io::Error| Stop(format!("can't use {}: {e}", dir.display()), 1);
+    if dir.exists() {
+        let empty = std::fs::read_dir(dir).map_err(fail)?.next().is_none();
+        if !empty && !dir.join(MARK).exists() {
+            let message = format!(
+                "{} is there and is not a demo's folder; give another one with --dir",
+                dir.display()
+            );
+            return Err(Stop(message, 2));
+        }
+        std::fs::remove_dir_all(dir).map_err(fail)?;
+    }
+    std::fs::create_dir_all(dir).map_err(fail)?;
+    std::fs::write(dir.join(MARK), "").map_err(fail)
+}
+
+fn play(dir: &Path, workers: usize) -> Result<(), Stop> {
+    clear(dir)?;
+    let options = ShopOptions { events: EVENTS, days: DAYS, ..ShopOptions::default() };
+    title("1  A shop's web, mobile and backend events, made on the spot");
+    let begun = Instant::now();
+    let made = write(&options, &FileOptions::new(dir), &mut |_| ());
+    let made = made.map_err(|e| Stop(e.to_string(), e.exit_code()))?;
+    let story = Story::new(&options);
+    story.yesterday(dir).map_err(|e| Stop(e.to_string(), 1))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let records = grouped(made.lines as i64);
+    println!("  {records} records of {DAYS} days in {seconds:.1} s, under {}", dir.display());
+    println!("  some late, some twice, some broken, some clocks wrong; devices shared and changed");
+
+    title("2  The whole job: who is who, sessions, a funnel, trends");
+    let (plan, summary) = work(dir, workers, true)?;
+    print!("{}", summary.text());
+    let before = scene(&plan, &story)?;
+    println!("\n  Two of these people, and yesterday's funnel:\n{}", before.text());
+
+    title("3  Today a login comes late: yesterday's laptop was Ada's");
+    story.login(dir).map_err(|e| Stop(e.to_string(), 1))?;
+    println!("  {}\n", story.login_record());
+    let merged = correct(dir, workers, &story, summary.epochs)?;
+    println!("\n  Now:\n{}", merged.1.text());
+
+    title("4  It was not hers after all: an unmerge takes it back");
+    story.unmerge(dir).map_err(|e| Stop(e.to_string(), 1))?;
+    println!("  {}\n", story.unmerge_record());
+    let parted = correct(dir, workers, &story, merged.0)?;
+    println!("\n  Now:\n{}", parted.1.text());
+    let same = if parted.1 == before { "the same as at first" } else { "other than at first" };
+    println!("  These rows are {same}.");
+
+    title("5  What to do next");
+    next(dir, &plan);
+    Ok(())
+}
+
+fn title(text: &str) {
+    println!("\n\x1b[1m{text}\x1b[0m\n");
+}
+
+fn work(dir: &Path, workers: usize, progress: bool) -> Result<(Plan, Summary), Stop> {
+    let plan = plan::load(&dir.join("job.toml")).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Stop(lines.join("\n"), 2)
+    })?;
+    let options = RunOptions { workers, epoch_records: None };
+    let summary = if progress {
+        run(&plan, options, &Terminal::new())?
+    } else {
+        run(&plan, options, &Silent)?
+    };
+    Ok((plan, summary))
+}
+
+/// Runs the job again, with what has come since, and shows what it published.
+fn correct(
+    dir: &Path,
+    workers: usize,
+    story: &Story,
+    published: u64,
+) -> Result<(u64, Scene), Stop> {
+    let (plan, summary) = work(dir, workers, false)?;
+    println!("  What was published:\n{}", changes(&plan, story, published)?);
+    Ok((summary.epochs, scene(&plan, story)?))
+}
+
+fn next(dir: &Path, plan: &Plan) {
+    let (dir, out) = (dir.display(), plan.out.display());
+    println!("  The tables are Delta Lake tables under {out}: the current rows in {out}/<view>,");
+    println!("  every change with its cause in {out}/changelog/<view>. Read them with what you like:");
+    println!("\n    pip install duckdb deltalake pyarrow");
+    println!("    python3 -c 'import duckdb; print(duckdb.sql(\"\"\"");
+    println!("      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")");
+    println!("      where period = $$all$$ order by step\"\"\"))'");
+    println!("    python3 -c 'from deltalake import DeltaTable;");
+    println!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");
+    println!("\n  Then change {dir}/job.toml, give it another `out`, and type");
+    println!("\n    braid check {dir}/job.toml && braid run {dir}/job.toml\n");
+}

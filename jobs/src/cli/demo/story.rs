@@ -1,0 +1,90 @@
+//! Two people of the demo, who turn out to be one: what they do, and what comes to light.
+
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use operators::model::{DAY, Micros, SECOND, Secret, Token};
+
+use crate::generate::ShopOptions;
+
+const USER: &str = "ada";
+const LAPTOP: &str = "ada-laptop-cookie";
+const HOUR: Micros = 3600 * SECOND;
+
+/// When the story happens, and who is in it.
+pub(super) struct Story {
+    /// Midnight of the last day but one of the data.
+    pub(super) yesterday: Micros,
+    /// Tokens of the user id and of the laptop's cookie.
+    pub(super) user: Token,
+    pub(super) laptop: Token,
+}
+
+impl Story {
+    pub(super) fn new(options: &ShopOptions) -> Self {
+        let last = options.start_ms * 1000 + Micros::from(options.days - 1) * DAY;
+        // The job names no secret of its own, so its name is the key.
+        let secret = Secret::new("shop");
+        Self {
+            yesterday: last - DAY,
+            user: secret.token("user_id", USER),
+            laptop: secret.token("anonymous_id", LAPTOP),
+        }
+    }
+
+    fn at(&self, minutes: i64) -> String {
+        let moment = self.yesterday + 19 * HOUR + minutes * 60 * SECOND;
+        Timestamp::from_microsecond(moment).map_or_else(|_| String::new(), |t| t.to_string())
+    }
+
+    /// A laptop fills a cart; a phone on which Ada is logged in buys.
+    pub(super) fn yesterday(&self, dir: &Path) -> io::Result<()> {
+        let web = |id: &str, event: &str, minutes| {
+            let at = self.at(minutes);
+            format!(
+                r#"{{"type":"track","messageId":"{id}","anonymousId":"{LAPTOP}","event":"{event}","timestamp":"{at}"}}"#
+            )
+        };
+        let lines =
+            [web("ada-1", "browse", 0), web("ada-2", "cart", 4), web("ada-3", "checkout", 6)];
+        put(dir, "web/ada-1-yesterday.ndjson", &lines)?;
+        let at = self.at(95);
+        let bought = format!(
+            r#"{{"type":"track","messageId":"ada-4","userId":"{USER}","event":"purchase","timestamp":"{at}","properties":{{"order_id":"ada-order","revenue":59.9}}}}"#
+        );
+        put(dir, "mobile/ada-1-yesterday.ndjson", &[bought])
+    }
+
+    /// The login that comes late.
+    pub(super) fn login_record(&self) -> String {
+        let at = self.at(7);
+        format!(
+            r#"{{"type":"identify","messageId":"ada-5","anonymousId":"{LAPTOP}","userId":"{USER}","timestamp":"{at}"}}"#
+        )
+    }
+
+    pub(super) fn login(&self, dir: &Path) -> io::Result<()> {
+        put(dir, "web/ada-2-login.ndjson", &[self.login_record()])
+    }
+
+    /// The command that takes it back.
+    pub(super) fn unmerge_record(&self) -> String {
+        let at = self.at(300);
+        format!(
+            r#"{{"type":"unmerge","messageId":"ada-6","timestamp":"{at}","identifiers":[{{"type":"user_id","value":"{USER}"}},{{"type":"anonymous_id","value":"{LAPTOP}"}}]}}"#
+        )
+    }
+
+    pub(super) fn unmerge(&self, dir: &Path) -> io::Result<()> {
+        put(dir, "web/ada-3-unmerge.ndjson", &[self.unmerge_record()])
+    }
+}
+
+fn put(dir: &Path, name: &str, lines: &[String]) -> io::Result<()> {
+    let path = dir.join(name);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, lines.join("\n") + "\n")
+}

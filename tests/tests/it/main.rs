@@ -1,0 +1,7 @@
+//! Scenarios, oracles, crashes: the product driven as its user drives it.
+
+mod commits;
+mod shop;
+mod snowplow;
+mod support;
+mod tidy;
