@@ -36,7 +36,7 @@ use crate::dedup::shadow::{Shadowing, Shadows};
 use crate::dedup::{Admitted, Changes, Counted, Dedup};
 use crate::identity::IdentityConfig;
 use crate::model::{Change, DeadLetter, Epoch, Event, Micros};
-use crate::people::{People, PeopleOutput};
+use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
 use crate::store::{Fact, Store};
 use crate::time::{TimeConfig, Watermark, admission};
@@ -124,6 +124,7 @@ enum StoreIn {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum PeopleIn {
     Fact(Fact),
+    Group(GroupFact),
     Identity(IdentityOut),
 }
 
@@ -385,8 +386,14 @@ fn people<'scope>(
     let types = job.identity.types.iter().map(|t| t.name.as_str().into()).collect();
     let mut people = People::new(&job.catalog, types);
     let resolved = resolved.flat_map(|out| out.person().is_some().then_some(out));
-    let all = facts.map(PeopleIn::Fact).concat(resolved.map(PeopleIn::Identity));
+    let catalog = Arc::clone(&job.catalog);
+    let facts = facts.flat_map(move |fact| {
+        let groups: Vec<PeopleIn> = GroupFact::of(&catalog, &fact).map(PeopleIn::Group).collect();
+        groups.into_iter().chain([PeopleIn::Fact(fact)])
+    });
+    let all = facts.concat(resolved.map(PeopleIn::Identity));
     let by_person = Exchange::new(|item: &PeopleIn| match item {
+        PeopleIn::Group(group) => place(&(&group.fact.event.tenant, group.property, &group.id)),
         PeopleIn::Fact(fact) => match fact.person {
             Some(person) => place(&person),
             None => place(&fact.event.key.id),
@@ -397,6 +404,7 @@ fn people<'scope>(
         for item in list {
             match item {
                 PeopleIn::Fact(fact) => people.update_fact(fact),
+                PeopleIn::Group(group) => people.update_group(group),
                 PeopleIn::Identity(IdentityOut::Name(person, token)) => {
                     people.update_name(person, token);
                 }
@@ -422,7 +430,7 @@ fn counts<'scope>(
         Out::Number(contribution) => Some(contribution),
         Out::Change(_) | Out::Fact(_) => None,
     });
-    let by_group = Exchange::new(|c: &Contribution| place(&c.group));
+    let by_group = Exchange::new(|c: &Contribution| place(&c.group.home()));
     per_epoch(numbers, by_group, "Counts", move |_, list: Vec<Contribution>, out| {
         for contribution in list {
             counts.update(contribution);
