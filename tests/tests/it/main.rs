@@ -1,5 +1,6 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
+mod clickhouse;
 mod commits;
 mod shop;
 mod snowplow;
