@@ -136,10 +136,14 @@ fn correct(
 fn next(dir: &Path, plan: &Plan) {
     let (dir, out) = (dir.display(), plan.out.display());
     println!("  The tables are Delta Lake tables under {out}: the current rows in {out}/<view>,");
-    println!("  every change with its cause in {out}/changelog/<view>. Read them with what you like:");
+    println!(
+        "  every change with its cause in {out}/changelog/<view>. Read them with what you like:"
+    );
     println!("\n    pip install duckdb deltalake pyarrow");
     println!("    python3 -c 'import duckdb; print(duckdb.sql(\"\"\"");
-    println!("      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")");
+    println!(
+        "      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")"
+    );
     println!("      where period = $$all$$ order by step\"\"\"))'");
     println!("    python3 -c 'from deltalake import DeltaTable;");
     println!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");
