@@ -1,6 +1,8 @@
 //! What runs: a job file checked, with names resolved.
 
 mod checker;
+mod conditions;
+mod funnels;
 mod identity;
 mod kinds;
 mod sources;
