@@ -54,8 +54,7 @@ pub struct Source {
 }
 
 /// One text or several.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub enum OneOrMany {
     One(String),
@@ -73,8 +72,7 @@ impl OneOrMany {
 }
 
 /// A line of `[source.fields]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub enum Field {
     Path(String),
@@ -127,7 +125,7 @@ pub struct Identity {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct IdentityType {
     pub name: Spanned<String>,
-    pub from: Vec<String>,
+    pub from: Vec<Spanned<String>>,
     pub rank: u8,
     pub degree_max: Option<u32>,
     pub owners_max: Option<u32>,
@@ -141,7 +139,7 @@ pub struct IdentityType {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Dedup {
-    pub business_key: Option<String>,
+    pub business_key: Option<Spanned<String>>,
     #[serde(default)]
     pub strongest: Vec<String>,
 }
