@@ -1,4 +1,5 @@
 //! What runs: the job file, the runtime, the `braid` command.
 
 pub mod cli;
+pub mod generate;
 pub mod runtime;

@@ -1,9 +1,10 @@
-//! The `braid` command: `run`, `check`, `status`, `demo`.
+//! The `braid` command: `run`, `check`, `status`, `gen`, `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
 
 mod check;
 mod demo;
+mod generate;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes data of a simulated shop, with the truth about each record and a job that reads it.
+    Gen(generate::Options),
     /// Checks a job file and looks at the first records of its sources.
     Check {
         /// The job file.
@@ -58,11 +61,12 @@ enum Command {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let code = match Args::parse().command {
-        Command::Demo { dir } => demo::demo(&dir),
+        Command::Demo { dir } => demo::demo(&dir, usual_workers()),
         Command::Run { job, workers, epoch_records, json } => {
             let workers = workers.unwrap_or_else(usual_workers).max(1);
             execute(&job, RunOptions { workers, epoch_records }, json)
         }
+        Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
         Command::Status { job } => status::status(&job),
     };

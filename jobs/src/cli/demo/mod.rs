@@ -71,11 +71,12 @@ fn play(dir: &Path, workers: usize) -> Result<(), Stop> {
     let begun = Instant::now();
     let made = write(&options, &FileOptions::new(dir), &mut |_| ());
     let made = made.map_err(|e| Stop(e.to_string(), e.exit_code()))?;
-    let story = Story::new(&options);
+    let last = made.last_event.parse();
+    let story = Story::new(last.map_err(|e| Stop(format!("{}: {e}", made.last_event), 1))?);
     story.yesterday(dir).map_err(|e| Stop(e.to_string(), 1))?;
     let seconds = begun.elapsed().as_secs_f64();
-    let records = grouped(made.lines as i64);
-    println!("  {records} records of {DAYS} days in {seconds:.1} s, under {}", dir.display());
+    let records = grouped(made.records as i64);
+    println!("  {records} records in {seconds:.1} s, under {}", dir.display());
     println!("  some late, some twice, some broken, some clocks wrong; devices shared and changed");
 
     title("2  The whole job: who is who, sessions, a funnel, trends");
@@ -136,10 +137,14 @@ fn correct(
 fn next(dir: &Path, plan: &Plan) {
     let (dir, out) = (dir.display(), plan.out.display());
     println!("  The tables are Delta Lake tables under {out}: the current rows in {out}/<view>,");
-    println!("  every change with its cause in {out}/changelog/<view>. Read them with what you like:");
+    println!(
+        "  every change with its cause in {out}/changelog/<view>. Read them with what you like:"
+    );
     println!("\n    pip install duckdb deltalake pyarrow");
     println!("    python3 -c 'import duckdb; print(duckdb.sql(\"\"\"");
-    println!("      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")");
+    println!(
+        "      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")"
+    );
     println!("      where period = $$all$$ order by step\"\"\"))'");
     println!("    python3 -c 'from deltalake import DeltaTable;");
     println!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");

@@ -66,7 +66,10 @@ pub(super) fn scene(plan: &Plan, story: &Story) -> Result<Scene, TableError> {
     let wanted = people(plan, story)?;
     let yesterday = Cell::Time(story.yesterday);
     let mut parts = Vec::new();
-    let mut part = |title, view: &str, columns: &[(&'static str, ColumnType)], keep: &dyn Fn(&[Cell]) -> bool| {
+    let mut part = |title,
+                    view: &str,
+                    columns: &[(&'static str, ColumnType)],
+                    keep: &dyn Fn(&[Cell]) -> bool| {
         let mut rows = read(&plan.out.join(view), columns)?;
         rows.retain(|row| keep(row));
         rows.sort();
@@ -110,8 +113,7 @@ pub(super) fn changes(plan: &Plan, story: &Story, after: u64) -> Result<String, 
 }
 
 fn table(columns: &[&str], rows: &[Vec<Cell>]) -> String {
-    let lines: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(plain).collect()).collect();
+    let lines: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(plain).collect()).collect();
     let width = |place: usize| {
         let cells = lines.iter().map(|line| line[place].chars().count());
         cells.chain([columns[place].len()]).max().unwrap_or(0)

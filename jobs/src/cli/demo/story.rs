@@ -6,15 +6,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use operators::model::{DAY, Micros, SECOND, Secret, Token};
 
-use crate::generate::ShopOptions;
-
 const USER: &str = "ada";
 const LAPTOP: &str = "ada-laptop-cookie";
 const HOUR: Micros = 3600 * SECOND;
 
 /// When the story happens, and who is in it.
 pub(super) struct Story {
-    /// Midnight of the last day but one of the data.
+    /// Midnight of the last day but one of the data, UTC.
     pub(super) yesterday: Micros,
     /// Tokens of the user id and of the laptop's cookie.
     pub(super) user: Token,
@@ -22,8 +20,9 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(options: &ShopOptions) -> Self {
-        let last = options.start_ms * 1000 + Micros::from(options.days - 1) * DAY;
+    /// `last_event` is the time of the data's last event.
+    pub(super) fn new(last_event: Timestamp) -> Self {
+        let last = last_event.as_microsecond().div_euclid(DAY) * DAY;
         // The job names no secret of its own, so its name is the key.
         let secret = Secret::new("shop");
         Self {
