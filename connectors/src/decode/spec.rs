@@ -245,6 +245,11 @@ fn targets() -> String {
 }
 
 impl FieldPath {
+    /// The fields of the envelope.
+    pub fn targets() -> Vec<&'static str> {
+        FIELDS.into_iter().chain(OBJECTS).collect()
+    }
+
     /// Whether this is a field of the envelope.
     pub fn is_target(&self) -> bool {
         match self.0.as_slice() {

@@ -58,17 +58,20 @@ fn matches(spec: &FileSpec, pattern: &str) -> Result<Vec<PathBuf>, SourceError> 
     if literal.is_file() {
         return Ok(vec![below_base(literal)]);
     }
+    let wrong = |e: glob::PatternError| SourceError::Pattern {
+        source_name: spec.name.clone(),
+        pattern: pattern.to_owned(),
+        detail: format!("{} at character {}", e.msg, e.pos + 1),
+    };
+    // Alone first: a message counts the characters that the user wrote.
+    glob::Pattern::new(pattern).map_err(wrong)?;
     let full = if Path::new(pattern).is_absolute() {
         pattern.to_owned()
     } else {
         let base = glob::Pattern::escape(&spec.base.to_string_lossy());
         Path::new(&base).join(pattern).to_string_lossy().into_owned()
     };
-    let paths = glob::glob(&full).map_err(|e| SourceError::Pattern {
-        source_name: spec.name.clone(),
-        pattern: pattern.to_owned(),
-        detail: e.to_string(),
-    })?;
+    let paths = glob::glob(&full).map_err(wrong)?;
     let mut found = Vec::new();
     for path in paths {
         let path = path.map_err(|e| {

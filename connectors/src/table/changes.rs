@@ -1,9 +1,10 @@
 //! Changes of a view, netted: as rows of the changelog, and as what they do to the current rows.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use operators::model::{Cause, Cell, Change, DAY, Epoch, Micros, Row, Status, ViewSchema};
 
 use super::Granularity;
@@ -35,21 +36,71 @@ pub(super) fn status(final_at: Micros, watermark: Micros) -> Status {
     if watermark >= final_at { Status::Final } else { Status::Provisional }
 }
 
-/// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a delete
-/// and an insert are an update.
-pub(super) fn changelog<'a>(schema: &ViewSchema, entries: &'a [Entry]) -> Vec<Logged<'a>> {
-    let by_key = |a: &Entry, b: &Entry| {
-        let (a, b) = (&a.change.row.cells, &b.change.row.cells);
-        let differ = schema.key.iter().map(|&c| a[c].cmp(&b[c])).find(|o| o.is_ne());
-        differ.unwrap_or(Ordering::Equal)
+/// The order of rows in tables and changelogs: by key, then by everything else.
+pub(super) fn order(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
+    let key = by_key(schema, a, b);
+    key.then_with(|| a.cells.cmp(&b.cells)).then_with(|| a.final_at.cmp(&b.final_at))
+}
+
+fn by_key(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
+    let cells = schema.key.iter().map(|&c| (&a.cells[c], &b.cells[c]));
+    cells.map(|(a, b)| a.cmp(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The first bits of a cell in the order of cells, to compare most of them as numbers.
+fn prefix(cell: &Cell) -> u64 {
+    let signed = |i: i64| (i as u64 ^ 1 << 63) >> 4;
+    let text = |bytes: &[u8]| {
+        let mut first = [0; 8];
+        let length = bytes.len().min(8);
+        first[..length].copy_from_slice(&bytes[..length]);
+        u64::from_be_bytes(first) >> 4
     };
-    let mut order: Vec<&Entry> = entries.iter().collect();
-    order.sort_unstable_by(|a, b| {
-        let epoch = a.epoch.cmp(&b.epoch);
-        epoch.then_with(|| by_key(a, b)).then_with(|| a.change.row.cmp(&b.change.row))
+    let (class, bits) = match cell {
+        Cell::Null => (0, 0),
+        Cell::Bool(b) => (1, u64::from(*b)),
+        Cell::Int(i) => (2, signed(*i)),
+        Cell::Float(bits) => (3, bits >> 4),
+        Cell::Time(at) => (4, signed(*at)),
+        Cell::Id(token) => (5, (token.0 >> 68) as u64),
+        Cell::Str(t) => (6, text(t.as_bytes())),
+        Cell::Bytes(b) => (7, text(b)),
+        Cell::List(_) => (8, 0),
+    };
+    class << 60 | bits
+}
+
+/// Entries in the order of their rows, as indices.
+pub(super) fn sorted(schema: &ViewSchema, entries: &[Entry]) -> Vec<u32> {
+    let tenants: HashSet<&Cell, FixedState> =
+        entries.iter().map(|entry| &entry.change.row.cells[0]).collect();
+    let mut tenants: Vec<&Cell> = tenants.into_iter().collect();
+    tenants.sort_unstable();
+    let second = schema.key.get(1).copied().unwrap_or(0);
+    let ranked = |(index, entry): (usize, &Entry)| {
+        let cells = &entry.change.row.cells;
+        let tenant = tenants.partition_point(|t| **t < cells[0]) as u32;
+        (tenant, prefix(&cells[second]), index as u32)
+    };
+    let mut keys: Vec<(u32, u64, u32)> = entries.iter().enumerate().map(ranked).collect();
+    keys.sort_unstable_by(|a, b| {
+        let row = |key: &(u32, u64, u32)| &entries[key.2 as usize].change.row;
+        (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| order(schema, row(a), row(b))).then(a.2.cmp(&b.2))
     });
-    let mut net: Vec<(&Entry, i64, Cause)> = Vec::with_capacity(order.len());
-    for entry in order {
+    keys.into_iter().map(|key| key.2).collect()
+}
+
+/// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a delete
+/// and an insert are an update. `sorted` has the indices of the entries that count.
+pub(super) fn changelog<'a>(
+    schema: &ViewSchema,
+    entries: &'a [Entry],
+    sorted: &[u32],
+) -> Vec<Logged<'a>> {
+    let mut by_epoch: Vec<&Entry> = sorted.iter().map(|&i| &entries[i as usize]).collect();
+    by_epoch.sort_by_key(|entry| entry.epoch);
+    let mut net: Vec<(&Entry, i64, Cause)> = Vec::with_capacity(by_epoch.len());
+    for entry in by_epoch {
         match net.last_mut() {
             Some((last, diff, cause))
                 if last.epoch == entry.epoch && last.change.row == entry.change.row =>
@@ -62,7 +113,10 @@ pub(super) fn changelog<'a>(schema: &ViewSchema, entries: &'a [Entry]) -> Vec<Lo
     }
     net.retain(|(_, diff, _)| *diff != 0);
     let mut logged = Vec::with_capacity(net.len());
-    for group in net.chunk_by(|a, b| a.0.epoch == b.0.epoch && by_key(a.0, b.0).is_eq()) {
+    let same_key = |a: &Entry, b: &Entry| {
+        a.epoch == b.epoch && by_key(schema, &a.change.row, &b.change.row).is_eq()
+    };
+    for group in net.chunk_by(|a, b| same_key(a.0, b.0)) {
         let gone = group.iter().any(|(_, diff, _)| *diff < 0);
         let come = group.iter().any(|(_, diff, _)| *diff > 0);
         for &(entry, diff, cause) in group {
@@ -85,22 +139,30 @@ pub(super) fn changelog<'a>(schema: &ViewSchema, entries: &'a [Entry]) -> Vec<Lo
 pub(super) fn by_partition(
     schema: &ViewSchema,
     granularity: Granularity,
-    entries: impl IntoIterator<Item = Entry>,
+    entries: Vec<Entry>,
+    sorted: &[u32],
 ) -> BTreeMap<Partition, Net> {
-    let mut rows: Net = entries.into_iter().map(|e| (e.change.row, e.change.diff)).collect();
-    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    rows.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 += next.1;
-        }
-        same
-    });
-    let mut buckets: HashMap<(Option<Arc<str>>, i64), Net> = HashMap::new();
-    for (row, diff) in rows {
+    let mut rows: Vec<Option<Change>> = entries.into_iter().map(|e| Some(e.change)).collect();
+    let mut buckets: HashMap<(Option<Arc<str>>, i64), Net, FixedState> = HashMap::default();
+    let mut put = |row: Row, diff: i64| {
         if diff != 0 {
             buckets.entry(bucket(schema, &row, granularity)).or_default().push((row, diff));
         }
+    };
+    let mut last: Option<(Row, i64)> = None;
+    for &index in sorted {
+        let Some(change) = rows[index as usize].take() else { continue };
+        match &mut last {
+            Some((row, diff)) if *row == change.row => *diff += change.diff,
+            _ => {
+                if let Some((row, diff)) = last.replace((change.row, change.diff)) {
+                    put(row, diff);
+                }
+            }
+        }
+    }
+    if let Some((row, diff)) = last {
+        put(row, diff);
     }
     let dated = schema.date.is_some() && granularity != Granularity::None;
     let named = |((tenant, day), net): ((Option<Arc<str>>, i64), Net)| {
@@ -150,11 +212,11 @@ fn date(day: i64) -> String {
 /// # Errors
 ///
 /// The first row that goes and is not there.
-pub(super) fn merge(old: Vec<Row>, net: Net) -> Result<Vec<Row>, Box<Row>> {
+pub(super) fn merge(schema: &ViewSchema, old: Vec<Row>, net: Net) -> Result<Vec<Row>, Box<Row>> {
     let mut merged = Vec::with_capacity(old.len() + net.len());
     let mut old = old.into_iter().peekable();
     for (row, diff) in net {
-        while let Some(before) = old.next_if(|there| *there < row) {
+        while let Some(before) = old.next_if(|there| order(schema, there, &row).is_lt()) {
             merged.push(before);
         }
         for _ in diff..0 {
@@ -162,8 +224,11 @@ pub(super) fn merge(old: Vec<Row>, net: Net) -> Result<Vec<Row>, Box<Row>> {
                 return Err(Box::new(row));
             }
         }
-        for _ in 0..diff {
+        for _ in 1..diff {
             merged.push(row.clone());
+        }
+        if diff > 0 {
+            merged.push(row);
         }
     }
     merged.extend(old);

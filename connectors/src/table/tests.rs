@@ -1,1 +1,222 @@
+//! Tables against a naive replay of the changes, over random histories, commits and restarts.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use operators::identity::testing::Seeded;
+use operators::model::{Cause, Cell, Column, ColumnType, DAY, Token};
+
+use super::*;
+
+const COLUMNS: [(&str, ColumnType); 5] = [
+    ("tenant", ColumnType::Str),
+    ("value", ColumnType::Float),
+    ("id", ColumnType::Id),
+    ("at", ColumnType::Time),
+    ("names", ColumnType::StrList),
+];
+
+fn schema(date: bool) -> ViewSchema {
+    let columns = COLUMNS.map(|(name, kind)| Column { name, kind, nullable: name == "value" });
+    ViewSchema {
+        name: "things".into(),
+        columns: columns.to_vec(),
+        key: vec![0, 2],
+        date: date.then_some(3),
+        append_only: false,
+    }
+}
+
+fn options(partition: Granularity, arrow: bool) -> TableOptions {
+    TableOptions { job: "job".into(), job_hash: "h".into(), partition, arrow }
+}
+
+fn row(random: &mut Seeded) -> Row {
+    let at = random.below(5) as i64 * DAY * 20 - 30 * DAY + random.below(3) as i64;
+    Row {
+        view: 0,
+        cells: Box::new([
+            Cell::str(random.pick(&["a", "b c/%~=é"])),
+            random.pick(&[Some(0.5), Some(-1.0), None]).map_or(Cell::Null, Cell::float),
+            Cell::Id(Token(u128::from(random.below(3)) << 100 | u128::from(random.below(2)))),
+            Cell::Time(at),
+            Cell::List((0..random.below(3)).map(|_| Cell::str("x")).collect()),
+        ]),
+        final_at: random.pick(&[Micros::MIN, at, at + DAY, Micros::MAX]),
+    }
+}
+
+/// Random changes of one epoch: rows that come, rows that go, rows that do both.
+fn epoch(random: &mut Seeded, standing: &mut Vec<Row>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for _ in 0..random.below(12) {
+        let cause = random.pick(&[Cause::New, Cause::Late, Cause::Merge]);
+        if random.once_in(3) && !standing.is_empty() {
+            let at = random.below(standing.len() as u64) as usize;
+            changes.push(Change { row: standing.swap_remove(at), diff: -1, cause });
+        } else {
+            let row = row(random);
+            standing.push(row.clone());
+            changes.push(Change { row, diff: 1, cause });
+        }
+    }
+    changes
+}
+
+/// The rows of a table as text, sorted.
+fn table(path: &Path, extra: &[(&'static str, ColumnType)]) -> Vec<String> {
+    let columns: Vec<_> = COLUMNS.iter().chain(extra).copied().collect();
+    let mut rows: Vec<String> =
+        read(path, &columns).unwrap().iter().map(|row| format!("{row:?}")).collect();
+    rows.sort();
+    rows
+}
+
+fn expected(standing: &[Row], watermark: Micros) -> Vec<String> {
+    let line = |row: &Row| {
+        let mut cells = row.cells.to_vec();
+        let done = watermark >= row.final_at;
+        cells.push(Cell::str(if done { "final" } else { "provisional" }));
+        format!("{cells:?}")
+    };
+    let mut lines: Vec<String> = standing.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+/// Names of the files that the current table's folder has, live or not.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("_delta_log") {
+            names.extend(self::names(&path));
+        } else if path.extension().is_some_and(|e| e == "parquet") {
+            names.push(path.display().to_string());
+        }
+    }
+    names
+}
+
+/// Whatever is committed when, and whenever the process starts again from its first epoch, the tables
+/// hold what stands, and the changelog adds up to it.
+#[test]
+fn tables_hold_what_stands() {
+    for seed in 0..25 {
+        let mut random = Seeded(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let granularity = random.pick(&[Granularity::Day, Granularity::Month, Granularity::None]);
+        let schemas = [schema(random.once_in(2))];
+        let open = || TableSink::open(&out, &schemas, options(granularity, false)).unwrap();
+        let mut standing = Vec::new();
+        let mut history: Vec<(Vec<Change>, Micros)> = Vec::new();
+        let mut sink = open();
+        let mut watermark = -40 * DAY;
+        for upto in 1..=8u64 {
+            watermark += random.below(30) as i64 * DAY;
+            let changes = epoch(&mut random, &mut standing);
+            history.push((changes.clone(), watermark));
+            changes.into_iter().for_each(|change| sink.add(upto, watermark, change));
+            if random.once_in(2) || upto == 8 {
+                sink.commit_some(upto, watermark, upto == 8).unwrap();
+                let current = table(&out.join("things"), &[("_status", ColumnType::Str)]);
+                assert_eq!(current, expected(&standing, watermark), "seed {seed} epoch {upto}");
+            }
+            if random.once_in(3) {
+                // A crash: what was not committed comes again from the first epoch on.
+                sink = open();
+                for (epoch, (changes, watermark)) in (1..).zip(&history) {
+                    changes.iter().for_each(|c| sink.add(epoch, *watermark, c.clone()));
+                }
+            }
+        }
+        assert_eq!(sink.committed(), Some(8));
+        let mut net: BTreeMap<String, i64> = BTreeMap::new();
+        for (changes, _) in &history {
+            for change in changes {
+                *net.entry(format!("{:?}", change.row.cells)).or_default() += change.diff;
+            }
+        }
+        net.retain(|_, n| *n != 0);
+        let mut now: BTreeMap<String, i64> = BTreeMap::new();
+        for line in table(&out.join("things"), &[]) {
+            *now.entry(line).or_default() += 1;
+        }
+        assert_eq!(now, net, "seed {seed}");
+    }
+}
+
+/// The same rows give the same files, however they came.
+#[test]
+fn files_follow_from_the_rows() {
+    let final_names = |batches: &[usize]| {
+        let folder = tempfile::tempdir().unwrap();
+        let schemas = [schema(true)];
+        let options = options(Granularity::Day, true);
+        let mut sink = TableSink::open(folder.path(), &schemas, options).unwrap();
+        let mut random = Seeded(5);
+        let mut standing = Vec::new();
+        let changes: Vec<Change> =
+            (0..20).flat_map(|_| epoch(&mut random, &mut standing)).collect();
+        let mut rest = changes.as_slice();
+        let mut epoch = 0;
+        for size in batches.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            epoch += 1;
+            let (now, later) = rest.split_at((*size).min(rest.len()));
+            now.iter().for_each(|c| sink.add(epoch, 0, c.clone()));
+            sink.commit(epoch, 0).unwrap();
+            rest = later;
+        }
+        sink.finish(epoch, 7 * DAY).unwrap();
+        let arrow = std::fs::read(folder.path().join("arrow/things.arrow")).unwrap();
+        let table = table(&folder.path().join("things"), &[("_final_at", ColumnType::Time)]);
+        (table, arrow)
+    };
+    let once = final_names(&[1000]);
+    assert_eq!(once, final_names(&[7, 1, 30]));
+    assert_eq!(once, final_names(&[1]));
+}
+
+/// What a table has committed is not written again.
+#[test]
+fn a_repeated_epoch_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = [schema(false)];
+    let open = || TableSink::open(folder.path(), &schemas, options(Granularity::Day, false));
+    let change = Change { row: row(&mut Seeded(1)), diff: 1, cause: Cause::New };
+    let mut sink = open().unwrap();
+    sink.add(1, 0, change.clone());
+    sink.finish(1, 0).unwrap();
+    let files = names(folder.path());
+    let mut again = open().unwrap();
+    again.add(1, 0, change);
+    assert_eq!(again.pending(), 0);
+    assert_eq!(again.finish(1, 0).unwrap(), Written::default());
+    assert_eq!(files, names(folder.path()));
+}
+
+/// A row that goes and was never there is the program's mistake, and said so.
+#[test]
+fn a_row_that_is_not_there_cannot_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = [schema(false)];
+    let options = options(Granularity::Day, false);
+    let mut sink = TableSink::open(folder.path(), &schemas, options).unwrap();
+    sink.add(1, 0, Change { row: row(&mut Seeded(1)), diff: -1, cause: Cause::New });
+    assert!(matches!(sink.commit(1, 0), Err(TableError::Inconsistent { .. })));
+}
+
+#[test]
+fn another_tables_columns_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut schemas = [schema(false)];
+    let options = options(Granularity::Day, false);
+    drop(TableSink::open(folder.path(), &schemas, options.clone()).unwrap());
+    schemas[0].columns.pop();
+    let result = TableSink::open(folder.path(), &schemas, options);
+    assert!(matches!(result, Err(TableError::Schema { .. })));
+}

@@ -9,7 +9,7 @@ use arrow::datatypes::Schema;
 use operators::model::{Cell, ColumnType, Epoch, Micros, Row, Status, ViewSchema};
 use tokio::runtime::Runtime;
 
-use super::changes::{Entry, Logged, Net, by_partition, changelog, merge, status};
+use super::changes::{Entry, Logged, Net, by_partition, changelog, merge, sorted, status};
 use super::columns::{Layout, array, arrow_schema, batch, cells};
 use super::delta::{Delta, Partition};
 use super::{Granularity, TableError, TableOptions, Written};
@@ -112,10 +112,12 @@ impl View {
         if entries.is_empty() && !due && !all {
             return Ok(());
         }
+        let mut sorted = sorted(&self.schema, &entries);
         let done = self.changelog.committed();
         if done.is_none_or(|done| upto > done) {
-            let new = entries.partition_point(|e| done.is_some_and(|done| e.epoch <= done));
-            let logged = changelog(&self.schema, &entries[new..]);
+            let mut new = sorted.clone();
+            new.retain(|&index| done.is_none_or(|done| entries[index as usize].epoch > done));
+            let logged = changelog(&self.schema, &entries, &new);
             written.rows_changelog += logged.len() as u64;
             let files: Result<Vec<RecordBatch>, TableError> =
                 logged.chunks(CHANGES_PER_FILE).map(|lines| self.logged(lines, job)).collect();
@@ -123,8 +125,8 @@ impl View {
         }
         let done = self.current.committed();
         if done.is_none_or(|done| upto > done) {
-            let new = entries.into_iter().filter(|e| done.is_none_or(|done| e.epoch > done));
-            let net = by_partition(&self.schema, self.granularity, new);
+            sorted.retain(|&index| done.is_none_or(|done| entries[index as usize].epoch > done));
+            let net = by_partition(&self.schema, self.granularity, entries, &sorted);
             self.rewrite(runtime, (upto, watermark), net, written)?;
         }
         Ok(())
@@ -171,7 +173,7 @@ impl View {
         let mut next_due = Vec::new();
         for partition in touched {
             let changes = net.remove(&partition).unwrap_or_default();
-            let rows = merge(self.rows(&partition)?, changes).map_err(|row| {
+            let rows = merge(&self.schema, self.rows(&partition)?, changes).map_err(|row| {
                 TableError::Inconsistent { view: self.schema.name.to_string(), row }
             })?;
             let open = rows.iter().map(|row| row.final_at);

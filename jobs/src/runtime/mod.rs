@@ -17,7 +17,7 @@ mod worker;
 pub use errors::RunError;
 pub use plan::Plan;
 pub use progress::{Progress, Silent, Terminal};
-pub use summary::{FunnelStep, FunnelSummary, Summary, grouped};
+pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped};
 pub use supervisor::run;
 
 /// How a job is run, beyond what its file says.

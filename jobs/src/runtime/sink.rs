@@ -10,9 +10,9 @@ use crossbeam_channel::Receiver;
 use operators::graph::Emitted;
 use operators::model::{Cell, Change, Epoch, Micros, Reason};
 use operators::views::catalog::Catalog;
-use operators::views::spec::ViewSpec;
+use operators::views::spec::{FunnelSpec, ViewSpec};
 
-use super::summary::{FunnelStep, FunnelSummary, Summary};
+use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
 use super::worker::Told;
 
 /// Tables are committed at least this often while there is something to commit.
@@ -24,7 +24,15 @@ const COMMIT_CHANGES: usize = 1_000_000;
 #[derive(Default)]
 struct Standing {
     rows: Vec<i64>,
-    funnels: BTreeMap<(u16, i64), i64>,
+    /// By table, value of the breakdown and step.
+    funnels: BTreeMap<(u16, Cell, i64), StandingStep>,
+}
+
+/// Rows of a step as they come and go: the count, and each median as often as it stands.
+#[derive(Default)]
+struct StandingStep {
+    count: i64,
+    medians: BTreeMap<Cell, i64>,
 }
 
 /// Collects what the workers tell until they hang up; commits; returns the counts.
@@ -139,16 +147,27 @@ impl Sink {
                     let count = summary.duplicates.entry(cause.to_string()).or_default();
                     *count += copies * change.diff;
                 }
-            } else if let (Cell::Str(period), Cell::Int(step), Cell::Int(count)) =
-                (cells.get(1).unwrap_or(&Cell::Null), cell(cells, 4), cell(cells, 6))
+            } else if let Some(Cell::Str(period)) = cells.get(1)
                 && **period == *"all"
+                && self.is_funnel(view)
+                && let (Cell::Int(step), Cell::Int(count)) = (&cells[4], &cells[6])
             {
-                *standing.funnels.entry((view, *step)).or_default() += count * change.diff;
+                let key = (view, cells[3].clone(), *step);
+                let standing = standing.funnels.entry(key).or_default();
+                standing.count += count * change.diff;
+                *standing.medians.entry(cells[10].clone()).or_default() += change.diff;
+                standing.medians.retain(|_, times| *times != 0);
             }
             if let Some(tables) = &mut self.tables {
                 tables.add(epoch, watermark, change);
             }
         }
+    }
+
+    /// Whether a table is that of a funnel's counts.
+    fn is_funnel(&self, table: u16) -> bool {
+        let mut places = self.catalog.tables.iter().zip(&self.catalog.specs);
+        places.any(|(t, spec)| *t == table && spec.funnel().is_some())
     }
 
     /// Fills in what follows from the rows that stand at the end.
@@ -161,12 +180,7 @@ impl Sink {
             match spec {
                 ViewSpec::Sessions(_) => summary.sessions = rows(Some(table)),
                 ViewSpec::Funnel(funnel) => {
-                    let steps = funnel.steps.iter().enumerate().map(|(step, spec)| FunnelStep {
-                        label: spec.label.to_string(),
-                        count: *standing.funnels.get(&(table, step as i64 + 1)).unwrap_or(&0),
-                    });
-                    let name = funnel.name.to_string();
-                    summary.funnels.push(FunnelSummary { name, steps: steps.collect() });
+                    summary.funnels.push(of_funnel(funnel, table, standing));
                 }
                 ViewSpec::Trend(_) => {}
             }
@@ -178,6 +192,39 @@ impl Sink {
     }
 }
 
-fn cell(cells: &[Cell], place: usize) -> &Cell {
-    cells.get(place).unwrap_or(&Cell::Null)
+/// A funnel over all time, as its rows stand.
+fn of_funnel(funnel: &FunnelSpec, table: u16, standing: &Standing) -> FunnelSummary {
+    let mut values: BTreeMap<&Cell, Vec<i64>> = BTreeMap::new();
+    let mut medians = vec![None; funnel.steps.len()];
+    for ((view, value, step), here) in &standing.funnels {
+        let place = *step as usize - 1;
+        if *view != table || place >= funnel.steps.len() {
+            continue;
+        }
+        values.entry(value).or_insert_with(|| vec![0; funnel.steps.len()])[place] = here.count;
+        // Of several tenants each has its own.
+        medians[place] = match here.medians.first_key_value() {
+            Some((Cell::Float(bits), 1)) if here.medians.len() == 1 => Some(f64::from_bits(*bits)),
+            _ => None,
+        };
+    }
+    values.retain(|_, counts| counts.iter().any(|count| *count != 0));
+    let broken = !funnel.breakdown.is_empty();
+    let steps = (0..funnel.steps.len()).map(|step| FunnelStep {
+        label: funnel.label(step).to_string(),
+        count: values.values().map(|counts| counts[step]).sum(),
+        // A median of several medians is none.
+        median_s: medians[step].filter(|_| !broken),
+    });
+    let steps = steps.collect();
+    let mut list: Vec<FunnelValue> = Vec::new();
+    for (value, counts) in values.into_iter().filter(|_| broken) {
+        let value = match value {
+            Cell::Str(text) => text.to_string(),
+            _ => "(none)".to_owned(),
+        };
+        list.push(FunnelValue { value, counts });
+    }
+    list.sort_by(|a, b| b.counts[0].cmp(&a.counts[0]).then_with(|| a.value.cmp(&b.value)));
+    FunnelSummary { name: funnel.name.to_string(), steps, values: list }
 }

@@ -7,21 +7,34 @@ use connectors::table::Written;
 use serde::Serialize;
 
 /// A step of a funnel over all time.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct FunnelStep {
     /// What the step is called.
     pub label: String,
-    /// People who reached it, over all breakdown values.
+    /// How many reached it, over all values of the breakdown.
     pub count: i64,
+    /// Median time from the step before, in seconds, if there is no breakdown.
+    pub median_s: Option<f64>,
+}
+
+/// A value of a funnel's breakdown over all time.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FunnelValue {
+    /// The value as text.
+    pub value: String,
+    /// How many reached each step.
+    pub counts: Vec<i64>,
 }
 
 /// A funnel over all time.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct FunnelSummary {
     /// Name of the view.
     pub name: String,
     /// The steps in order.
     pub steps: Vec<FunnelStep>,
+    /// The values of the breakdown, most counted first.
+    pub values: Vec<FunnelValue>,
 }
 
 /// What a run did. After a resumption the counts are of all records since the first.
@@ -80,6 +93,24 @@ pub fn grouped(number: i64) -> String {
 
 /// Width of a funnel's longest bar, in characters.
 const BAR: usize = 32;
+/// Width of a step's label, in characters.
+const LABEL: usize = 22;
+/// Values of a breakdown in a chart at most.
+const VALUES: usize = 10;
+
+fn share(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A span of time in the unit that fits it.
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7200.0 => format!("{:.1} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}
 
 impl Summary {
     /// Adds what a commit wrote.
@@ -129,11 +160,27 @@ impl FunnelSummary {
         let _ = writeln!(out, "\n  funnel {}", self.name);
         let first = self.steps.first().map_or(0, |step| step.count);
         for step in &self.steps {
-            let share = if first == 0 { 0.0 } else { step.count as f64 / first as f64 };
+            let share = share(step.count, first);
             let bar = "█".repeat((share * BAR as f64).round() as usize);
             let count = grouped(step.count);
-            let label = &step.label;
-            let _ = writeln!(out, "  {label:<22} {bar:<BAR$} {count:>9} {:>6.1} %", share * 100.0);
+            let label: String = step.label.chars().take(LABEL).collect();
+            let took = step.median_s.map(|s| format!("  median {}", span(s))).unwrap_or_default();
+            let percent = share * 100.0;
+            let _ =
+                writeln!(out, "  {label:<LABEL$} {bar:<BAR$} {count:>9} {percent:>6.1} %{took}");
+        }
+        for value in self.values.iter().take(VALUES) {
+            let label: String = value.value.chars().take(LABEL).collect();
+            let _ = write!(out, "  {label:<LABEL$}");
+            for count in &value.counts {
+                let _ = write!(out, " {:>9}", grouped(*count));
+            }
+            let (first, last) = (value.counts.first(), value.counts.last());
+            let share = first.zip(last).map_or(0.0, |(first, last)| share(*last, *first));
+            let _ = writeln!(out, " {:>6.1} %", share * 100.0);
+        }
+        if self.values.len() > VALUES {
+            let _ = writeln!(out, "  … {} values more in the table", self.values.len() - VALUES);
         }
         out
     }

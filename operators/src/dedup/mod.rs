@@ -3,19 +3,36 @@
 //! Of several records with one message id the first in the order (time, sequence, content) counts,
 //! also when it arrives last. Records of one id further apart in event time than `ids` after the one
 //! that counts are other events. What comes out: [`Counted`] copies that begin and cease to count.
+//!
+//! What is held. Of an id with one record: a slot of 16 bytes, with the event shared (the store holds
+//! the same one, and it says all that a later record must be compared with). Of others, also how many
+//! records there are, and the distinct copies.
+//!
+//! Forgetting is exact. A record admitted when the watermark is `w` or later is not older than
+//! `w - admit`. So when all copies of an id are older than `before = w - admit - ids`, whatever comes
+//! under this id is more than `ids` later than each of them: it counts or not as if they had never
+//! been, and comes after them in the order, so it does not change which of them count. Of an id with
+//! both older and newer copies those before the last counting one that is older than `before` may go:
+//! which of the rest count follows from that one. What remains of a forgotten id is the number of its
+//! duplicates, if it had any, for a table of duplicates adds up over all events of an id.
 
+mod chain;
 pub mod oracle;
 pub mod shadow;
+mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use crate::model::{Cause, Event, Micros};
+use self::chain::Chain;
+use self::table::{Slot, Table};
+use crate::model::{Cause, Event, EventKey, Micros};
 use crate::shard::tenant;
 
 /// An admitted record.
@@ -60,27 +77,6 @@ pub struct Recount {
     pub cause: Cause,
 }
 
-#[derive(Debug)]
-struct Stamp {
-    event: Arc<Event>,
-    records: u64,
-    counts: bool,
-}
-
-impl Stamp {
-    fn order(event: &Event) -> (Micros, u64, u64) {
-        (event.key.time, event.key.seq, event.content)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Copies {
-    /// Distinct copies in order.
-    stamps: SmallVec<[Stamp; 1]>,
-    reported: Duplicates,
-    touched: Option<Cause>,
-}
-
 /// What one advance changed.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -90,70 +86,293 @@ pub struct Changes {
     pub recounts: Vec<Recount>,
 }
 
+/// The place of a copy in the order of copies of one message id.
+fn order(event: &Event) -> EventKey {
+    EventKey { id: u128::from(event.content), ..event.key }
+}
+
+/// What is known of an id of which more than one record came.
+#[derive(Debug, Default)]
+struct Copies {
+    /// Records beyond the first of each copy, and forgotten copies that did not count.
+    redelivered: u64,
+    restamped: u64,
+    reported: Duplicates,
+    /// If there is more than one copy.
+    chain: Option<Box<Chain>>,
+    touched: Option<Cause>,
+}
+
+impl Copies {
+    fn duplicates(&self) -> Duplicates {
+        let idle = self.chain.as_ref().map_or(0, |chain| chain.idle());
+        Duplicates { redelivered: self.redelivered, restamped: self.restamped + idle }
+    }
+}
+
+/// A part of the ids.
+#[derive(Debug)]
+struct Part {
+    /// Each id with its first record. The note is the coarse time of it, or, with [`SEVERAL`], an
+    /// index into `several`.
+    ids: Table,
+    several: Vec<Copies>,
+    free: Vec<u32>,
+    /// The horizon up to which it has forgotten.
+    forgotten: u32,
+}
+
+/// Marks a note as an index.
+const SEVERAL: u32 = 1 << 31;
+/// Parts: enough that the growth of one does not hold up the others.
+const PARTS: usize = 256;
+/// Slots that `forget` looks at for each id that came: what it might forget is then at most about a
+/// third of all that is held.
+const SWEEP: usize = 4;
+/// Records that are looked up together, so that the memory they need is fetched together.
+const GROUP: usize = 32;
+
+/// A time in units of 16.8 s, as a number below [`SEVERAL`]; times 570 years off are one.
+fn coarse(time: Micros) -> u32 {
+    const HALF: Micros = 1 << 30;
+    ((time >> 24).clamp(-HALF, HALF - 1) + HALF) as u32
+}
+
 /// The message ids of one shard.
 #[derive(Debug)]
 pub struct Dedup {
     ids: Micros,
-    by_id: std::collections::HashMap<(u64, u128), Copies, FixedState>,
-    touched: Vec<(u64, u128)>,
+    parts: Vec<Part>,
+    /// Records taken in and not yet looked up, with the hash of tenant and id.
+    waiting: Vec<(Admitted, u64)>,
+    /// First records of ids: they count, unless an earlier copy came in the same epoch.
+    fresh: Vec<Counted>,
+    /// Ids with several records that got one more: the record, part and index.
+    touched: Vec<(Arc<Event>, usize, u32)>,
+    /// Duplicates of ids that are forgotten.
+    residue: HashMap<(u64, u128), Duplicates, FixedState>,
+    horizon: u32,
+    /// The part to forget in next.
+    next: usize,
+    /// Slots to look at in the next call of `forget`.
+    sweep: usize,
 }
 
 impl Dedup {
     /// No ids yet; copies further apart than `ids` are different events.
     pub fn new(ids: Micros) -> Self {
-        Self { ids, by_id: std::collections::HashMap::default(), touched: Vec::new() }
+        Self {
+            ids,
+            parts: (0..PARTS).map(Part::new).collect(),
+            waiting: Vec::with_capacity(GROUP),
+            fresh: Vec::new(),
+            touched: Vec::new(),
+            residue: HashMap::default(),
+            horizon: 0,
+            next: 0,
+            sweep: 0,
+        }
+    }
+
+    /// Number of ids held.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.ids.len()).sum()
+    }
+
+    /// Whether no id is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Takes in a record.
     pub fn update(&mut self, admitted: Admitted) {
+        let id = (tenant(&admitted.event.tenant), admitted.event.key.id);
+        let hash = FixedState::default().hash_one(id);
+        self.waiting.push((admitted, hash));
+        if self.waiting.len() == GROUP {
+            self.look_up();
+        }
+    }
+
+    fn look_up(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut read = 0;
+        for (_, hash) in &waiting {
+            read ^= self.parts[part(*hash)].ids.touch(*hash as u32);
+        }
+        std::hint::black_box(read);
+        for (admitted, hash) in waiting.drain(..) {
+            self.take(admitted, hash);
+        }
+        self.waiting = waiting;
+    }
+
+    fn take(&mut self, admitted: Admitted, hash: u64) {
         let Admitted { event, late } = admitted;
-        let id = (tenant(&event.tenant), event.key.id);
-        let copies = self.by_id.entry(id).or_default();
-        let order = Stamp::order(&event);
-        match copies.stamps.binary_search_by_key(&order, |s| Stamp::order(&s.event)) {
-            Ok(place) => copies.stamps[place].records += 1,
-            Err(place) => {
-                copies.stamps.insert(place, Stamp { event, records: 1, counts: false });
-            }
-        }
-        if copies.touched.is_none() {
-            self.touched.push(id);
-        }
         let cause = if late { Cause::Late } else { Cause::New };
+        let place = part(hash);
+        self.sweep += SWEEP;
+        let Part { ids, several, free, .. } = &mut self.parts[place];
+        let hash = hash as u32;
+        let same = |slot: &Slot| same_id(&slot.event, &event);
+        let found = match ids.find(hash, same) {
+            Err(at) => {
+                self.fresh.push(Counted { event: Arc::clone(&event), diff: 1, cause });
+                ids.insert(at, hash, coarse(event.key.time), event);
+                return;
+            }
+            Ok(at) => ids.at(at),
+        };
+        let Some(slot) = found else { return };
+        if slot.note & SEVERAL == 0 {
+            let known = self.residue.remove(&name(&event)).unwrap_or_default();
+            let copies = Copies {
+                redelivered: known.redelivered,
+                restamped: known.restamped,
+                reported: known,
+                ..Copies::default()
+            };
+            let index = free.pop().unwrap_or_else(|| {
+                several.push(Copies::default());
+                (several.len() - 1) as u32
+            });
+            several[index as usize] = copies;
+            slot.note = SEVERAL | index;
+        }
+        let index = slot.note & !SEVERAL;
+        let copies = &mut several[index as usize];
+        let known = match &mut copies.chain {
+            None if order(&slot.event) == order(&event) => true,
+            chain => {
+                let first = || Box::new(Chain::new(Arc::clone(&slot.event)));
+                !chain.get_or_insert_with(first).add(&event, self.ids)
+            }
+        };
+        copies.redelivered += u64::from(known);
+        let first = copies.touched.is_none();
         copies.touched = copies.touched.max(Some(cause));
+        if first {
+            self.touched.push((event, place, index));
+        }
     }
 
     /// Decides which copies of the touched ids count.
     pub fn advance(&mut self, out: &mut Changes) {
-        for id in std::mem::take(&mut self.touched) {
-            let Some(copies) = self.by_id.get_mut(&id) else { continue };
+        self.look_up();
+        let touched = std::mem::take(&mut self.touched);
+        self.report_fresh(&touched, out);
+        for (event, place, index) in touched {
+            let copies = &mut self.parts[place].several[index as usize];
             let cause = copies.touched.take().unwrap_or_default();
-            let mut first: Option<Micros> = None;
-            let mut now = Duplicates::default();
-            let mut begin = SmallVec::<[Counted; 2]>::new();
-            for stamp in &mut copies.stamps {
-                let time = stamp.event.key.time;
-                let counts = first.is_none_or(|first| time.saturating_sub(first) > self.ids);
-                if counts {
-                    first = Some(time);
-                } else {
-                    now.restamped += 1;
-                }
-                now.redelivered += stamp.records - 1;
-                if counts != stamp.counts {
-                    stamp.counts = counts;
-                    let event = Arc::clone(&stamp.event);
-                    let diff = if counts { 1 } else { -1 };
-                    let counted = Counted { event, diff, cause };
-                    if counts { begin.push(counted) } else { out.counted.push(counted) }
-                }
+            if let Some(chain) = &mut copies.chain {
+                chain.report(|event, diff| out.counted.push(Counted { event, diff, cause }));
             }
-            out.counted.extend(begin);
-            if now != copies.reported {
-                let before = std::mem::replace(&mut copies.reported, now);
-                let event = Arc::clone(&copies.stamps[0].event);
-                out.recounts.push(Recount { event, before, after: now, cause });
+            let after = copies.duplicates();
+            if after != copies.reported {
+                let before = std::mem::replace(&mut copies.reported, after);
+                out.recounts.push(Recount { event, before, after, cause });
             }
         }
     }
+
+    /// Hands out the first records of ids, save those with which other copies now compete.
+    fn report_fresh(&mut self, touched: &[(Arc<Event>, usize, u32)], out: &mut Changes) {
+        if touched.is_empty() {
+            out.counted.append(&mut self.fresh);
+            return;
+        }
+        let places = touched.iter().map(|(event, place, index)| (name(event), (*place, *index)));
+        let again: HashMap<(u64, u128), (usize, u32), FixedState> = places.collect();
+        // Most are not among them, which one bit of a small map of bits tells.
+        let mut some = vec![false; 1 << 14];
+        let bit = |event: &Event| event.key.id as usize % (1 << 14);
+        for (event, ..) in touched {
+            some[bit(event)] = true;
+        }
+        for counted in self.fresh.drain(..) {
+            if some[bit(&counted.event)]
+                && let Some(&(place, index)) = again.get(&name(&counted.event))
+            {
+                let copies = &mut self.parts[place].several[index as usize];
+                copies.touched = copies.touched.max(Some(counted.cause));
+                if let Some(chain) = &mut copies.chain {
+                    chain.flip(counted.event, 1);
+                    continue;
+                }
+            }
+            out.counted.push(counted);
+        }
+    }
+
+    /// Forgets ids whose copies are all older than `before`: the watermark less `admit` less `ids`.
+    ///
+    /// Does a part of the work in each call, in proportion to the records that came. Does nothing
+    /// while records are taken in that no advance has decided.
+    pub fn forget(&mut self, before: Micros) {
+        if !self.touched.is_empty() || !self.waiting.is_empty() {
+            return;
+        }
+        self.horizon = self.horizon.max(coarse(before));
+        let mut left = std::mem::take(&mut self.sweep).max(SWEEP * GROUP) as isize;
+        for _ in 0..PARTS {
+            if left <= 0 {
+                break;
+            }
+            let part = &mut self.parts[self.next];
+            self.next = (self.next + 1) % PARTS;
+            if part.forgotten < self.horizon {
+                left -= part.ids.slots() as isize;
+                part.forget(self.horizon, before, &mut self.residue);
+            }
+        }
+    }
+}
+
+impl Part {
+    fn new(number: usize) -> Self {
+        // From 32 to 48, so that the parts grow one after the other.
+        let ids = Table::new(32 + 16 * number / PARTS);
+        Self { ids, several: Vec::new(), free: Vec::new(), forgotten: 0 }
+    }
+
+    fn forget(
+        &mut self,
+        horizon: u32,
+        before: Micros,
+        residue: &mut HashMap<(u64, u128), Duplicates, FixedState>,
+    ) {
+        self.forgotten = horizon;
+        let Self { ids, several, free, .. } = self;
+        ids.retain(|slot| {
+            if slot.note & SEVERAL == 0 {
+                return slot.note >= horizon;
+            }
+            let index = slot.note & !SEVERAL;
+            let copies = &mut several[index as usize];
+            let newest = copies.chain.as_ref().map_or(slot.event.key.time, |c| c.newest());
+            if coarse(newest) < horizon {
+                let copies = std::mem::take(copies);
+                free.push(index);
+                residue.insert(name(&slot.event), copies.reported);
+                return false;
+            }
+            if let Some(chain) = &mut copies.chain {
+                copies.restamped += chain.trim(before);
+            }
+            true
+        });
+    }
+}
+
+/// The part that a hash falls in; the table in it uses the lower half of the hash.
+fn part(hash: u64) -> usize {
+    (hash >> 32) as usize % PARTS
+}
+
+fn same_id(a: &Event, b: &Event) -> bool {
+    a.key.id == b.key.id && (Arc::ptr_eq(&a.tenant, &b.tenant) || a.tenant == b.tenant)
+}
+
+fn name(event: &Event) -> (u64, u128) {
+    (tenant(&event.tenant), event.key.id)
 }

@@ -2,55 +2,150 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use smallvec::SmallVec;
+
 use super::shadow::Shadows;
 use super::*;
 use crate::identity::testing::Seeded;
-use crate::model::EventKey;
 use crate::people::testing::{event, matcher};
+use crate::views::predicate::Matcher;
+
+/// A dedup, all records given to it, and what it has reported.
+struct Run {
+    ids: Micros,
+    dedup: Dedup,
+    records: Vec<Arc<Event>>,
+    counting: BTreeSet<(Arc<str>, Box<str>, EventKey, u64)>,
+    duplicates: oracle::ById,
+}
+
+impl Run {
+    fn new(ids: Micros) -> Self {
+        Self {
+            ids,
+            dedup: Dedup::new(ids),
+            records: Vec::new(),
+            counting: BTreeSet::new(),
+            duplicates: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a record of one of a few ids in two tenants.
+    fn give(&mut self, random: &mut Seeded, matcher: &Matcher, time: Micros) {
+        let mut new = event(random, matcher, SmallVec::new());
+        new.tenant = random.pick(&["t", "t", "u"]).into();
+        new.message_id = format!("m{}", random.below(5)).into();
+        let id = crate::model::message_hash(&new.message_id);
+        new.key = EventKey { time, seq: random.below(2), id };
+        new.content = random.below(2);
+        let new = Arc::new(new);
+        self.records.push(Arc::clone(&new));
+        self.dedup.update(Admitted { event: new, late: random.once_in(2) });
+    }
+
+    /// Advances, and compares all that was reported with the oracle.
+    fn check(&mut self, seed: u64) {
+        let mut out = Changes::default();
+        self.dedup.advance(&mut out);
+        for c in out.counted {
+            let e = &c.event;
+            let entry = (e.tenant.clone(), e.message_id.clone(), e.key, e.content);
+            let fits =
+                if c.diff > 0 { self.counting.insert(entry) } else { self.counting.remove(&entry) };
+            assert!(fits, "seed {seed}");
+        }
+        for r in out.recounts {
+            let id = (r.event.tenant.clone(), r.event.message_id.clone());
+            let before = self.duplicates.insert(id, r.after).unwrap_or_default();
+            assert_eq!(before, r.before, "seed {seed}");
+        }
+        let (expected, expected_duplicates) = oracle::resolve(self.ids, &self.records);
+        let expected: BTreeSet<_> = expected
+            .iter()
+            .map(|e| (e.tenant.clone(), e.message_id.clone(), e.key, e.content))
+            .collect();
+        assert_eq!(self.counting, expected, "seed {seed}");
+        self.duplicates.retain(|_, d| *d != Duplicates::default());
+        assert_eq!(self.duplicates, expected_duplicates, "seed {seed}");
+    }
+}
 
 #[test]
 fn agrees_with_the_oracle() {
     let matcher = matcher();
-    for seed in 0..300 {
+    for seed in 0..500 {
         let mut random = Seeded(seed);
-        let ids = random.pick(&[0, 1, 5, 1_000]);
-        let mut dedup = Dedup::new(ids);
-        let mut records: Vec<Arc<Event>> = Vec::new();
-        let mut counting: BTreeSet<(Box<str>, EventKey, u64)> = BTreeSet::new();
-        let mut duplicates: BTreeMap<(Arc<str>, Box<str>), Duplicates> = BTreeMap::new();
+        let ids = random.pick(&[0, 1, 5, 1_000, Micros::MAX]);
+        let mut run = Run::new(ids);
+        let most = random.pick(&[5, 60]);
         for _ in 0..20 {
-            for _ in 0..=random.below(5) {
-                let mut new = event(&mut random, &matcher, SmallVec::new());
-                new.message_id = format!("m{}", random.below(4)).into();
-                let time = random.below(12) as i64;
-                let id = crate::model::message_hash(&new.message_id);
-                new.key = EventKey { time, seq: random.below(2), id };
-                new.content = random.below(2);
-                let new = Arc::new(new);
-                records.push(Arc::clone(&new));
-                dedup.update(Admitted { event: new, late: false });
+            for _ in 0..=random.below(most) {
+                let time = random.below(12) as Micros;
+                run.give(&mut random, &matcher, time);
             }
-            let mut out = Changes::default();
-            dedup.advance(&mut out);
-            for c in out.counted {
-                let entry = (c.event.message_id.clone(), c.event.key, c.event.content);
-                let fits =
-                    if c.diff > 0 { counting.insert(entry) } else { counting.remove(&entry) };
-                assert!(fits, "seed {seed}");
-            }
-            for r in out.recounts {
-                let id = (r.event.tenant.clone(), r.event.message_id.clone());
-                let before = duplicates.insert(id, r.after).unwrap_or_default();
-                assert_eq!(before, r.before, "seed {seed}");
-            }
-            let (expected, expected_duplicates) = oracle::resolve(ids, &records);
-            let expected: BTreeSet<_> =
-                expected.iter().map(|e| (e.message_id.clone(), e.key, e.content)).collect();
-            assert_eq!(counting, expected, "seed {seed}");
-            duplicates.retain(|_, d| *d != Duplicates::default());
-            assert_eq!(duplicates, expected_duplicates, "seed {seed}");
+            run.check(seed);
         }
     }
+}
+
+/// Records as admission lets them in, while what can't matter is forgotten after each epoch.
+#[test]
+fn forgetting_changes_nothing() {
+    // Longer than the unit in which times of single records are kept.
+    const UNIT: Micros = 20 * crate::model::SECOND;
+    let matcher = matcher();
+    let (mut forgotten, mut trimmed) = (0, 0);
+    for seed in 0..500 {
+        let mut random = Seeded(seed);
+        let admit = random.pick(&[0, 2, 7]) * UNIT;
+        let ids = random.pick(&[0, 1, 5, 30]) * UNIT;
+        let mut run = Run::new(ids);
+        let mut watermark = random.pick(&[-3_000, 0, 1_000_000]) * UNIT;
+        for _ in 0..40 {
+            for _ in 0..random.below(7) {
+                let span = (admit + 4 * UNIT) as u64;
+                let time = watermark - admit + random.below(span) as Micros;
+                run.give(&mut random, &matcher, time);
+            }
+            run.check(seed);
+            watermark += random.pick(&[0, 1, 3, 3, 50]) * UNIT;
+            let copies = |run: &Run| -> usize {
+                let several = run.dedup.parts.iter().flat_map(|part| &part.several);
+                several.filter_map(|c| c.chain.as_ref()).map(|c| c.len()).sum()
+            };
+            let (held, chained) = (run.dedup.len(), copies(&run));
+            run.dedup.forget(watermark - admit - ids);
+            let gone = held - run.dedup.len();
+            forgotten += gone;
+            trimmed += if gone == 0 { chained - copies(&run) } else { 0 };
+        }
+    }
+    assert!(forgotten > 1_000 && trimmed > 100, "{forgotten} ids, {trimmed} copies");
+}
+
+/// A sender that gives all its events one message id costs no more per event as they grow many.
+#[test]
+fn an_id_of_many_copies_is_searched_not_scanned() {
+    let matcher = matcher();
+    let mut random = Seeded(3);
+    let mut dedup = Dedup::new(1_000);
+    let mut flips = 0;
+    for number in 0..20_000 {
+        let mut new = event(&mut random, &matcher, SmallVec::new());
+        new.key = EventKey { time: number * 10, seq: 0, id: 7 };
+        dedup.update(Admitted { event: Arc::new(new), late: false });
+        if number % 100 == 99 {
+            let mut out = Changes::default();
+            dedup.advance(&mut out);
+            flips += out.counted.len();
+        }
+    }
+    // One in 101 counts: 1,000 and 10 after the one before.
+    assert_eq!(flips, 20_000_usize.div_ceil(101));
+    dedup.forget(20_000 * 10 - 1_001);
+    let mut out = Changes::default();
+    dedup.advance(&mut out);
+    assert!(out.counted.is_empty());
 }
 
 #[test]

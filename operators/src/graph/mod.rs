@@ -36,7 +36,7 @@ use crate::dedup::shadow::{Shadowing, Shadows};
 use crate::dedup::{Admitted, Changes, Counted, Dedup};
 use crate::identity::IdentityConfig;
 use crate::model::{Change, DeadLetter, Epoch, Event, Micros};
-use crate::people::{People, PeopleOutput};
+use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
 use crate::store::{Fact, Store};
 use crate::time::{TimeConfig, Watermark, admission};
@@ -104,6 +104,14 @@ impl Graph {
     }
 }
 
+/// What reaches dedup, in one stream so that it acts when all of an epoch is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum DedupIn {
+    Admitted(Admitted),
+    /// The watermark after the epoch, as a worker knows it.
+    Watermark(u64, Micros),
+}
+
 /// What reaches the store, in one stream so that it acts when all of an epoch is there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum StoreIn {
@@ -116,6 +124,7 @@ enum StoreIn {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum PeopleIn {
     Fact(Fact),
+    Group(GroupFact),
     Identity(IdentityOut),
 }
 
@@ -130,18 +139,20 @@ enum Out {
 pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 'static) -> Graph {
     let emit = Rc::new(RefCell::new(emit));
     let job = Arc::clone(job);
+    let index = worker.index() as u64;
     worker.dataflow::<Epoch, _, _>(move |scope| {
         let (events_in, events) = scope.new_input::<Vec<Arc<Event>>>();
         let (letters_in, letters) = scope.new_input::<Vec<DeadLetter>>();
         let (marks_in, marks) = scope.new_input::<Vec<Mark>>();
 
         let watermarks = watermark(marks, &job, &emit);
-        let admitted = admit(events, watermarks, &job, &emit);
+        let admitted = admit(events, watermarks.clone(), &job, &emit);
         let refused = admitted.clone().flat_map(Result::err);
         let letters = letters.concat(refused);
         let admitted = admitted.flat_map(Result::ok);
 
-        let (counted, duplicates) = dedup(admitted, &job);
+        let watermarks = watermarks.map(move |now| DedupIn::Watermark(index, now));
+        let (counted, duplicates) = dedup(admitted, watermarks, &job);
         let shadowings = shadow(counted.clone(), &job);
         let resolved = resolve(counted.clone(), &job);
         let stored = store(counted, shadowings, resolved.clone(), &job);
@@ -255,17 +266,28 @@ fn admit<'scope, F: FnMut(Emitted) + 'static>(
 
 fn dedup<'scope>(
     admitted: StreamVec<'scope, Epoch, Admitted>,
+    watermarks: StreamVec<'scope, Epoch, DedupIn>,
     job: &Arc<Job>,
 ) -> (StreamVec<'scope, Epoch, Counted>, StreamVec<'scope, Epoch, Change>) {
     let mut dedup = Dedup::new(job.time.ids);
-    let by_id = Exchange::new(|a: &Admitted| place(&a.event.key.id));
+    let horizon = job.time.admit.saturating_add(job.time.ids);
+    let all = admitted.map(DedupIn::Admitted).concat(watermarks);
+    let by_id = Exchange::new(|item: &DedupIn| match item {
+        DedupIn::Admitted(admitted) => place(&admitted.event.key.id),
+        DedupIn::Watermark(worker, _) => *worker,
+    });
     let view = job.catalog.built_in.duplicates;
-    let out = per_epoch(admitted, by_id, "Dedup", move |_, list: Vec<Admitted>, out| {
-        for admitted in list {
-            dedup.update(admitted);
+    let out = per_epoch(all, by_id, "Dedup", move |_, list: Vec<DedupIn>, out| {
+        let mut watermark = Micros::MIN;
+        for item in list {
+            match item {
+                DedupIn::Admitted(admitted) => dedup.update(admitted),
+                DedupIn::Watermark(_, now) => watermark = watermark.max(now),
+            }
         }
         let mut changes = Changes::default();
         dedup.advance(&mut changes);
+        dedup.forget(watermark.saturating_sub(horizon));
         out.extend(changes.counted.into_iter().map(Ok));
         if let Some(view) = view {
             let recounts = changes.recounts.iter();
@@ -364,8 +386,14 @@ fn people<'scope>(
     let types = job.identity.types.iter().map(|t| t.name.as_str().into()).collect();
     let mut people = People::new(&job.catalog, types);
     let resolved = resolved.flat_map(|out| out.person().is_some().then_some(out));
-    let all = facts.map(PeopleIn::Fact).concat(resolved.map(PeopleIn::Identity));
+    let catalog = Arc::clone(&job.catalog);
+    let facts = facts.flat_map(move |fact| {
+        let groups: Vec<PeopleIn> = GroupFact::of(&catalog, &fact).map(PeopleIn::Group).collect();
+        groups.into_iter().chain([PeopleIn::Fact(fact)])
+    });
+    let all = facts.concat(resolved.map(PeopleIn::Identity));
     let by_person = Exchange::new(|item: &PeopleIn| match item {
+        PeopleIn::Group(group) => place(&(&group.fact.event.tenant, group.property, &group.id)),
         PeopleIn::Fact(fact) => match fact.person {
             Some(person) => place(&person),
             None => place(&fact.event.key.id),
@@ -376,6 +404,7 @@ fn people<'scope>(
         for item in list {
             match item {
                 PeopleIn::Fact(fact) => people.update_fact(fact),
+                PeopleIn::Group(group) => people.update_group(group),
                 PeopleIn::Identity(IdentityOut::Name(person, token)) => {
                     people.update_name(person, token);
                 }
@@ -401,7 +430,7 @@ fn counts<'scope>(
         Out::Number(contribution) => Some(contribution),
         Out::Change(_) | Out::Fact(_) => None,
     });
-    let by_group = Exchange::new(|c: &Contribution| place(&c.group));
+    let by_group = Exchange::new(|c: &Contribution| place(&c.group.home()));
     per_epoch(numbers, by_group, "Counts", move |_, list: Vec<Contribution>, out| {
         for contribution in list {
             counts.update(contribution);

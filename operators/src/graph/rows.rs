@@ -37,12 +37,16 @@ pub(super) fn letters<'scope>(
     })
 }
 
-/// The dead letter of an event that is refused after it was decoded. Its payload is what identifies
-/// the record; the bytes stand at the origin.
-pub fn refused(event: &Event, reason: Reason, watermark: Micros) -> DeadLetter {
+/// The dead letter of an event that is refused after it was decoded, as too late for the watermark
+/// `mark` or too early for its receipt at `mark`. Its payload is what identifies the record; the bytes
+/// stand at the origin.
+pub fn refused(event: &Event, reason: Reason, mark: Micros) -> DeadLetter {
+    let (at, mark) = (moment(event.key.time), moment(mark));
     let detail = match reason {
-        Reason::TooEarly => format!("its time {} is ahead of the time of receipt", event.key.time),
-        _ => format!("its time {} is behind the watermark {watermark}", event.key.time),
+        Reason::TooEarly => {
+            format!("its time {at} is ahead of its receipt {mark} by over `future`")
+        }
+        _ => format!("its time {at} is behind the watermark {mark} by over `admit`"),
     };
     let payload = format!(
         "messageId={} event={} channel={} time_us={}",
@@ -55,6 +59,11 @@ pub fn refused(event: &Event, reason: Reason, watermark: Micros) -> DeadLetter {
         detail: detail.into(),
         payload: payload.into_bytes().into(),
     }
+}
+
+/// A moment for a person.
+fn moment(at: Micros) -> String {
+    jiff::Timestamp::from_microsecond(at).map_or_else(|_| at.to_string(), |t| t.to_string())
 }
 
 fn duplicate(view: u16, event: &Event, cause: &str, copies: u64, final_at: Micros) -> Row {

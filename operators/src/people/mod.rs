@@ -8,6 +8,7 @@
 //! costs its neighbourhood.
 
 mod chunks;
+mod funnels;
 pub mod oracle;
 mod person;
 #[doc(hidden)]
@@ -15,11 +16,14 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 pub use self::chunks::{Keyed, SortedChunks};
+pub use self::funnels::GroupFact;
+use self::funnels::GroupState;
 use self::person::Person;
 use crate::identity::Membership;
 use crate::model::{Cause, Cell, Change, Row, Token};
@@ -43,15 +47,42 @@ impl PeopleOutput {
     }
 
     /// Replaces rows by others; those that are in both don't change.
-    fn replace(&mut self, before: &[Row], after: &[Row], cause: Cause) {
-        for row in before.iter().filter(|row| !after.contains(row)) {
-            self.change(row.clone(), -1, cause);
-        }
-        for row in after.iter().filter(|row| !before.contains(row)) {
-            self.change(row.clone(), 1, cause);
+    fn replace(&mut self, before: Vec<Row>, after: Vec<Row>, cause: Cause) {
+        difference(before, after, |row, diff| self.change(row, diff, cause));
+    }
+}
+
+/// Tells which rows went (-1) and came (+1); those that are in both don't change.
+pub(crate) fn difference(
+    mut before: Vec<Row>,
+    mut after: Vec<Row>,
+    mut changed: impl FnMut(Row, i64),
+) {
+    before.sort_unstable();
+    after.sort_unstable();
+    let (mut gone, mut come) = (before.into_iter().peekable(), after.into_iter().peekable());
+    loop {
+        let order = match (gone.peek(), come.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(gone), Some(come)) => gone.cmp(come),
+        };
+        let went = if order.is_le() { gone.next() } else { None };
+        let came = if order.is_ge() { come.next() } else { None };
+        if order.is_ne() {
+            if let Some(row) = went {
+                changed(row, -1);
+            }
+            if let Some(row) = came {
+                changed(row, 1);
+            }
         }
     }
 }
+
+/// What a group is found by: tenant, property and id.
+type GroupKey = (Arc<str>, usize, Arc<str>);
 
 /// All people of one shard.
 #[derive(Debug)]
@@ -61,6 +92,8 @@ pub struct People {
     types: Vec<Arc<str>>,
     by_id: std::collections::HashMap<PersonRef, Person, FixedState>,
     touched: Vec<PersonRef>,
+    groups: std::collections::HashMap<GroupKey, GroupState, FixedState>,
+    groups_touched: Vec<GroupKey>,
     /// Events of nobody: they count in trends of events and in the list of events only.
     nobody: Vec<Fact>,
 }
@@ -73,6 +106,8 @@ impl People {
             types,
             by_id: std::collections::HashMap::default(),
             touched: Vec::new(),
+            groups: std::collections::HashMap::default(),
+            groups_touched: Vec::new(),
             nobody: Vec::new(),
         }
     }
@@ -101,6 +136,17 @@ impl People {
         match fact.person {
             Some(id) => self.touch(id).pending.push((fact.event, fact.diff, fact.cause)),
             None => self.nobody.push(fact),
+        }
+    }
+
+    /// An event that names a group comes or goes.
+    pub fn update_group(&mut self, group: GroupFact) {
+        let GroupFact { property, id, fact } = group;
+        let key = (Arc::clone(&fact.event.tenant), property, id);
+        let state = self.groups.entry(key.clone()).or_default();
+        state.pending.push((fact.event, fact.diff, fact.cause));
+        if !std::mem::replace(&mut state.touched, true) {
+            self.groups_touched.push(key);
         }
     }
 
@@ -135,6 +181,12 @@ impl People {
                 out.change(events::event_row(view, &fact.event, Cell::Null), diff, fact.cause);
             }
             trend::of_event(&mut self.catalog, &fact.event, diff, fact.cause, out);
+        }
+        for key in std::mem::take(&mut self.groups_touched) {
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            if group.advance(&mut self.catalog, (&key.0, key.1, &key.2), out) {
+                self.groups.remove(&key);
+            }
         }
         for id in std::mem::take(&mut self.touched) {
             let Some(person) = self.by_id.get_mut(&id) else { continue };

@@ -7,9 +7,10 @@ use crate::identity::Membership;
 use crate::model::{Cause, Cell, Event, Micros, Row, Token};
 use crate::people::PeopleOutput;
 use crate::store::PersonRef;
+use crate::time::Calendar;
 use crate::views::catalog::Catalog;
 use crate::views::contribution::{Contribution, Group, Measure};
-use crate::views::spec::{Metric, ViewSpec};
+use crate::views::spec::{FunnelSpec, Metric, ViewSpec};
 use crate::views::{events, funnel, sessions, trend};
 
 /// Everything that people follow from.
@@ -46,6 +47,7 @@ pub fn all(
             of_person(&mut catalog, tenant, name, &facts, &mut rows, &mut out);
         }
     }
+    of_groups(&catalog, tenant, world, &mut rows, &mut out);
     for (person, list) in &world.memberships {
         for member in list {
             rows.extend(catalog.built_in.identifiers.map(|view| Row {
@@ -95,18 +97,17 @@ fn of_person(
                 let list = sessions::oracle(spec, facts.iter().map(|e| &**e));
                 rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
             }
-            ViewSpec::Funnel(spec) => {
-                let days = funnel::oracle(spec, &mut calendar, facts);
-                rows.extend(funnel::people_rows(table + 1, tenant, name, &days));
-                for ((period, start, breakdown), chain) in
-                    funnel::by_period(spec, &mut calendar, &days)
-                {
-                    let tenant = Arc::clone(tenant);
-                    let group = Group { view, tenant, period, start, breakdown };
-                    let measure = funnel::measure(&chain);
-                    let (diff, cause) = (1, Cause::New);
-                    out.contributions.push(Contribution { group, measure, diff, cause });
-                }
+            ViewSpec::Funnel(spec) if spec.group.is_none() => {
+                of_funnel(
+                    spec,
+                    view,
+                    tenant,
+                    &Cell::Id(name),
+                    facts,
+                    &mut calendar,
+                    table,
+                    (rows, out),
+                );
             }
             ViewSpec::Trend(spec) if spec.metric == Metric::People => {
                 let counted = facts
@@ -125,7 +126,53 @@ fn of_person(
                     out.contributions.push(Contribution { group, measure, diff, cause });
                 }
             }
-            ViewSpec::Trend(_) => {}
+            ViewSpec::Trend(_) | ViewSpec::Funnel(_) => {}
         }
+    }
+}
+
+/// The funnels of groups: all facts that name one, whoever's they are.
+fn of_groups(
+    catalog: &Catalog,
+    tenant: &Arc<str>,
+    world: &World,
+    rows: &mut Vec<Row>,
+    out: &mut PeopleOutput,
+) {
+    let mut calendar = catalog.calendar.clone();
+    for (view, spec) in catalog.specs.iter().enumerate() {
+        let ViewSpec::Funnel(spec) = spec else { continue };
+        let Some(property) = spec.group else { continue };
+        let mut groups: BTreeMap<String, Vec<Arc<Event>>> = BTreeMap::new();
+        for event in world.facts.values().flatten() {
+            if let Some(id) = &event.properties[property] {
+                groups.entry(id.to_string()).or_default().push(Arc::clone(event));
+            }
+        }
+        for (id, mut facts) in groups {
+            facts.sort_by_key(|event| event.key);
+            let who = Cell::str(&id);
+            let table = catalog.tables[view];
+            of_funnel(spec, view as u16, tenant, &who, &facts, &mut calendar, table, (rows, out));
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a helper of two callers, of an oracle")]
+fn of_funnel(
+    spec: &FunnelSpec,
+    view: u16,
+    tenant: &Arc<str>,
+    who: &Cell,
+    facts: &[Arc<Event>],
+    calendar: &mut Calendar,
+    table: u16,
+    (rows, out): (&mut Vec<Row>, &mut PeopleOutput),
+) {
+    let (numbers, bests) = funnel::oracle::of_person(spec, calendar, facts);
+    rows.extend(bests.iter().map(|best| funnel::best_row(table + 1, tenant, who, best)));
+    for (period, start, breakdown, measure) in numbers {
+        let group = Group { view, tenant: Arc::clone(tenant), period, start, breakdown };
+        out.contributions.push(Contribution { group, measure, diff: 1, cause: Cause::New });
     }
 }

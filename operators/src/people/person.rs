@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::funnels::{Changed, Funnels};
 use super::{PeopleOutput, SortedChunks};
 use crate::model::{Cause, Cell, Event, EventKey, Ident, Micros, Row, Token};
 use crate::views::catalog::Catalog;
-use crate::views::funnel::{self, Days};
 use crate::views::sessions::{self, Session};
 use crate::views::spec::ViewSpec;
 use crate::views::{events, trend};
@@ -35,7 +35,7 @@ pub(super) struct Person {
     channels: SmallVec<[(Arc<str>, u64); 2]>,
     /// By index of the view's specification.
     sessions: SmallVec<[(u16, SortedChunks<Session>); 1]>,
-    funnels: SmallVec<[(u16, Days); 1]>,
+    funnels: Funnels,
     presence: Presence,
 }
 
@@ -78,7 +78,7 @@ impl Person {
         changed.dedup();
         self.update_views(catalog, &tenant, &deltas, &changed, (renamed, cause), out);
         let after = self.overview(catalog, &tenant);
-        out.replace(overview.as_slice(), after.as_slice(), cause);
+        out.replace(overview.into_iter().collect(), after.into_iter().collect(), cause);
         self.update_idents(catalog, types, &tenant, (renamed, old_name), out);
     }
 
@@ -155,10 +155,7 @@ impl Person {
                 rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
             }
         }
-        for (view, days) in &self.funnels {
-            let table = catalog.tables[usize::from(*view)] + 1;
-            rows.extend(funnel::people_rows(table, tenant, name, days));
-        }
+        rows.extend(self.funnels.rows(catalog, tenant, &Cell::Id(name)));
         rows
     }
 
@@ -187,33 +184,13 @@ impl Person {
                         }
                     }
                 }
-                ViewSpec::Funnel(spec) => {
-                    let steps = deltas.iter().map(|(e, ..)| e);
-                    let mut steps: Vec<EventKey> =
-                        steps.filter(|e| funnel::concerns(spec, e)).map(|e| e.key).collect();
-                    steps.dedup();
-                    if steps.is_empty() {
-                        continue;
-                    }
-                    let days = slot(&mut self.funnels, view);
-                    let before = days.clone();
-                    let calendar = &mut catalog.calendar;
-                    funnel::update(spec, calendar, &self.facts, days, &steps);
-                    if before == *days {
-                        continue;
-                    }
-                    let pair = (&before, &*days);
-                    let numbers = &mut out.contributions;
-                    funnel::contributions(spec, view, tenant, calendar, pair, cause, numbers);
-                    if !renamed {
-                        let before = funnel::people_rows(table + 1, tenant, name, &before);
-                        let after = funnel::people_rows(table + 1, tenant, name, days);
-                        out.replace(&before, &after, cause);
-                    }
-                }
-                ViewSpec::Trend(_) => {}
+                ViewSpec::Trend(_) | ViewSpec::Funnel(_) => {}
             }
         }
+        let facts = &self.facts;
+        let changed = Changed { tenant, facts, deltas, cause, group: None };
+        let who = Cell::Id(name);
+        self.funnels.update(catalog, &changed, (!renamed).then_some(&who), out);
         if renamed {
             if let Some(view) = catalog.built_in.events {
                 for event in self.facts.iter() {
@@ -285,12 +262,12 @@ impl Person {
             }
         }
         self.idents.sort_unstable();
-        out.replace(&before, &rows(&self.idents, self.name), cause);
+        out.replace(before, rows(&self.idents, self.name), cause);
     }
 }
 
 /// The state of a view, made when it is first asked for.
-fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) -> &mut T {
+pub(super) fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) -> &mut T {
     let place = list.iter().position(|(v, _)| *v == view).unwrap_or_else(|| {
         list.push((view, T::default()));
         list.len() - 1
@@ -300,7 +277,7 @@ fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) -> &mut T {
 
 /// Facts that came and went since the last advance, in order, without those that did both. Of one
 /// key what goes stands before what comes.
-fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>, i8, Cause)> {
+pub(super) fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>, i8, Cause)> {
     pending.sort_by_key(|(event, ..)| event.key);
     let mut net: Vec<(Arc<Event>, i8, Cause)> = Vec::with_capacity(pending.len());
     let mut first = 0;

@@ -8,41 +8,115 @@ use smallvec::SmallVec;
 use crate::identity::testing::Seeded;
 use crate::model::{DAY, Event, EventKey, Ident, Origin, SECOND, Value};
 use crate::views::catalog::Catalog;
-use crate::views::predicate::{Matcher, Predicate};
-use crate::views::spec::{
-    Breakdown, FunnelSpec, FunnelStep, Metric, Period, SessionsSpec, TrendSpec, ViewSpec,
+use crate::views::funnel::spec::{
+    Attribution, BreakdownBy, Counting, Exclusion, Filter, FunnelSpec, FunnelStep, Order,
+    TraitFilter,
 };
+use crate::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
+use crate::views::spec::{Breakdown, Metric, Period, SessionsSpec, TrendSpec, ViewSpec};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const CHANNELS: [&str; 3] = ["backend", "mobile", "web"];
 
-/// Predicate `i` is "the event is called `NAMES[i]`".
+/// The property of an event that is held constant.
+const HELD: usize = 1;
+/// The property that is a trait of the person.
+const TRAIT: usize = 2;
+/// The property that names a group.
+const GROUP: usize = 3;
+
+/// Predicate `i` below 4 is "the event is called `NAMES[i]`"; then: any event, either of two names,
+/// a channel, a value of a property.
 pub fn matcher() -> Matcher {
     let mut matcher = Matcher::default();
     for name in NAMES {
         matcher.index(Predicate { events: vec![name.into()], ..Predicate::default() });
     }
+    let values = vec![Value::Str("x".into())];
+    // Text is a value that `exact` compares: this can't fail.
+    let held = PropertyFilter::new(HELD, Operator::Exact, values).expect("text is compared");
+    matcher.index(Predicate::default());
+    matcher.index(Predicate { events: vec!["a".into(), "b".into()], ..Predicate::default() });
+    matcher.index(Predicate { channels: vec!["web".into()], ..Predicate::default() });
+    matcher.index(Predicate { properties: vec![held], ..Predicate::default() });
     matcher
 }
 
-/// A job with sessions, two funnels and a trend of each kind; limits vary with the seed.
+fn filter(random: &mut Seeded, group: bool) -> Filter {
+    let predicate = random.pick(&[0, 0, 1, 1, 2, 3, 4, 5, 6, 7]);
+    let mut filter = Filter::of(predicate);
+    if !group && random.once_in(6) {
+        let operator = random.pick(&[Operator::Exact, Operator::IsNot]);
+        let wanted = vec![Value::Str(random.pick(&["p", "q"]).into())];
+        // Text is a value that both operators compare: this can't fail.
+        let wanted = PropertyFilter::new(TRAIT, operator, wanted).expect("text is compared");
+        filter.traits.push(TraitFilter { filter: wanted, at_event: random.once_in(2) });
+    }
+    filter
+}
+
+/// A funnel with options at random: of any two options every pair of choices comes up.
+pub fn funnel(random: &mut Seeded, name: &str) -> FunnelSpec {
+    let order = random.pick(&[Order::Ordered, Order::Ordered, Order::Strict, Order::Unordered]);
+    let group = random.pick(&[None, None, None, Some(GROUP)]);
+    let count = 2 + random.below(4) as usize;
+    let mut steps = Vec::new();
+    for place in 0..count {
+        let label: std::sync::Arc<str> = NAMES[place % NAMES.len()].into();
+        let inner = place > 0 && place + 1 < count && order != Order::Unordered;
+        let first = random.once_in(8).then(|| filter(random, group.is_some()));
+        let optional = inner && random.once_in(3);
+        let filter = filter(random, group.is_some());
+        steps.push(FunnelStep { label, filter, optional, first });
+    }
+    let mut spec = FunnelSpec::new(name, steps, 0);
+    spec.order = order;
+    spec.group = group;
+    spec.window = random.pick(&[0, 5 * SECOND, 100 * SECOND, 2 * DAY]);
+    spec.counting = match random.below(4) {
+        0 | 1 => Counting::Uniques,
+        2 => Counting::Totals,
+        _ => Counting::Sessions(SessionsSpec {
+            gap: random.pick(&[10, 60, 3600]) * SECOND,
+            cap: random.pick(&[30 * SECOND, DAY]),
+        }),
+    };
+    for _ in 0..random.pick(&[0, 0, 1, 2]) {
+        let from = random.below(count as u64 - 1) as usize;
+        let to = from + 1 + random.below((count - from - 1) as u64) as usize;
+        spec.exclusions.push(Exclusion { filter: filter(random, group.is_some()), from, to });
+    }
+    if random.once_in(3) {
+        spec.hold.push(HELD);
+    }
+    let at_event = random.once_in(2);
+    let by = [
+        BreakdownBy::Channel,
+        BreakdownBy::Property(0),
+        BreakdownBy::Property(HELD),
+        BreakdownBy::Trait { property: TRAIT, at_event },
+    ];
+    for _ in 0..random.pick(&[0, 1, 1, 2]) {
+        spec.breakdown.push(by[random.below(if group.is_some() { 3 } else { 4 }) as usize]);
+    }
+    spec.attribution = match random.below(4) {
+        0 => Attribution::FirstTouch,
+        1 => Attribution::LastTouch,
+        2 => Attribution::AllEvents,
+        _ => Attribution::Step(random.below(count as u64) as usize),
+    };
+    spec.values_max = random.pick(&[1, 2, 25]);
+    spec
+}
+
+/// A job with sessions, three funnels and a trend of each kind; limits vary with the seed.
 pub fn catalog(seed: u64) -> Catalog {
     let mut random = Seeded(seed ^ 0x5eed);
     let gap = random.pick(&[0, 10, 60, 1800]) * SECOND;
     let sessions = SessionsSpec { gap, cap: random.pick(&[30 * SECOND, 600 * SECOND, DAY]) };
     let mut specs = vec![ViewSpec::Sessions(sessions)];
-    for name in ["one", "two"] {
-        let steps = (0..2 + random.below(3)).map(|_| {
-            let predicate = random.below(4) as usize;
-            FunnelStep { label: NAMES[predicate].into(), predicate }
-        });
-        specs.push(ViewSpec::Funnel(FunnelSpec {
-            name: name.into(),
-            steps: steps.collect(),
-            window: random.pick(&[0, 5 * SECOND, 100 * SECOND, 2 * DAY]),
-            periods: vec![Period::All, Period::Day, Period::Week, Period::Month],
-            breakdown: random.pick(&[None, Some(Breakdown::Channel), Some(Breakdown::Property(0))]),
-        }));
+    for name in ["one", "two", "three"] {
+        specs.push(ViewSpec::Funnel(funnel(&mut random, name)));
     }
     let metrics = [
         Metric::Events,
@@ -62,13 +136,15 @@ pub fn catalog(seed: u64) -> Catalog {
         }));
     }
     let zone = random.pick(&["UTC", "Europe/Berlin", "Asia/Kolkata"]);
+    // All three are in the database: this can't fail.
     Catalog::new(specs, &[], zone).expect("these zones exist")
 }
 
 /// An event at random among few names, channels and moments, dense in ties.
 pub fn event(random: &mut Seeded, matcher: &Matcher, idents: SmallVec<[Ident; 3]>) -> Event {
     let near = random.pick(&[1, 1, 40, 40 * 60, 86_400]);
-    let time = random.below(20) as i64 * near * SECOND + random.below(2) as i64;
+    let time = random.below(20) as i64 * near * SECOND + random.pick(&[0, 0, 0, 1]);
+    let seq = random.pick(&[0, 0, 0, 1]);
     let number = random.below(1 << 40);
     let name = random.pick(&NAMES);
     let channel = random.pick(&CHANNELS);
@@ -78,11 +154,15 @@ pub fn event(random: &mut Seeded, matcher: &Matcher, idents: SmallVec<[Ident; 3]
         2 => Some(Value::Int(random.below(5) as i64)),
         _ => Some(Value::Float(random.below(5) as f64 / 8.0 - 0.25)),
     };
-    let properties: Box<[Option<Value>]> = Box::new([value]);
+    let held = random.pick(&[None, Some("x"), Some("x"), Some("y")]);
+    let set = random.pick(&[None, None, None, Some("p"), Some("q")]);
+    let group = random.pick(&[None, Some("g"), Some("h")]);
+    let text = |text: Option<&str>| text.map(|text| Value::Str(text.into()));
+    let properties: Box<[Option<Value>]> = Box::new([value, text(held), text(set), text(group)]);
     let message_id = format!("m{number}");
     Event {
         tenant: "t".into(),
-        key: EventKey { time, seq: 0, id: crate::model::message_hash(&message_id) },
+        key: EventKey { time, seq, id: crate::model::message_hash(&message_id) },
         message_id: message_id.into(),
         channel: channel.into(),
         name: name.into(),

@@ -10,15 +10,23 @@ use crate::model::{Event, Ident};
 use crate::views::contribution::{Group, Measure};
 
 struct History {
+    catalog: Catalog,
     random: Seeded,
     world: World,
     people: People,
 }
 
 impl History {
+    fn tell(&mut self, fact: Fact) {
+        for group in GroupFact::of(&self.catalog, &fact) {
+            self.people.update_group(group);
+        }
+        self.people.update_fact(fact);
+    }
+
     fn give(&mut self, person: Option<PersonRef>, event: Arc<Event>, cause: Cause) {
         self.world.facts.entry(person).or_default().push(Arc::clone(&event));
-        self.people.update_fact(Fact { person, event, diff: 1, cause });
+        self.tell(Fact { person, event, diff: 1, cause });
     }
 
     fn take(&mut self, person: Option<PersonRef>, cause: Cause) -> Option<Arc<Event>> {
@@ -28,7 +36,7 @@ impl History {
         }
         let event = list.swap_remove(self.random.below(list.len() as u64) as usize);
         let gone = Fact { person, event: Arc::clone(&event), diff: -1, cause };
-        self.people.update_fact(gone);
+        self.tell(gone);
         Some(event)
     }
 
@@ -82,7 +90,8 @@ fn agrees_with_the_oracle() {
         let catalog = catalog(seed);
         let types: Vec<Arc<str>> = vec!["email".into()];
         let people = People::new(&catalog, types.clone());
-        let mut history = History { random: Seeded(seed), world: World::default(), people };
+        let (random, world) = (Seeded(seed), World::default());
+        let mut history = History { catalog: catalog.clone(), random, world, people };
         for handle in 1..4 {
             let id = PersonRef { tenant: 1, handle };
             history.world.names.insert(id, Token(u128::from(handle)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::ViewSpec;
+use super::spec::{FunnelSpec, ViewSpec};
 use crate::model::{Column, ColumnType, ViewSchema};
 use crate::time::{Calendar, UnknownZone};
 
@@ -36,8 +36,13 @@ pub struct Catalog {
     pub schemas: Vec<ViewSchema>,
     /// Tables of the built-in views.
     pub built_in: BuiltIn,
-    /// For each of `specs` the index of its (first) table. A funnel's table of people follows it.
+    /// For each of `specs` the index of its (first) table. A funnel's table of people (or groups)
+    /// follows it, then that of times.
     pub tables: Vec<u16>,
+    /// The properties that are traits of people and asked for as such.
+    pub traits: Vec<usize>,
+    /// The properties that name groups that are counted.
+    pub groups: Vec<usize>,
     /// Periods in the job's zone.
     pub calendar: Calendar,
 }
@@ -183,19 +188,38 @@ fn of_view(spec: &ViewSpec) -> Vec<ViewSchema> {
                 optional("conversion_from_previous", Float),
                 optional("average_s", Float),
                 optional("median_s", Float),
+                optional("dropped", Int),
+                optional("average_from_start_s", Float),
+                optional("median_from_start_s", Float),
             ]);
             let name = format!("funnel_{}", funnel.name);
+            let (who, kind, plural) = match funnel.group {
+                None => ("person_id", Id, "people"),
+                Some(_) => ("group_id", Str, "groups"),
+            };
             let people = vec![
                 tenant(),
-                column("person_id", Id),
+                column(who, kind),
                 optional("breakdown", Str),
                 column("furthest_step", Int),
                 column("step_times", TimeList),
                 column("message_ids", StrList),
             ];
+            let mut times = vec![tenant()];
+            times.extend(group());
+            times.extend([
+                column("from_step", Int),
+                column("to_step", Int),
+                column("from_s", Float),
+                optional("to_s", Float),
+                column("count", Int),
+            ]);
+            let times_key =
+                ["period", "period_start", "breakdown", "from_step", "to_step", "from_s"];
             vec![
                 schema(&name, columns, &["period", "period_start", "breakdown", "step"], None),
-                schema(&format!("{name}_people"), people, &["person_id", "breakdown"], None),
+                schema(&format!("{name}_{plural}"), people, &[who, "breakdown"], None),
+                schema(&format!("{name}_times"), times, &times_key, None),
             ]
         }
     }
@@ -226,6 +250,13 @@ impl Catalog {
             tables.push(schemas.len() as u16);
             schemas.extend(of_view(spec));
         }
-        Ok(Self { specs, schemas, built_in, tables, calendar })
+        let funnels = || specs.iter().filter_map(ViewSpec::funnel);
+        let mut traits: Vec<usize> = funnels().flat_map(FunnelSpec::traits).map(|t| t.0).collect();
+        let mut groups: Vec<usize> = funnels().filter_map(|f| f.group).collect();
+        for list in [&mut traits, &mut groups] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Ok(Self { specs, schemas, built_in, tables, traits, groups, calendar })
     }
 }

@@ -23,6 +23,14 @@ pub struct Group {
     pub breakdown: Cell,
 }
 
+impl Group {
+    /// What numbers are sharded by: all values of a breakdown together, for which of them have rows
+    /// of their own depends on all.
+    pub fn home(&self) -> (u16, &Arc<str>, Period, Micros) {
+        (self.view, &self.tenant, self.period, self.start)
+    }
+}
+
 /// A number with nine decimal places, so that sums can be taken back exactly: the value times 10^9.
 pub type Decimal = i128;
 
@@ -34,8 +42,14 @@ pub enum Measure {
     /// One event's value of the measured property (sum, avg, min, max).
     Number(Decimal),
     /// One person's best attempt in the period: microseconds from the entry at which each step was
-    /// taken, the entry's 0 first. Its length is the furthest step.
+    /// taken, the entry's 0 first, [`Measure::SKIPPED`] for an optional one that was passed over. Its
+    /// length is the furthest step.
     Attempt(SmallVec<[Micros; 4]>),
+}
+
+impl Measure {
+    /// Stands for the time of a step that was not taken.
+    pub const SKIPPED: Micros = -1;
 }
 
 /// Something added to (`diff` > 0) or taken from a group.

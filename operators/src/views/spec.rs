@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Micros;
 
+pub use super::funnel::spec::{FunnelSpec, FunnelStep};
+
 /// A calendar period in the job's time zone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Period {
@@ -64,7 +66,7 @@ pub enum Metric {
 }
 
 /// `kind = "sessions"`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SessionsSpec {
     /// A gap strictly greater splits. 30 min unless the job says otherwise.
     pub gap: Micros,
@@ -87,30 +89,6 @@ pub struct TrendSpec {
     pub breakdown: Option<Breakdown>,
 }
 
-/// A step of a funnel.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FunnelStep {
-    /// What the `event` column shows for the step.
-    pub label: Arc<str>,
-    /// Which events take the step.
-    pub predicate: usize,
-}
-
-/// `kind = "funnel"`, ordered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FunnelSpec {
-    /// Name of the view without `funnel_`.
-    pub name: Arc<str>,
-    /// The steps, at least two.
-    pub steps: Vec<FunnelStep>,
-    /// The conversion window from the entry, inclusive.
-    pub window: Micros,
-    /// The entry periods that rows are given for.
-    pub periods: Vec<Period>,
-    /// By what it is broken down: the value at the entry step.
-    pub breakdown: Option<Breakdown>,
-}
-
 /// One `[[view]]` of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ViewSpec {
@@ -120,4 +98,14 @@ pub enum ViewSpec {
     Trend(TrendSpec),
     /// A funnel.
     Funnel(FunnelSpec),
+}
+
+impl ViewSpec {
+    /// The funnel, if it is one.
+    pub fn funnel(&self) -> Option<&FunnelSpec> {
+        match self {
+            Self::Funnel(funnel) => Some(funnel),
+            Self::Sessions(_) | Self::Trend(_) => None,
+        }
+    }
 }

@@ -1,12 +1,20 @@
 //! What the user wrote: a job file, read strictly, with the places of what may be wrong.
 
+mod either;
+mod environment;
+mod explain;
 mod raw;
+mod words;
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize as _;
+use toml::de::{DeTable, Deserializer};
+
 pub use raw::*;
+pub(super) use words::{listed, nearest};
 
 /// Something wrong in a job file: where, what, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,9 +42,19 @@ pub struct Text {
     /// Where it stands.
     pub path: PathBuf,
     content: String,
+    said: toml::Table,
+    view_keys: Vec<Vec<Key>>,
 }
 
+/// A key, and where it stands.
+pub type Key = (String, Range<usize>);
+
 impl Text {
+    fn new(path: &Path, content: &str) -> Self {
+        let content = content.to_owned();
+        Self { path: path.into(), content, said: toml::Table::new(), view_keys: Vec::new() }
+    }
+
     /// The problem at a span of the file.
     pub fn problem(&self, span: &Range<usize>, message: impl Into<String>) -> Problem {
         let before = self.content.get(..span.start).unwrap_or(&self.content);
@@ -48,25 +66,26 @@ impl Text {
     pub fn whole(&self, message: impl Into<String>) -> Problem {
         Problem { file: self.path.clone(), line: 0, message: message.into() }
     }
+
+    /// What the file says, whatever its layout and comments, with the environment put in.
+    pub fn said(&self) -> &toml::Table {
+        &self.said
+    }
+
+    /// The keys of each `[[view]]`, in order.
+    pub fn view_keys(&self) -> &[Vec<Key>] {
+        &self.view_keys
+    }
 }
 
-/// Puts the values of `${NAME}` in, from the environment.
-fn substitute(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, (usize, String)> {
-    let (mut out, mut rest, mut at) = (String::new(), text, 0);
-    while let Some(start) = rest.find("${") {
-        let Some(end) = rest[start..].find('}') else { break };
-        let name = &rest[start + 2..start + end];
-        let Some(value) = env(name) else {
-            let message = format!("the environment has no {name}; set it, or write the value here");
-            return Err((at + start, message));
-        };
-        out.push_str(&rest[..start]);
-        out.push_str(&value);
-        at += start + end + 1;
-        rest = &rest[start + end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
+/// The keys of each table in the list `name`.
+fn keys(tree: &DeTable<'_>, name: &str) -> Vec<Vec<Key>> {
+    let list = tree.get(name).and_then(|list| list.get_ref().as_array());
+    let tables = list.into_iter().flat_map(|list| list.iter());
+    let tables = tables.filter_map(|table| table.get_ref().as_table());
+    tables
+        .map(|table| table.keys().map(|k| (k.get_ref().to_string(), k.span())).collect())
+        .collect()
 }
 
 /// Reads a job file.
@@ -75,30 +94,36 @@ fn substitute(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String
 ///
 /// The first thing that is not TOML, not a key of a job file, or not of the key's type.
 pub fn read(path: &Path) -> Result<(Text, JobFile), Problem> {
-    let nowhere = |message: String| Problem { file: path.into(), line: 0, message };
-    let content =
-        std::fs::read_to_string(path).map_err(|e| nowhere(format!("can't read it: {e}")))?;
+    let content = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("can't read it: {error}; write the path of a job file");
+        Problem { file: path.into(), line: 0, message }
+    })?;
     parse(path, &content, &|name| std::env::var(name).ok())
 }
 
-/// Reads the text of a job file.
+/// Reads the text of a job file. Each `${NAME}` inside a value in quotes is replaced by what `env`
+/// says.
 pub fn parse(
     path: &Path,
     content: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Text, JobFile), Problem> {
-    let raw = Text { path: path.into(), content: content.to_owned() };
-    let content =
-        substitute(content, env).map_err(|(at, message)| raw.problem(&(at..at), message))?;
-    let text = Text { path: path.into(), content };
-    match toml::from_str(&text.content) {
-        Ok(file) => Ok((text, file)),
-        Err(error) => {
-            let message = error.message().trim().replace('\n', "; ");
-            Err(match error.span() {
-                Some(span) => text.problem(&span, message),
-                None => text.whole(message),
-            })
+    let mut text = Text::new(path, content);
+    let wrong = |text: &Text, tree: &DeTable<'_>, error: &toml::de::Error| match error.span() {
+        Some(span) => text.problem(&span, explain::explain(error.message(), &span, tree)),
+        None => text.whole(error.message()),
+    };
+    let mut tree = DeTable::parse(content).map_err(|e| wrong(&text, &DeTable::default(), &e))?;
+    environment::put_in(tree.get_mut(), env)
+        .map_err(|(span, message)| text.problem(&span, message))?;
+    let file = JobFile::deserialize(Deserializer::from(tree.clone()))
+        .and_then(|file| Ok((file, toml::Table::deserialize(Deserializer::from(tree.clone()))?)));
+    text.view_keys = keys(tree.get_ref(), "view");
+    match file {
+        Ok((file, said)) => {
+            text.said = said;
+            Ok((text, file))
         }
+        Err(error) => Err(wrong(&text, tree.get_ref(), &error)),
     }
 }

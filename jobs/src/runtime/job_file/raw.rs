@@ -54,17 +54,25 @@ pub struct Source {
 }
 
 /// One text or several.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
+impl OneOrMany {
+    /// All of them, in order.
+    pub fn list(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(list) => list,
+        }
+    }
+}
+
 /// A line of `[source.fields]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub enum Field {
     Path(String),
@@ -117,7 +125,7 @@ pub struct Identity {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct IdentityType {
     pub name: Spanned<String>,
-    pub from: Vec<String>,
+    pub from: Vec<Spanned<String>>,
     pub rank: u8,
     pub degree_max: Option<u32>,
     pub owners_max: Option<u32>,
@@ -131,7 +139,7 @@ pub struct IdentityType {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Dedup {
-    pub business_key: Option<String>,
+    pub business_key: Option<Spanned<String>>,
     #[serde(default)]
     pub strongest: Vec<String>,
 }
@@ -147,10 +155,20 @@ pub struct View {
     pub cap: Option<Spanned<String>>,
     pub metric: Option<Spanned<String>>,
     pub property: Option<String>,
-    pub filter: Option<Step>,
+    pub filter: Option<Spanned<Step>>,
     pub period: Option<Spanned<String>>,
-    pub breakdown: Option<String>,
-    pub steps: Option<Spanned<Vec<Step>>>,
+    pub breakdown: Option<Spanned<OneOrMany>>,
+    #[serde(rename = "breakdownAttributionType")]
+    pub attribution: Option<Spanned<String>>,
+    #[serde(rename = "breakdownAttributionValue")]
+    pub attribution_value: Option<Spanned<u32>>,
+    pub breakdown_limit: Option<Spanned<u32>>,
+    pub counting: Option<Spanned<String>>,
+    pub aggregation_group: Option<Spanned<String>>,
+    #[serde(rename = "holdConstant")]
+    pub hold: Option<OneOrMany>,
+    pub exclusions: Option<Vec<Spanned<Step>>>,
+    pub steps: Option<Spanned<Vec<Spanned<Step>>>>,
     #[serde(rename = "funnelWindowInterval")]
     pub window: Option<Spanned<u32>>,
     #[serde(rename = "funnelWindowIntervalUnit")]
@@ -160,7 +178,7 @@ pub struct View {
     pub periods: Option<Vec<Spanned<String>>>,
 }
 
-/// A step of a funnel or the filter of a trend.
+/// A step or exclusion of a funnel or the filter of a trend; the plan says what belongs where.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
@@ -172,6 +190,13 @@ pub struct Step {
     #[serde(default)]
     pub properties: Vec<PropertyRule>,
     pub label: Option<String>,
+    #[serde(rename = "optionalInFunnel")]
+    pub optional: Option<bool>,
+    pub math: Option<Spanned<String>>,
+    #[serde(rename = "funnelFromStep")]
+    pub from_step: Option<Spanned<u32>>,
+    #[serde(rename = "funnelToStep")]
+    pub to_step: Option<Spanned<u32>>,
 }
 
 /// A condition on a property.
@@ -179,7 +204,10 @@ pub struct Step {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct PropertyRule {
-    pub key: String,
+    pub key: Spanned<String>,
+    #[serde(rename = "type")]
+    pub kind: Option<Spanned<String>>,
+    pub at: Option<Spanned<String>>,
     pub operator: Option<Spanned<String>>,
     pub value: Option<toml::Value>,
 }

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use connectors::decode::FieldPath;
 use operators::model::{Micros, SECOND};
 use operators::shard::place;
 use toml::Spanned;
 
-use crate::runtime::job_file::{Problem, Text};
+use crate::runtime::job_file::{Problem, Text, listed, nearest};
 
 /// The problems found so far.
 pub(super) struct Checker<'a> {
@@ -32,8 +33,36 @@ impl<'a> Checker<'a> {
         self.problems.push(self.text.whole(message));
     }
 
-    pub(super) fn done(self) -> Vec<Problem> {
+    /// The problems, in the order of the file.
+    pub(super) fn done(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| problem.line);
         self.problems
+    }
+
+    /// Notes a word that is none of those there are, such as the connector `flie`.
+    pub(super) fn unknown(&mut self, what: &str, word: &Spanned<String>, words: &[&str]) {
+        let written = word.get_ref();
+        let meant = nearest(written, words);
+        let meant = meant.map_or(String::new(), |word| format!("did you mean {word:?}? "));
+        let words = listed(words);
+        self.at(&word.span(), format!("there is no {what} {written:?}; {meant}write {words}"));
+    }
+
+    /// Notes a path that is not in the envelope.
+    pub(super) fn field(&mut self, path: &Spanned<String>) {
+        if FieldPath::parse(path.get_ref()).is_target() {
+            return;
+        }
+        let known = FieldPath::targets();
+        let written = path.get_ref();
+        let meant = nearest(written, &known);
+        let meant = meant.map_or(String::new(), |field| format!("did you mean {field}? "));
+        let message = format!(
+            "{written:?} is not a field of an event; {meant}write one of {}, or a field below \
+             properties, traits or context",
+            known.join(", ")
+        );
+        self.at(&path.span(), message);
     }
 
     /// A name that becomes part of a path: letters, digits, `-` and `_`.

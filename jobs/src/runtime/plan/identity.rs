@@ -43,19 +43,26 @@ pub(super) fn identity(
     }
     let (mut types, mut from) = (Vec::new(), Vec::new());
     for t in written {
-        let own = match t.own.as_ref().map(|own| own.get_ref().as_str()) {
-            None | Some("time") => Own::Time,
-            Some("first") => Own::First,
-            Some("last") => Own::Last,
-            Some(other) => {
-                let span = t.own.as_ref().map_or(0..0, toml::Spanned::span);
-                check.at(&span, format!("own = {other:?} is unknown; write time, first or last"));
+        let own = match t.own.as_ref().map(|own| (own, own.get_ref().as_str())) {
+            None | Some((_, "time")) => Own::Time,
+            Some((_, "first")) => Own::First,
+            Some((_, "last")) => Own::Last,
+            Some((own, _)) => {
+                check.unknown("value of own", own, &["time", "first", "last"]);
                 Own::Time
             }
         };
-        if t.owners_max == Some(0) || t.from.is_empty() {
-            let message = "an identity type needs a field in `from` and owners_max of 1 or more";
+        if t.from.is_empty() {
+            let message = "an identity type has a field or more; write from = [\"userId\"]";
             check.at(&t.name.span(), message);
+        }
+        if t.owners_max == Some(0) {
+            let message =
+                "an identifier has an owner or more; write owners_max = 1 or leave it out";
+            check.at(&t.name.span(), message);
+        }
+        for from in &t.from {
+            check.field(from);
         }
         types.push(IdentityType {
             name: t.name.get_ref().clone(),
@@ -66,7 +73,7 @@ pub(super) fn identity(
             back: check.span_or(t.back.as_ref(), FOREVER),
             own,
         });
-        let paths: Vec<&str> = t.from.iter().map(String::as_str).collect();
+        let paths: Vec<&str> = t.from.iter().map(|from| from.get_ref().as_str()).collect();
         from.push(fields(t.name.get_ref(), &paths));
     }
     (IdentityConfig { types, cluster_max }, from)

@@ -1,7 +1,10 @@
 //! What runs: a job file checked, with names resolved.
 
 mod checker;
+mod conditions;
+mod funnels;
 mod identity;
+mod kinds;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,7 @@ use operators::time::TimeConfig;
 use operators::views::catalog::{BUILT_IN, Catalog};
 
 use self::checker::Checker;
-use super::job_file::{self, JobFile, Problem, Text};
+use super::job_file::{self, JobFile, Problem, Text, nearest};
 
 /// A source, ready to be opened and decoded.
 #[derive(Clone, Debug)]
@@ -86,16 +89,15 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let base = text.path.parent().unwrap_or(Path::new("")).to_path_buf();
     let mut check = Checker::new(text);
     check.name(&file.job.name);
+    if file.job.out.get_ref().is_empty() {
+        check.at(&file.job.out.span(), "`out` names no folder; write one, such as \"out/shop\"");
+    }
+    kinds::keys(&mut check, text, file);
     let time = time(&mut check, file);
     let zone = file.job.zone.as_ref().map_or("UTC", |zone| zone.get_ref().as_str());
     for view in &file.job.without {
         if !BUILT_IN.contains(&view.get_ref().as_str()) {
-            let message = format!(
-                "there is no view {:?} to be without; write one of {}",
-                view.get_ref(),
-                BUILT_IN.join(", ")
-            );
-            check.at(&view.span(), message);
+            check.unknown("built-in view", view, &BUILT_IN);
         }
     }
     let (identity, identities) = identity::identity(&mut check, file);
@@ -106,14 +108,17 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         Ok(catalog) => Some(catalog),
         Err(error) => {
             let span = file.job.zone.as_ref().map_or(0..0, toml::Spanned::span);
-            check.at(&span, format!("{error}; write a name such as \"Europe/Berlin\" or \"UTC\""));
+            let zones: Vec<String> = jiff::tz::db().available().map(|z| z.to_string()).collect();
+            let zones: Vec<&str> = zones.iter().map(String::as_str).collect();
+            let meant = nearest(zone, &zones).unwrap_or("Europe/Berlin");
+            check.at(&span, format!("{error}; write a name such as {meant:?} or \"UTC\""));
             None
         }
     };
     let identity = Arc::new(identity);
     let sources = sources::sources(&mut check, file, &base, &identity, identities, needs);
     let tables = tables(&mut check, file);
-    let hash = hash(&check, file, &base);
+    let hash = hash(&check, text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
         let span = file.job.epoch_records.as_ref().map_or(0..0, toml::Spanned::span);
@@ -172,34 +177,30 @@ fn tables(check: &mut Checker, file: &JobFile) -> Option<TableOptions> {
         match sink.connector.get_ref().as_str() {
             "table" => any = true,
             "arrow" => (any, options.arrow) = (true, true),
-            other => {
-                let message = format!("there is no sink {other:?}; write \"table\" or \"arrow\"");
-                check.at(&sink.connector.span(), message);
-            }
+            _ => check.unknown("sink", &sink.connector, &["table", "arrow"]),
         }
         let Some(partition) = &sink.partition else { continue };
         match partition.get_ref().as_str() {
             "day" => options.partition = Granularity::Day,
             "month" => options.partition = Granularity::Month,
             "none" => options.partition = Granularity::None,
-            other => {
-                let message =
-                    format!("tables have no partition {other:?}; write day, month or none");
-                check.at(&partition.span(), message);
-            }
+            _ => check.unknown("partition", partition, &["day", "month", "none"]),
         }
     }
     any.then_some(options)
 }
 
-/// What the results depend on: the job file but for `out`, and the erased list.
-fn hash(check: &Checker, file: &JobFile, base: &Path) -> String {
-    let mut file = file.clone();
-    *file.job.out.get_mut() = String::new();
+/// What the results depend on: all that the job file says but for `out` and the size of epochs,
+/// and the erased list.
+fn hash(check: &Checker, text: &Text, file: &JobFile, base: &Path) -> String {
+    let mut said = text.said().clone();
+    if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
+        job.retain(|key, _| key != "out" && key != "epoch_records");
+    }
     let erased = file
         .identity
         .erased
         .as_ref()
         .map(|path| std::fs::read(base.join(path.get_ref())).unwrap_or_default());
-    check.hash(&format!("{file:?}{erased:?}"))
+    check.hash(&format!("{said:?}{erased:?}"))
 }

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use connectors::decode::{
     DecodeSpec, Decoder, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields,
-    TimeFormat,
+    SpecError, TimeFormat,
 };
-use connectors::file::{FileSource, FileSpec, Format, Position};
+use connectors::file::{FileSource, FileSpec, Format, Position, SourceError};
 use operators::identity::IdentityConfig;
 use operators::model::{Ident, Secret, message_hash};
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::PlannedSource;
 use super::checker::Checker;
 use super::views::Needs;
-use crate::runtime::job_file::{Field, JobFile, OneOrMany, Source};
+use crate::runtime::job_file::{Field, FieldRule, JobFile, OneOrMany, Source};
 
 /// A path into the envelope.
 pub(super) fn path(text: &str) -> FieldPath {
@@ -44,35 +45,37 @@ pub(super) fn sources(
     }
     spec.properties = needs.properties;
     spec.matcher = Arc::new(needs.matcher);
-    spec.business_key = file.dedup.business_key.as_deref().map(path);
+    spec.business_key = file.dedup.business_key.as_ref().map(|key| {
+        check.field(key);
+        path(key.get_ref())
+    });
     spec.previous_id = previous_id(check, file, &spec);
     spec.erased = Arc::new(erased(check, file, base, &spec));
+    let ran = base.join(file.job.out.get_ref()).join("bindings").exists();
     let mut planned = Vec::new();
     for (index, source) in file.source.iter().enumerate() {
         check.name(&source.name);
         if source.connector.get_ref() != "file" {
-            let message = format!(
-                "the connector {:?} is not built; write \"file\"",
-                source.connector.get_ref()
-            );
-            check.at(&source.connector.span(), message);
+            check.unknown("connector", &source.connector, &["file"]);
             continue;
         }
         let mut decode = spec.clone();
         decode.channel = source.channel.as_deref().map(Arc::from);
         decode.tenant = source.tenant.as_deref().map(Arc::from);
         decode.fields = fields(check, source);
-        if let Err(error) = Decoder::new(&decode) {
-            check.at(&source.name.span(), error.to_string());
+        match Decoder::new(&decode) {
+            // Said already, where the field stands.
+            Ok(_) | Err(SpecError::UnknownTarget { .. } | SpecError::NoTime { .. }) => {}
+            Err(error) => check.at(&source.name.span(), error.to_string()),
         }
-        let file = files(check, source, index as u16, base);
+        let file = files(check, source, index as u16, base, ran);
         let name = source.name.get_ref().as_str().into();
         planned.push(PlannedSource { name, file, decode });
     }
     planned
 }
 
-fn files(check: &mut Checker, source: &Source, index: u16, base: &Path) -> FileSpec {
+fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: bool) -> FileSpec {
     let patterns: Vec<&str> = match source.path.get_ref() {
         OneOrMany::One(pattern) => vec![pattern],
         OneOrMany::Many(patterns) => patterns.iter().map(String::as_str).collect(),
@@ -81,16 +84,22 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path) -> FileS
     if let Some(format) = &source.format {
         spec.format = Format::from_word(format.get_ref());
         if spec.format.is_none() {
-            let message = format!(
-                "there is no format {:?}; write ndjson, csv, tsv or parquet",
-                format.get_ref()
-            );
-            check.at(&format.span(), message);
+            check.unknown("format", format, &Format::ALL.map(Format::word));
             return spec;
         }
     }
     if let Err(error) = FileSource::open(&spec, Position::default()) {
-        check.at(&source.path.span(), format!("{error}; write the path of a file, or a glob"));
+        // What an earlier run has read and is not there any more is for the run to say.
+        if matches!(error, SourceError::NoFiles { .. }) && ran {
+            return spec;
+        }
+        let write = match &error {
+            SourceError::NoFiles { .. } | SourceError::Pattern { .. } => {
+                "; write the path of a file, or a glob such as \"events/*.ndjson\""
+            }
+            _ => "",
+        };
+        check.at(&source.path.span(), format!("{error}{write}"));
     }
     spec
 }
@@ -98,38 +107,53 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path) -> FileS
 fn fields(check: &mut Checker, source: &Source) -> Vec<FieldMap> {
     let mut maps = Vec::new();
     for (target, field) in &source.fields {
-        let mut format = None;
-        let value = match field {
-            Field::Path(from) => FieldValue::Path(path(from)),
-            Field::Rule(rule) => {
-                if let Some(word) = &rule.format {
-                    match TimeFormat::parse(word, rule.zone.as_deref()) {
-                        Ok(parsed) => format = Some(parsed),
-                        Err(error) => check.at(&target.span(), error.to_string()),
-                    }
-                }
-                match (&rule.field, &rule.concat, &rule.constant) {
-                    (Some(from), None, None) => FieldValue::Path(path(from)),
-                    (None, Some(parts), None) => FieldValue::Concat {
-                        parts: parts.iter().map(|part| path(part)).collect(),
-                        separator: rule
-                            .separator
-                            .clone()
-                            .unwrap_or_else(|| FieldValue::SEPARATOR.to_owned()),
-                    },
-                    (None, None, Some(text)) => FieldValue::Const(text.as_str().into()),
-                    _ => {
-                        let message = "a field comes from one of field = \"…\", concat = [\"…\"] \
-                                       or const = \"…\"; write exactly one";
-                        check.at(&target.span(), message);
-                        continue;
-                    }
-                }
-            }
+        check.field(target);
+        let (value, format) = match field {
+            Field::Path(from) => (Some(FieldValue::Path(path(from))), None),
+            Field::Rule(rule) => (value(check, target, rule), format(check, target, rule)),
         };
-        maps.push(FieldMap { target: path(target.get_ref()), value, format });
+        if let Some(value) = value {
+            maps.push(FieldMap { target: path(target.get_ref()), value, format });
+        }
     }
     maps
+}
+
+fn format(check: &mut Checker, target: &Spanned<String>, rule: &FieldRule) -> Option<TimeFormat> {
+    let Some(word) = &rule.format else {
+        if rule.zone.is_some() {
+            let message = "a zone belongs to a format; write format = \"naive\" beside it";
+            check.at(&target.span(), message);
+        }
+        return None;
+    };
+    if !path(target.get_ref()).is_time() {
+        let message = format!("{} is no time and has no format; leave it out", target.get_ref());
+        check.at(&target.span(), message);
+        return None;
+    }
+    let parsed = TimeFormat::parse(word, rule.zone.as_deref());
+    parsed.map_err(|error| check.at(&target.span(), error.to_string())).ok()
+}
+
+fn value(check: &mut Checker, target: &Spanned<String>, rule: &FieldRule) -> Option<FieldValue> {
+    if rule.separator.is_some() && rule.concat.is_none() {
+        check.at(&target.span(), "a separator belongs to a concat; leave it out");
+    }
+    match (&rule.field, &rule.concat, &rule.constant) {
+        (Some(from), None, None) => Some(FieldValue::Path(path(from))),
+        (None, Some(parts), None) if !parts.is_empty() => Some(FieldValue::Concat {
+            parts: parts.iter().map(|part| path(part)).collect(),
+            separator: rule.separator.as_deref().unwrap_or(FieldValue::SEPARATOR).to_owned(),
+        }),
+        (None, None, Some(text)) => Some(FieldValue::Const(text.as_str().into())),
+        _ => {
+            let message = "a field comes from one of field = \"…\", concat = [\"…\"] or \
+                           const = \"…\"; write exactly one";
+            check.at(&target.span(), message);
+            None
+        }
+    }
 }
 
 /// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of `userId`.
@@ -139,12 +163,7 @@ fn previous_id(check: &mut Checker, file: &JobFile, spec: &DecodeSpec) -> Option
         let found = types.iter().position(|t| t.name == *name.get_ref());
         if found.is_none() {
             let known: Vec<&str> = types.iter().map(|t| t.name.as_str()).collect();
-            let message = format!(
-                "there is no identity type {:?}; write one of {}",
-                name.get_ref(),
-                known.join(", ")
-            );
-            check.at(&name.span(), message);
+            check.unknown("identity type", name, &known);
         }
         return found.map(|kind| kind as u8);
     }
@@ -169,7 +188,11 @@ fn erased(check: &mut Checker, file: &JobFile, base: &Path, spec: &DecodeSpec) -
     let Some(name) = &file.identity.erased else { return erased };
     match std::fs::read_to_string(base.join(name.get_ref())) {
         Err(error) => {
-            let message = format!("can't read the erased list {:?}: {error}", name.get_ref());
+            let message = format!(
+                "can't read the erased list {:?}: {error}; write the path of a file, which may be \
+                 empty",
+                name.get_ref()
+            );
             check.at(&name.span(), message);
         }
         Ok(text) => {

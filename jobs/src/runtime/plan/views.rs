@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use connectors::decode::FieldPath;
-use operators::model::{DAY, Micros, SECOND, Value};
-use operators::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
-use operators::views::spec::{
-    Breakdown, FunnelSpec, FunnelStep, Metric, Period, SessionsSpec, TrendSpec, ViewSpec,
-};
+use operators::model::{DAY, SECOND};
+use operators::views::predicate::Matcher;
+use operators::views::spec::{Breakdown, Metric, Period, SessionsSpec, TrendSpec, ViewSpec};
 use toml::Spanned;
 
 use super::checker::Checker;
+use super::conditions::{Allowed, condition};
+use super::funnels::funnel;
 use super::sources::path;
-use crate::runtime::job_file::{JobFile, Step, View};
+use crate::runtime::job_file::{JobFile, View};
 
 /// What the views need of events.
 #[derive(Debug, Default)]
@@ -22,20 +22,14 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Index of a property; a path without a root is one of `properties`.
-    fn property(&mut self, text: &str) -> usize {
-        let rooted = ["properties.", "context.", "traits."].iter().any(|r| text.starts_with(r));
+    /// Index of a property; a path without a root is one of `properties`, save `groupId`.
+    pub(super) fn property(&mut self, text: &str) -> usize {
+        let rooted = ["properties.", "context.", "traits."].iter().any(|r| text.starts_with(r))
+            || text == "groupId";
         let full = if rooted { path(text) } else { path(&format!("properties.{text}")) };
         self.properties.iter().position(|p| *p == full).unwrap_or_else(|| {
             self.properties.push(full);
             self.properties.len() - 1
-        })
-    }
-
-    fn breakdown(&mut self, text: Option<&String>) -> Option<Breakdown> {
-        text.map(|text| match text.as_str() {
-            "channel" => Breakdown::Channel,
-            property => Breakdown::Property(self.property(property)),
         })
     }
 }
@@ -44,12 +38,15 @@ impl Needs {
 pub(super) fn views(check: &mut Checker, file: &JobFile, needs: &mut Needs) -> Vec<ViewSpec> {
     let mut names: Vec<String> = Vec::new();
     let mut specs = Vec::new();
+    let session = file.view.iter().find(|view| view.get_ref().kind.get_ref() == "sessions");
+    let usual = SessionsSpec { gap: 30 * 60 * SECOND, cap: DAY };
+    let session = session.map_or(usual, |view| sessions(check, view.get_ref()));
     for view in &file.view {
         let kind = view.get_ref().kind.get_ref().as_str();
         let spec = match kind {
-            "sessions" => Some(sessions(check, view.get_ref())),
+            "sessions" => Some(ViewSpec::Sessions(sessions(check, view.get_ref()))),
             "trend" => trend(check, view, needs),
-            "funnel" => funnel(check, view, needs),
+            "funnel" => funnel(check, view, needs, session).map(ViewSpec::Funnel),
             other => {
                 let message =
                     format!("there is no view {other:?}; write sessions, trend or funnel");
@@ -69,14 +66,14 @@ pub(super) fn views(check: &mut Checker, file: &JobFile, needs: &mut Needs) -> V
     specs
 }
 
-fn sessions(check: &mut Checker, view: &View) -> ViewSpec {
-    ViewSpec::Sessions(SessionsSpec {
+fn sessions(check: &mut Checker, view: &View) -> SessionsSpec {
+    SessionsSpec {
         gap: check.span_or(view.gap.as_ref(), 30 * 60 * SECOND),
         cap: check.span_or(view.cap.as_ref(), DAY),
-    })
+    }
 }
 
-fn name(check: &mut Checker, view: &Spanned<View>) -> Option<Arc<str>> {
+pub(super) fn name(check: &mut Checker, view: &Spanned<View>) -> Option<Arc<str>> {
     let Some(name) = &view.get_ref().name else {
         let kind = view.get_ref().kind.get_ref();
         check.at(&view.get_ref().kind.span(), format!("a {kind} needs a name; write name = \"…\""));
@@ -86,7 +83,7 @@ fn name(check: &mut Checker, view: &Spanned<View>) -> Option<Arc<str>> {
     Some(name.get_ref().as_str().into())
 }
 
-fn period(check: &mut Checker, text: &Spanned<String>) -> Period {
+pub(super) fn period(check: &mut Checker, text: &Spanned<String>) -> Period {
     match text.get_ref().as_str() {
         "hour" => Period::Hour,
         "day" => Period::Day,
@@ -127,117 +124,17 @@ fn trend(check: &mut Checker, view: &Spanned<View>, needs: &mut Needs) -> Option
         }
     };
     let filter = view.filter.as_ref().map(|step| {
-        let predicate = predicate(check, step, needs);
-        needs.matcher.index(predicate)
+        let (filter, _) = condition(check, step, needs, Allowed::default());
+        filter.predicate
     });
     let period = view.period.as_ref().map_or(Period::Day, |p| period(check, p));
-    let breakdown = needs.breakdown(view.breakdown.as_ref());
-    Some(ViewSpec::Trend(TrendSpec { name, metric, filter, period, breakdown }))
-}
-
-fn funnel(check: &mut Checker, view: &Spanned<View>, needs: &mut Needs) -> Option<ViewSpec> {
-    let name = name(check, view)?;
-    let view = view.get_ref();
-    if let Some(order) = &view.order
-        && order.get_ref() != "ordered"
-    {
-        let message = format!("the order {:?} is not built; write \"ordered\"", order.get_ref());
-        check.at(&order.span(), message);
-    }
-    let written = view.steps.as_ref().map_or(&[][..], |steps| steps.get_ref().as_slice());
-    if written.len() < 2 {
-        let span = view.steps.as_ref().map_or(view.kind.span(), Spanned::span);
-        let message = "a funnel needs two steps or more; write \
-                       steps = [{ event = \"first\" }, { event = \"second\" }]";
-        check.at(&span, message);
-        return None;
-    }
-    let mut steps = Vec::new();
-    for step in written {
-        let predicate = predicate(check, step, needs);
-        let label = match (&step.label, predicate.events.first()) {
-            (Some(label), _) => label.as_str().into(),
-            (None, Some(event)) => Arc::clone(event),
-            (None, None) => "any event".into(),
-        };
-        steps.push(FunnelStep { label, predicate: needs.matcher.index(predicate) });
-    }
-    let unit = match view.window_unit.as_ref().map(|u| u.get_ref().as_str()) {
-        None | Some("day") => DAY,
-        Some("second") => SECOND,
-        Some("minute") => 60 * SECOND,
-        Some("hour") => 3600 * SECOND,
-        Some("week") => 7 * DAY,
-        Some(other) => {
-            let span = view.window_unit.as_ref().map_or(0..0, Spanned::span);
-            let message =
-                format!("no window unit {other:?}; write second, minute, hour, day or week");
-            check.at(&span, message);
-            DAY
+    let breakdown = view.breakdown.as_ref().and_then(|by| match by.get_ref().list() {
+        [one] if one == "channel" => Some(Breakdown::Channel),
+        [one] => Some(Breakdown::Property(needs.property(one))),
+        _ => {
+            check.at(&by.span(), "a trend is broken down by one property; write breakdown = \"…\"");
+            None
         }
-    };
-    let count = view.window.as_ref().map_or(14, |w| Micros::from(*w.get_ref()));
-    let periods = match &view.periods {
-        None => vec![Period::All, Period::Month, Period::Week, Period::Day],
-        Some(list) => list.iter().map(|p| period(check, p)).collect(),
-    };
-    if let Some(list) = &view.periods
-        && let Some(hour) = list.iter().find(|p| p.get_ref() == "hour")
-    {
-        check.at(&hour.span(), "a funnel has no rows by hour; write day, week, month or all");
-    }
-    let window = count.saturating_mul(unit);
-    let breakdown = needs.breakdown(view.breakdown.as_ref());
-    Some(ViewSpec::Funnel(FunnelSpec { name, steps, window, periods, breakdown }))
-}
-
-fn predicate(check: &mut Checker, step: &Step, needs: &mut Needs) -> Predicate {
-    let texts = |one: &Option<String>, many: &Option<Vec<String>>| -> Vec<Arc<str>> {
-        one.iter().chain(many.iter().flatten()).map(|text| text.as_str().into()).collect()
-    };
-    let mut properties = Vec::new();
-    for rule in &step.properties {
-        let operator = match rule.operator.as_ref().map(|o| o.get_ref().as_str()) {
-            None | Some("exact" | "in") => Operator::Exact,
-            Some("is_not") => Operator::IsNot,
-            Some("icontains") => Operator::Icontains,
-            Some("not_icontains") => Operator::NotIcontains,
-            Some("gt") => Operator::Gt,
-            Some("gte") => Operator::Gte,
-            Some("lt") => Operator::Lt,
-            Some("lte") => Operator::Lte,
-            Some("is_set") => Operator::IsSet,
-            Some("is_not_set") => Operator::IsNotSet,
-            Some(other) => {
-                let span = rule.operator.as_ref().map_or(0..0, Spanned::span);
-                let message = format!(
-                    "there is no operator {other:?}; write exact, is_not, icontains, \
-                     not_icontains, gt, gte, lt, lte, in, is_set or is_not_set"
-                );
-                check.at(&span, message);
-                Operator::Exact
-            }
-        };
-        let values = match &rule.value {
-            None => Vec::new(),
-            Some(toml::Value::Array(list)) => list.iter().filter_map(value).collect(),
-            Some(one) => value(one).into_iter().collect(),
-        };
-        properties.push(PropertyFilter { property: needs.property(&rule.key), operator, values });
-    }
-    Predicate {
-        events: texts(&step.event, &step.events),
-        channels: texts(&step.channel, &step.channels),
-        properties,
-    }
-}
-
-fn value(written: &toml::Value) -> Option<Value> {
-    match written {
-        toml::Value::String(text) => Some(Value::Str(text.as_str().into())),
-        toml::Value::Integer(i) => Some(Value::Int(*i)),
-        toml::Value::Float(f) => Some(Value::Float(*f)),
-        toml::Value::Boolean(b) => Some(Value::Bool(*b)),
-        toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => None,
-    }
+    });
+    Some(ViewSpec::Trend(TrendSpec { name, metric, filter, period, breakdown }))
 }

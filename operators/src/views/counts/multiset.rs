@@ -46,6 +46,11 @@ impl Multiset {
         }
     }
 
+    /// The values in order, each with how often it is there.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.chunks.iter().flat_map(|(_, values)| values.iter().copied())
+    }
+
     /// The value at a place in order, from 0.
     fn nth(&self, mut place: u64) -> Option<i64> {
         for (total, values) in &self.chunks {

@@ -6,6 +6,7 @@ use super::super::catalog::Catalog;
 use super::super::contribution::{Decimal, Group};
 use super::super::spec::{FunnelSpec, Metric, Period, TrendSpec, ViewSpec};
 use super::Sums;
+use super::times::{EDGES_S, Times};
 use crate::model::{Cell, Micros, Row};
 
 /// The rows of a group: none if nothing counts in it.
@@ -58,7 +59,7 @@ fn value(trend: &TrendSpec, sums: &Sums) -> f64 {
 
 fn funnel_rows(
     funnel: &FunnelSpec,
-    view: u16,
+    table: u16,
     group: &Group,
     sums: &Sums,
     final_at: Micros,
@@ -67,23 +68,54 @@ fn funnel_rows(
     let rate = |part: i64, whole: i64| {
         if whole == 0 { Cell::Null } else { Cell::float(part as f64 / whole as f64) }
     };
-    let row = |(step, spec): (usize, &super::super::spec::FunnelStep)| {
+    let number = |value: Option<f64>| value.map_or(Cell::Null, Cell::float);
+    let mut rows = Vec::new();
+    for (step, spec) in funnel.steps.iter().enumerate() {
         let count = reached(step);
+        let before = funnel.previous(step);
+        let times = sums.steps.get(step).filter(|_| step > 0);
+        let previous = times.map(|s| &s.previous);
+        let start = if before == Some(0) { previous } else { times.map(|s| &s.start) };
         let mut cells = head(group);
         cells.extend([
             Cell::Int(step as i64 + 1),
-            Cell::Str(Arc::clone(&spec.label)),
+            Cell::Str(funnel.label(step)),
             Cell::Int(count),
             rate(count, reached(0)),
-            if step == 0 { Cell::float(1.0) } else { rate(count, reached(step - 1)) },
+            before.map_or(Cell::float(1.0), |before| rate(count, reached(before))),
+            number(previous.and_then(Times::average_s)),
+            number(previous.and_then(Times::median_s)),
+            match before {
+                None => Cell::Int(0),
+                Some(_) if spec.optional => Cell::Null,
+                Some(before) => Cell::Int(reached(before) - count),
+            },
+            number(start.and_then(Times::average_s)),
+            number(start.and_then(Times::median_s)),
         ]);
-        let times = sums.steps.get(step).filter(|s| step > 0 && s.count > 0);
-        cells.push(
-            times.map_or(Cell::Null, |s| Cell::float(s.sum_us as f64 / 1e6 / s.count as f64)),
-        );
-        let median = times.and_then(|s| s.times_us.median());
-        cells.push(median.map_or(Cell::Null, |us| Cell::float(us / 1e6)));
-        Row { view, cells: cells.into(), final_at }
-    };
-    funnel.steps.iter().enumerate().map(row).collect()
+        rows.push(Row { view: table, cells: cells.into(), final_at });
+        let Some(before) = before else { continue };
+        bins(&mut rows, (table + 2, final_at), group, (before, step), previous);
+        if before > 0 {
+            bins(&mut rows, (table + 2, final_at), group, (0, step), start);
+        }
+    }
+    rows
+}
+
+/// The histogram of the times from one step to another.
+fn bins(
+    rows: &mut Vec<Row>,
+    (view, final_at): (u16, Micros),
+    group: &Group,
+    (from, to): (usize, usize),
+    times: Option<&Times>,
+) {
+    for (bin, count) in times.iter().flat_map(|times| times.bins()) {
+        let edge = |bin: usize| EDGES_S.get(bin).map_or(Cell::Null, |s| Cell::float(*s as f64));
+        let mut cells = head(group);
+        cells.extend([Cell::Int(from as i64 + 1), Cell::Int(to as i64 + 1)]);
+        cells.extend([edge(bin), edge(bin + 1), Cell::Int(count)]);
+        rows.push(Row { view, cells: cells.into(), final_at });
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::identity::testing::Seeded;
-use crate::model::{Cell, DAY};
+use crate::model::{Cell, DAY, SECOND};
 use crate::people::testing::catalog;
 use crate::views::spec::Period;
 
@@ -21,14 +21,16 @@ fn random_contribution(random: &mut Seeded, catalog: &Catalog) -> Contribution {
         ViewSpec::Funnel(_) | ViewSpec::Sessions(_) => {
             let mut at = 0;
             let offsets = (0..=random.below(3)).map(|step| {
-                at += if step == 0 { 0 } else { random.below(4) as i64 };
+                let span = random.pick(&[1, 500_000, SECOND, 40 * SECOND, 3 * DAY]);
+                at += if step == 0 { 0 } else { random.below(4) as i64 * span };
                 at
             });
             (Measure::Attempt(offsets.collect()), random.pick(&[Period::All, Period::Day]))
         }
     };
     let start = if period == Period::All { 0 } else { DAY * random.below(2) as i64 };
-    let breakdown = if random.once_in(2) { Cell::Null } else { Cell::str("x") };
+    let breakdown = random.pick(&["", "x", "y", "z", "$other"]);
+    let breakdown = if breakdown.is_empty() { Cell::Null } else { Cell::str(breakdown) };
     let group = Group { view, tenant: "t".into(), period, start, breakdown };
     Contribution { group, measure, diff: 1, cause: Cause::New }
 }

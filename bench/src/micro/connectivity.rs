@@ -1,0 +1,170 @@
+//! The identity engine on raw edges beside union-find with interning.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use operators::identity::engine::Incremental;
+use operators::identity::{
+    Engine as _, IdentityConfig, IdentityType, NO_LIMIT, Resolution, Sighting,
+};
+use operators::model::{EventKey, Ident, Micros, Token};
+
+use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample};
+use crate::workload::graphs::{self, Edge};
+
+/// Connectivity.
+pub const CONNECTIVITY: Bench = Bench {
+    name: "connectivity",
+    about: "who is who from events of two identifiers, beside union-find over the same tokens",
+    unit: "edges",
+    size: 10_000_000,
+    cases: &[
+        Case::limit("persons: union-find", UNION_FIND, |size| Ok(union_find(&persons(size)))),
+        Case::ours(
+            "persons",
+            ENGINE,
+            "persons: union-find",
+            &[Goal::Min(RATIO, 0.6), Goal::Max("bytes_per_identifier", 110.0)],
+            |size| Ok(engine(&persons(size))),
+        ),
+        Case::limit("chain: union-find", UNION_FIND, |size| Ok(union_find(&chain(size)))),
+        Case::ours("chain", ENGINE, "chain: union-find", &[], |size| Ok(engine(&chain(size)))),
+        Case::limit("star: union-find", UNION_FIND, |size| Ok(union_find(&star(size)))),
+        Case::ours("star", ENGINE, "star: union-find", &[], |size| Ok(engine(&star(size)))),
+        Case::limit("grid: union-find", UNION_FIND, |size| Ok(union_find(&grid(size)))),
+        Case::ours("grid", ENGINE, "grid: union-find", &[], |size| Ok(engine(&grid(size)))),
+    ],
+    by: By::Cpu,
+};
+
+const UNION_FIND: &str = "tokens interned in a hash map, union by size with path halving";
+const ENGINE: &str =
+    "the incremental engine, in epochs of 65,536 events; reports each event's person";
+
+/// Events in an epoch at most, as in a job.
+const EPOCH: usize = 65_536;
+/// An event each second, in microseconds.
+pub(super) const STEP: Micros = 1_000_000;
+
+fn persons(size: u64) -> Vec<Edge> {
+    graphs::persons(1, size as usize)
+}
+
+fn chain(size: u64) -> Vec<Edge> {
+    graphs::chain(2, (size / 10).max(1) as usize)
+}
+
+fn star(size: u64) -> Vec<Edge> {
+    graphs::star(3, (size / 10).max(1) as usize)
+}
+
+fn grid(size: u64) -> Vec<Edge> {
+    graphs::grid(4, (size / 10).max(1) as usize)
+}
+
+/// One type of rank 1 without limits.
+pub(super) fn rules() -> IdentityConfig {
+    IdentityConfig { types: vec![IdentityType::new("email", 1)], cluster_max: NO_LIMIT }
+}
+
+/// An event that shows an edge; no two have the same `number`.
+pub(super) fn sighting(time: Micros, number: usize, edge: Edge) -> Sighting {
+    let ident = |token| Ident { kind: 0, token: Token(token) };
+    let (x, y) = (edge.0.min(edge.1), edge.0.max(edge.1));
+    let id = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    Sighting::Event(EventKey { time, seq: 0, id }, [ident(x), ident(y)].into_iter().collect())
+}
+
+/// Feeds edges in epochs; returns the engine, the number of people and the longest advance in ms.
+pub(super) fn load(edges: &[Edge]) -> (Incremental, i64, f64) {
+    let mut engine = Incremental::new(&rules());
+    let (mut people, mut number, mut longest) = (0, 0, 0.0);
+    let mut resolution = Resolution::default();
+    // A name may change while the person stays: count people by handle, as of each report.
+    let mut named = std::collections::HashSet::with_hasher(FixedState::default());
+    for epoch in edges.chunks(EPOCH) {
+        for edge in epoch {
+            engine.update(sighting(number as Micros * STEP, number, *edge), 1);
+            number += 1;
+        }
+        let begun = std::time::Instant::now();
+        engine.advance(&mut resolution);
+        longest = f64::max(longest, begun.elapsed().as_secs_f64() * 1e3);
+        for (handle, name) in resolution.names.drain(..) {
+            if name.is_some() {
+                named.insert(handle);
+            } else {
+                named.remove(&handle);
+            }
+        }
+        resolution.assigns.clear();
+        resolution.memberships.clear();
+        resolution.changes.clear();
+        people = named.len() as i64;
+    }
+    (engine, people, longest)
+}
+
+fn engine(edges: &[Edge]) -> Sample {
+    let meter = Meter::start();
+    let (engine, people, longest) = load(edges);
+    let sample = meter.stop(edges.len() as u64, people as u64);
+    let bytes = meter.gained_bytes();
+    sample
+        .with("advance_ms_max", longest)
+        .with("bytes_per_identifier", bytes / engine.identifiers() as f64)
+        .with("bytes_per_event", bytes / edges.len() as f64)
+}
+
+struct UnionFind {
+    interned: HashMap<u128, u32, FixedState>,
+    parents: Vec<u32>,
+    sizes: Vec<u32>,
+    sets: u64,
+}
+
+impl UnionFind {
+    fn intern(&mut self, token: u128) -> u32 {
+        let next = self.parents.len() as u32;
+        let index = *self.interned.entry(token).or_insert(next);
+        if index == next {
+            self.parents.push(next);
+            self.sizes.push(1);
+            self.sets += 1;
+        }
+        index
+    }
+
+    fn find(&mut self, mut x: u32) -> u32 {
+        while self.parents[x as usize] != x {
+            let above = self.parents[self.parents[x as usize] as usize];
+            self.parents[x as usize] = above;
+            x = above;
+        }
+        x
+    }
+
+    fn union(&mut self, x: u32, y: u32) {
+        let (x, y) = (self.find(x), self.find(y));
+        if x == y {
+            return;
+        }
+        let smaller = self.sizes[x as usize] < self.sizes[y as usize];
+        let (keep, lose) = if smaller { (y, x) } else { (x, y) };
+        self.parents[lose as usize] = keep;
+        self.sizes[keep as usize] += self.sizes[lose as usize];
+        self.sets -= 1;
+    }
+}
+
+fn union_find(edges: &[Edge]) -> Sample {
+    let meter = Meter::start();
+    let interned = HashMap::with_hasher(FixedState::default());
+    let mut sets = UnionFind { interned, parents: Vec::new(), sizes: Vec::new(), sets: 0 };
+    for (x, y) in edges {
+        let (x, y) = (sets.intern(*x), sets.intern(*y));
+        sets.union(x, y);
+    }
+    let sample = meter.stop(edges.len() as u64, sets.sets);
+    let bytes = meter.gained_bytes() / sets.parents.len() as f64;
+    sample.with("bytes_per_identifier", bytes)
+}

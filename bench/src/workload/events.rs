@@ -1,0 +1,89 @@
+//! Canonical events of people, and a catalog of views over them.
+
+use std::sync::Arc;
+
+use operators::identity::testing::Seeded;
+use operators::model::{DAY, Event, EventKey, Matches, Micros, Origin, SECOND};
+use operators::views::catalog::{BUILT_IN, Catalog};
+use operators::views::predicate::{Matcher, Predicate};
+use operators::views::spec::{FunnelSpec, FunnelStep, Period, SessionsSpec, ViewSpec};
+use smallvec::SmallVec;
+
+use super::graphs::token;
+
+const NAMES: [&str; 5] = ["page", "catalog", "cart", "checkout", "payment_done"];
+
+/// Sessions.
+pub fn sessions() -> SessionsSpec {
+    SessionsSpec { gap: 1800 * SECOND, cap: DAY }
+}
+
+/// Funnels over the names of the events: catalog, cart, payment; and page, cart.
+pub fn funnels() -> Vec<FunnelSpec> {
+    let of = |name: &str, predicates: &[usize], window| FunnelSpec {
+        name: name.into(),
+        steps: predicates
+            .iter()
+            .map(|&predicate| FunnelStep { label: NAMES[predicate].into(), predicate })
+            .collect(),
+        window,
+        periods: vec![Period::Day, Period::All],
+        breakdown: None,
+    };
+    vec![of("purchase", &[1, 2, 4], DAY), of("interest", &[0, 2], 3600 * SECOND)]
+}
+
+/// Sessions and two funnels, without the built-in views.
+pub fn catalog() -> Catalog {
+    let mut specs = vec![ViewSpec::Sessions(sessions())];
+    specs.extend(funnels().into_iter().map(ViewSpec::Funnel));
+    let without = BUILT_IN.map(str::to_owned);
+    Catalog::new(specs, &without, "UTC").expect("every list of zones has UTC")
+}
+
+/// Makes events; predicate `i` of their matches is "the event is called `NAMES[i]`".
+pub struct Maker {
+    random: Seeded,
+    tenant: Arc<str>,
+    channels: [Arc<str>; 2],
+    /// Each name with its matches.
+    names: Vec<(Arc<str>, Matches)>,
+}
+
+impl Maker {
+    /// All follows from the seed.
+    pub fn new(seed: u64) -> Self {
+        let mut matcher = Matcher::default();
+        for name in NAMES {
+            matcher.index(Predicate { events: vec![name.into()], ..Predicate::default() });
+        }
+        let names = NAMES.map(|name| (Arc::from(name), matcher.matches(name, "web", &[])));
+        Self {
+            random: Seeded(seed),
+            tenant: "t".into(),
+            channels: ["web".into(), "mobile".into()],
+            names: names.into(),
+        }
+    }
+
+    /// An event of that time; pages are the most frequent, payments the least.
+    pub fn event(&mut self, time: Micros) -> Event {
+        let id = token(&mut self.random);
+        let place = self.random.below(5) * self.random.below(5) / 5;
+        let (name, matches) = &self.names[place as usize];
+        Event {
+            tenant: Arc::clone(&self.tenant),
+            key: EventKey { time, seq: 0, id },
+            message_id: format!("m-{:016x}", id as u64).into(),
+            channel: Arc::clone(&self.channels[usize::from(self.random.once_in(4))]),
+            name: Arc::clone(name),
+            origin: Origin::default(),
+            idents: SmallVec::new(),
+            command: None,
+            properties: Box::default(),
+            matches: matches.clone(),
+            business_key: None,
+            content: id as u64,
+        }
+    }
+}

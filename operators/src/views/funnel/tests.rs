@@ -1,0 +1,4 @@
+//! Funnels: what others expect, and the worked examples of `SPEC.md`.
+
+mod posthog;
+mod random;

@@ -1,0 +1,68 @@
+//! A person's traits over time: what identify events set, as far as funnels ask for it.
+
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use super::spec::Filter;
+use crate::model::{Event, EventKey, Value};
+
+/// The values of some traits, each with the event that set it. A value holds from its event on.
+#[derive(Clone, Debug, Default)]
+pub struct Traits {
+    /// By property.
+    list: SmallVec<[(usize, BTreeMap<EventKey, Value>); 1]>,
+}
+
+impl Traits {
+    fn of(&self, property: usize) -> Option<&BTreeMap<EventKey, Value>> {
+        self.list.iter().find(|(p, _)| *p == property).map(|(_, values)| values)
+    }
+
+    /// An event that sets a trait comes (`diff` > 0) or goes; other events change nothing.
+    pub fn update(&mut self, property: usize, event: &Event, diff: i8) {
+        let Some(value) = event.properties.get(property).and_then(Option::as_ref) else { return };
+        let place = self.list.iter().position(|(p, _)| *p == property).unwrap_or_else(|| {
+            self.list.push((property, BTreeMap::new()));
+            self.list.len() - 1
+        });
+        let values = &mut self.list[place].1;
+        if diff > 0 {
+            values.insert(event.key, value.clone());
+        } else {
+            values.remove(&event.key);
+        }
+    }
+
+    /// The value as of a place in the order, the event there included.
+    pub fn at(&self, property: usize, key: EventKey) -> Option<&Value> {
+        self.of(property)?.range(..=key).next_back().map(|(_, value)| value)
+    }
+
+    /// The last value of all.
+    pub fn now(&self, property: usize) -> Option<&Value> {
+        self.of(property)?.last_key_value().map(|(_, value)| value)
+    }
+
+    /// The value as of an event, or as of now.
+    pub fn get(&self, property: usize, at_event: bool, key: EventKey) -> Option<&Value> {
+        if at_event { self.at(property, key) } else { self.now(property) }
+    }
+
+    /// Where the next value after `key` is set.
+    pub fn next(&self, property: usize, key: EventKey) -> Option<EventKey> {
+        let after = (std::ops::Bound::Excluded(key), std::ops::Bound::Unbounded);
+        self.of(property)?.range(after).next().map(|(key, _)| *key)
+    }
+}
+
+impl Filter {
+    /// Whether an event of a person with these traits satisfies the filter.
+    pub fn holds(&self, event: &Event, traits: &Traits) -> bool {
+        event.matches.has(self.predicate)
+            && self
+                .traits
+                .iter()
+                .all(|t| t.filter.holds(traits.get(t.filter.property(), t.at_event, event.key)))
+    }
+}
