@@ -2,6 +2,7 @@
 
 mod clickhouse;
 mod commits;
+mod generated;
 mod job_files;
 mod shop;
 mod snowplow;
