@@ -18,19 +18,20 @@ pub fn sessions() -> SessionsSpec {
     SessionsSpec { gap: 1800 * SECOND, cap: DAY }
 }
 
+/// The predicates of the steps of each of [`funnels`].
+pub const STEPS: [&[usize]; 2] = [&[1, 2, 4], &[0, 2]];
+
 /// Funnels over the names of the events: catalog, cart, payment; and page, cart.
 pub fn funnels() -> Vec<FunnelSpec> {
-    let of = |name: &str, predicates: &[usize], window| FunnelSpec {
-        name: name.into(),
-        steps: predicates
-            .iter()
-            .map(|&predicate| FunnelStep { label: NAMES[predicate].into(), predicate })
-            .collect(),
-        window,
-        periods: vec![Period::Day, Period::All],
-        breakdown: None,
+    let of = |name: &str, predicates: &[usize], window| {
+        let step = |&predicate: &usize| FunnelStep::required(NAMES[predicate], predicate);
+        let steps = predicates.iter().map(step).collect();
+        FunnelSpec {
+            periods: vec![Period::Day, Period::All],
+            ..FunnelSpec::new(name, steps, window)
+        }
     };
-    vec![of("purchase", &[1, 2, 4], DAY), of("interest", &[0, 2], 3600 * SECOND)]
+    vec![of("purchase", STEPS[0], DAY), of("interest", STEPS[1], 3600 * SECOND)]
 }
 
 /// Sessions and two funnels, without the built-in views.
