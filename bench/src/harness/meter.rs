@@ -89,8 +89,8 @@ const TICKS_PER_S: f64 = 100.0;
 
 /// User and system time of this process; 0 where the system does not say.
 ///
-/// The process's own account is in ticks of 10 ms; that of its threads is in nanoseconds, but forgets
-/// those that have ended. Both count the same time, so the larger one misses less.
+/// The process's own account is in ticks of 10 ms; that of its threads is in nanoseconds, but
+/// forgets those that have ended. Both count the same time, so the larger one misses less.
 fn cpu_s() -> f64 {
     let ticks = in_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default());
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();

@@ -28,9 +28,9 @@ pub fn people(edges: usize) -> usize {
     (edges / 33).max(1)
 }
 
-/// People of two to five identifiers each, linked as a tree by most of their events and at random by
-/// one in five; and one *hairball*, identifiers linked with each other at random by one edge in 50.
-/// The edges come in random order.
+/// People of two to five identifiers each, linked as a tree by most of their events and at random
+/// by one in five; and one *hairball*, identifiers linked with each other at random by one edge in
+/// 50. The edges come in random order.
 pub fn persons(seed: u64, edges: usize) -> Vec<Edge> {
     let mut random = Seeded(seed);
     let people: Vec<Vec<u128>> = (0..people(edges))

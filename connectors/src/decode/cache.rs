@@ -37,8 +37,8 @@ impl Interner {
     }
 }
 
-/// Tokens of identifiers seen lately: a keyed hash costs more than a comparison, and the events of a
-/// session carry the same identifiers. Each slot keeps the last identifier that fell on it.
+/// Tokens of identifiers seen lately: a keyed hash costs more than a comparison, and the events of
+/// a session carry the same identifiers. Each slot keeps the last identifier that fell on it.
 #[derive(Clone, Debug)]
 pub(super) struct TokenCache {
     slots: Vec<Option<(u8, Box<str>, Token)>>,

@@ -5,12 +5,12 @@
 //! - **Time** (all from the one record): `timestamp`; else `receivedAt - (sentAt -
 //!   originalTimestamp)`, Segment's correction of a clock that is wrong; else `originalTimestamp`
 //!   alone; else `receivedAt` alone. When the record was read is never used: it would differ in the
-//!   next run. Only the times that count are read, and `receivedAt`; one of those that can't be read
-//!   refuses the record.
+//!   next run. Only the times that count are read, and `receivedAt`; one of those that can't be
+//!   read refuses the record.
 //! - **Name**: `event`, else `type`, else `track`.
 //! - **Empty text** counts as not set, in every field but the properties of JSON and Parquet.
-//! - **Commands** (`merge`, `unmerge`, `alias`) have neither identifiers nor properties of their own:
-//!   they link only what they name.
+//! - **Commands** (`merge`, `unmerge`, `alias`) have neither identifiers nor properties of their
+//!   own: they link only what they name.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The wanted fields of a JSON record, in one pass and without building a tree.
 //!
 //! The wanted paths are a trie; the parser walks down it and skips every other value. What is
-//! skipped is checked for structure only. Of two keys of one name in an object the last counts, with
-//! all that is below it.
+//! skipped is checked for structure only. Of two keys of one name in an object the last counts,
+//! with all that is below it.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -127,8 +127,8 @@ pub type Erased = HashMap<Arc<str>, ErasedIn>;
 /// same for all its sources.
 #[derive(Clone, Debug)]
 pub struct DecodeSpec {
-    /// `[source.fields]`. An envelope field without a line here comes from the record's field of the
-    /// same path (for flat records: the column of that name).
+    /// `[source.fields]`. An envelope field without a line here comes from the record's field of
+    /// the same path (for flat records: the column of that name).
     pub fields: Vec<FieldMap>,
     /// The source's channel. The record's own `channel` counts only if the source has none or
     /// `fields` maps it.

@@ -2,8 +2,8 @@
 //!
 //! What holds:
 //! - The list is fixed when the source is opened: the files of an earlier run first, in its order
-//!   ([`FileSpec::recorded`]), then files that are new, sorted by path. A file's *index* in the list
-//!   is its partition and never changes.
+//!   ([`FileSpec::recorded`]), then files that are new, sorted by path. A file's *index* in the
+//!   list is its partition and never changes.
 //! - A file counts as it was when it was first listed: its length is recorded, and bytes appended
 //!   since are not read. So the same positions lead to the same records in every run.
 //! - A file that is missing, shorter or other than recorded is [`SourceError::Gone`].

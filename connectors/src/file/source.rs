@@ -51,9 +51,9 @@ impl FileSource {
     /// Lists the files and goes to a position.
     ///
     /// # Errors
-    /// A pattern that is wrong or matches nothing, a file that can't be read or has no known format;
-    /// [`SourceError::Gone`] where records before the position, or recorded files after it, are not
-    /// there any more.
+    /// A pattern that is wrong or matches nothing, a file that can't be read or has no known
+    /// format; [`SourceError::Gone`] where records before the position, or recorded files after it,
+    /// are not there any more.
     pub fn open(spec: &FileSpec, at: Position) -> Result<Self, SourceError> {
         let files = list(spec, at)?;
         let mut source = Self {

@@ -2,9 +2,9 @@
 //!
 //! A record ends at a newline outside quotes; a carriage return before it does not count. Quotes
 //! mean something only where they begin a field. A quote that finds no end within
-//! [`Reason::MAX_BYTES`] was none: over that length each line is a record by itself (decoding refuses
-//! those with half a quote), so that a stray quote costs a few rows, not the file, and no byte is
-//! looked at more than a few times.
+//! [`Reason::MAX_BYTES`] was none: over that length each line is a record by itself (decoding
+//! refuses those with half a quote), so that a stray quote costs a few rows, not the file, and no
+//! byte is looked at more than a few times.
 
 use std::io::{self, Read};
 

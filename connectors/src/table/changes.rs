@@ -90,8 +90,8 @@ pub(super) fn sorted(schema: &ViewSchema, entries: &[Entry]) -> Vec<u32> {
     keys.into_iter().map(|key| key.2).collect()
 }
 
-/// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a delete
-/// and an insert are an update. `sorted` has the indices of the entries that count.
+/// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a
+/// delete and an insert are an update. `sorted` has the indices of the entries that count.
 pub(super) fn changelog<'a>(
     schema: &ViewSchema,
     entries: &'a [Entry],

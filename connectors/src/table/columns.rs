@@ -160,8 +160,8 @@ pub(super) fn batch(columns: Vec<(Layout, ArrayRef)>) -> Result<RecordBatch, Arr
     RecordBatch::try_new(arrow_schema(&layouts), arrays)
 }
 
-/// The cells of a column of a file that was written by [`array`]; its exact inverse, save that a list
-/// of ids comes back as a list of text.
+/// The cells of a column of a file that was written by [`array`]; its exact inverse, save that a
+/// list of ids comes back as a list of text.
 pub(super) fn cells(kind: ColumnType, array: &ArrayRef) -> Option<Vec<Cell>> {
     let rows = 0..array.len();
     let of = |cell: &dyn Fn(usize) -> Option<Cell>| {

@@ -4,10 +4,11 @@
 //! a crash the rows of the same epochs come again; what a table has committed is passed over, table
 //! by table, so a crash between two of them does no harm.
 //!
-//! - `<out>/<view>`: the current rows, one file per partition (tenant, and date where rows have one),
-//!   rewritten as a whole when a row in it changes or becomes final. File names are hashes of the
-//!   content: the same rows give the same bytes and names. Beside the view's columns stand `_status`
-//!   and `_final_at`: the row becomes final when the watermark gets there (null: at once, or never).
+//! - `<out>/<view>`: the current rows, one file per partition (tenant, and date where rows have
+//!   one), rewritten as a whole when a row in it changes or becomes final. File names are hashes of
+//!   the content: the same rows give the same bytes and names. Beside the view's columns stand
+//!   `_status` and `_final_at`: the row becomes final when the watermark gets there (null: at once,
+//!   or never).
 //! - `<out>/changelog/<view>`: every change, with `_op`, `_epoch`, `_status` (as of that epoch),
 //!   `_cause`, `_job`.
 //!
@@ -172,8 +173,8 @@ impl TableSink {
         self.pending
     }
 
-    /// Takes in a change of an epoch, with the watermark after that epoch. Epochs come in order; one
-    /// that a table has committed is passed over.
+    /// Takes in a change of an epoch, with the watermark after that epoch. Epochs come in order;
+    /// one that a table has committed is passed over.
     pub fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
         if let Some(view) = self.views.get_mut(usize::from(change.row.view)) {
             self.pending += usize::from(view.add(Entry { epoch, watermark, change }));

@@ -10,8 +10,8 @@ use super::TableError;
 use super::columns::cells;
 use super::delta::{builder, read_all};
 
-/// The rows of a Delta table as it stands, in no order: for each the cells of `columns`. Ids in lists
-/// come back as text.
+/// The rows of a Delta table as it stands, in no order: for each the cells of `columns`. Ids in
+/// lists come back as text.
 ///
 /// # Errors
 ///

@@ -98,8 +98,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Whatever is committed when, and whenever the process starts again from its first epoch, the tables
-/// hold what stands, and the changelog adds up to it.
+/// Whatever is committed when, and whenever the process starts again from its first epoch, the
+/// tables hold what stands, and the changelog adds up to it.
 #[test]
 fn tables_hold_what_stands() {
     for seed in 0..25 {

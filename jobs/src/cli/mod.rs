@@ -1,6 +1,7 @@
 //! The `braid` command: `run`, `check`, `status`, `gen`, `demo`.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
+//! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
+//! on.
 
 mod check;
 mod demo;
@@ -14,7 +15,8 @@ use clap::{Parser, Subcommand};
 
 use crate::runtime::{Plan, RunOptions, Silent, Summary, Terminal, plan, run};
 
-/// Web, mobile and backend events braided into one view of each person, exact when the past changes.
+/// Web, mobile and backend events braided into one view of each person, exact when the past
+/// changes.
 #[derive(Parser)]
 #[command(name = "braid", version)]
 struct Args {

@@ -34,8 +34,8 @@ type Entry = (i64, u64, u32, u8, Task);
 /// A simulated shop: an iterator over its records in the order of their arrival.
 ///
 /// The same options give the same records. Memory holds the households that will come again and the
-/// records on their way, less than 500 bytes each: both follow from the events per day, not from the
-/// events in all.
+/// records on their way, less than 500 bytes each: both follow from the events per day, not from
+/// the events in all.
 #[derive(Debug)]
 pub struct Shop {
     rules: Rules,

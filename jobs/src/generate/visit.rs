@@ -12,8 +12,8 @@ const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// A visit ends after this time at the latest.
 const VISIT_MAX_MS: i64 = 2 * HOUR_MS;
-/// Records of an offline visit come at most this long after it began: well within the `admit` of the
-/// job file.
+/// Records of an offline visit come at most this long after it began: well within the `admit` of
+/// the job file.
 const OFFLINE_MAX_MS: i64 = 96 * HOUR_MS;
 /// A pause in a visit is at most this long.
 const PAUSE_MAX_MS: i64 = SESSION_GAP_MS - 10 * MINUTE_MS;

@@ -22,8 +22,8 @@ use super::summary::Summary;
 use super::worker::{Told, Work, work};
 use super::{RunError, RunOptions};
 
-/// Bytes of records between binding and the end of the graph at most: a few epochs of usual records,
-/// enough to keep the workers busy.
+/// Bytes of records between binding and the end of the graph at most: a few epochs of usual
+/// records, enough to keep the workers busy.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;

@@ -1,7 +1,8 @@
 //! The distinct copies of one message id, and which of them count.
 //!
-//! The first counts; after one that counts, the next is the first copy more than `ids` later. A copy
-//! that comes costs a search, and as many more as copies begin or cease to count because of it.
+//! The first counts; after one that counts, the next is the first copy more than `ids` later. A
+//! copy that comes costs a search, and as many more as copies begin or cease to count because of
+//! it.
 
 use std::sync::Arc;
 
@@ -101,8 +102,8 @@ impl Chain {
         (self.all.len() - self.counting.len()) as u64
     }
 
-    /// Hands out the copies that began (+1) and ceased (-1) to count since the last time, the latter
-    /// first.
+    /// Hands out the copies that began (+1) and ceased (-1) to count since the last time, the
+    /// latter first.
     pub(super) fn report(&mut self, mut tell: impl FnMut(Arc<Event>, i8)) {
         let mut flips = std::mem::take(&mut self.flips);
         flips.sort_by_key(|(event, _)| order(event));

@@ -1,20 +1,22 @@
 //! One copy of each event.
 //!
 //! Of several records with one message id the first in the order (time, sequence, content) counts,
-//! also when it arrives last. Records of one id further apart in event time than `ids` after the one
-//! that counts are other events. What comes out: [`Counted`] copies that begin and cease to count.
+//! also when it arrives last. Records of one id further apart in event time than `ids` after the
+//! one that counts are other events. What comes out: [`Counted`] copies that begin and cease to
+//! count.
 //!
-//! What is held. Of an id with one record: a slot of 16 bytes, with the event shared (the store holds
-//! the same one, and it says all that a later record must be compared with). Of others, also how many
-//! records there are, and the distinct copies.
+//! What is held. Of an id with one record: a slot of 16 bytes, with the event shared (the store
+//! holds the same one, and it says all that a later record must be compared with). Of others, also
+//! how many records there are, and the distinct copies.
 //!
 //! Forgetting is exact. A record admitted when the watermark is `w` or later is not older than
-//! `w - admit`. So when all copies of an id are older than `before = w - admit - ids`, whatever comes
-//! under this id is more than `ids` later than each of them: it counts or not as if they had never
-//! been, and comes after them in the order, so it does not change which of them count. Of an id with
-//! both older and newer copies those before the last counting one that is older than `before` may go:
-//! which of the rest count follows from that one. What remains of a forgotten id is the number of its
-//! duplicates, if it had any, for a table of duplicates adds up over all events of an id.
+//! `w - admit`. So when all copies of an id are older than `before = w - admit - ids`, whatever
+//! comes under this id is more than `ids` later than each of them: it counts or not as if they had
+//! never been, and comes after them in the order, so it does not change which of them count. Of an
+//! id with both older and newer copies those before the last counting one that is older than
+//! `before` may go: which of the rest count follows from that one. What remains of a forgotten id
+//! is the number of its duplicates, if it had any, for a table of duplicates adds up over all
+//! events of an id.
 
 mod chain;
 pub mod oracle;

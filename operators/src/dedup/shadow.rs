@@ -1,8 +1,8 @@
 //! Business keys: of the events that report the same fact by several channels one counts in views.
 //!
-//! Of the events with one (tenant, business key) the one of the strongest channel counts, of several
-//! there the first in the total order. The others are *shadowed*: their identifiers are used, but
-//! they are nobody's facts. A shadowed event returns when the one that counts goes.
+//! Of the events with one (tenant, business key) the one of the strongest channel counts, of
+//! several there the first in the total order. The others are *shadowed*: their identifiers are
+//! used, but they are nobody's facts. A shadowed event returns when the one that counts goes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

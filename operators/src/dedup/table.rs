@@ -1,9 +1,9 @@
 //! A hash table of events that grows in small steps and is read in few cache lines.
 //!
 //! Open addressing, with the slots in the order of their hashes: an entry stands at or after its
-//! *home*, which grows with the hash, and between home and entry no slot is empty. So a look-up reads
-//! on from the home until it meets a larger hash, and a rebuild is one sequential pass. A slot is 16
-//! bytes; with a third to a fifth of the slots empty an entry takes 20 to 30 bytes.
+//! *home*, which grows with the hash, and between home and entry no slot is empty. So a look-up
+//! reads on from the home until it meets a larger hash, and a rebuild is one sequential pass. A
+//! slot is 16 bytes; with a third to a fifth of the slots empty an entry takes 20 to 30 bytes.
 
 use std::sync::Arc;
 
@@ -149,8 +149,8 @@ mod tests {
     use crate::identity::testing::Seeded;
     use crate::people::testing::{fact, matcher};
 
-    /// Agrees with a map through growth and shrinking, with hashes that collide and that crowd at the
-    /// end.
+    /// Agrees with a map through growth and shrinking, with hashes that collide and that crowd at
+    /// the end.
     #[test]
     fn agrees_with_a_map() {
         let matcher = matcher();

@@ -6,8 +6,8 @@
 //!                           └─ identity ───────┘ persons of events
 //! ```
 //!
-//! Each stage acts on an epoch when all of it is there, so the rows of an epoch do not depend on how
-//! its records were spread over workers. What is emitted goes to an [`Emitted`] callback.
+//! Each stage acts on an epoch when all of it is there, so the rows of an epoch do not depend on
+//! how its records were spread over workers. What is emitted goes to an [`Emitted`] callback.
 
 mod identity;
 mod rows;

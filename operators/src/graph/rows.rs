@@ -38,8 +38,8 @@ pub(super) fn letters<'scope>(
 }
 
 /// The dead letter of an event that is refused after it was decoded, as too late for the watermark
-/// `mark` or too early for its receipt at `mark`. Its payload is what identifies the record; the bytes
-/// stand at the origin.
+/// `mark` or too early for its receipt at `mark`. Its payload is what identifies the record; the
+/// bytes stand at the origin.
 pub fn refused(event: &Event, reason: Reason, mark: Micros) -> DeadLetter {
     let (at, mark) = (moment(event.key.time), moment(mark));
     let detail = match reason {

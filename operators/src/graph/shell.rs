@@ -10,8 +10,8 @@ use timely::dataflow::operators::generic::operator::Operator as _;
 
 use crate::model::Epoch;
 
-/// Gathers what arrives for an epoch, and once its input is complete hands all of it to `act`, which
-/// adds what follows. Epochs without input are passed over; epochs are acted on in order.
+/// Gathers what arrives for an epoch, and once its input is complete hands all of it to `act`,
+/// which adds what follows. Epochs without input are passed over; epochs are acted on in order.
 pub(super) fn per_epoch<'scope, D, R, P>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: P,

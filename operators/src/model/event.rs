@@ -105,6 +105,7 @@ pub struct Event {
     pub matches: Matches,
     /// Value of the business key, if the job names one and the record has it.
     pub business_key: Option<u128>,
-    /// Hash of the record's content without its origin; orders copies of the same time and sequence.
+    /// Hash of the record's content without its origin; orders copies of the same time and
+    /// sequence.
     pub content: u64,
 }

@@ -84,7 +84,8 @@ pub struct ViewSchema {
     pub name: Arc<str>,
     /// Columns, in order.
     pub columns: Vec<Column>,
-    /// The columns that identify a row: a delete and an insert of one key in one epoch are an update.
+    /// The columns that identify a row: a delete and an insert of one key in one epoch are an
+    /// update.
     pub key: Vec<usize>,
     /// The `Time` column whose date partitions the table, if it has one.
     pub date: Option<usize>,

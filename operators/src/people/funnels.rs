@@ -1,7 +1,7 @@
 //! The funnels of one person or group, and groups themselves.
 //!
-//! A group's facts are all events that carry its id, whoever caused them; it has funnels and nothing
-//! else.
+//! A group's facts are all events that carry its id, whoever caused them; it has funnels and
+//! nothing else.
 
 use std::sync::Arc;
 

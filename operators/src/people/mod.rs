@@ -1,11 +1,11 @@
 //! A person's facts, and the rows and numbers that follow from them.
 //!
-//! What comes in: [`Fact`]s, person ids, memberships. What goes out, per [`People::advance`]: the net
-//! changes of each touched person's rows, and of what the person adds to numbers over people. Nothing
-//! is emitted that did not change. A view is brought up to date from the changed facts outward, up to
-//! where it is again as it was: sessions to the next session that starts where one started before,
-//! funnels to the days that see a changed fact. So a small person is a plain rescan, and a long one
-//! costs its neighbourhood.
+//! What comes in: [`Fact`]s, person ids, memberships. What goes out, per [`People::advance`]: the
+//! net changes of each touched person's rows, and of what the person adds to numbers over people.
+//! Nothing is emitted that did not change. A view is brought up to date from the changed facts
+//! outward, up to where it is again as it was: sessions to the next session that starts where one
+//! started before, funnels to the days that see a changed fact. So a small person is a plain
+//! rescan, and a long one costs its neighbourhood.
 
 mod chunks;
 mod funnels;

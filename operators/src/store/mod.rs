@@ -1,8 +1,8 @@
 //! The only copy of each event, and the facts that it makes for its person.
 //!
 //! Keyed by event: that an event counts, that it is shadowed and whose it is are then each one
-//! look-up, and a merge of two people moves pointers. (A store by anchor cluster would give the same
-//! facts, and move its entries with every cluster.)
+//! look-up, and a merge of two people moves pointers. (A store by anchor cluster would give the
+//! same facts, and move its entries with every cluster.)
 
 #[cfg(test)]
 mod tests;

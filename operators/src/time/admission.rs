@@ -3,8 +3,8 @@
 use super::TimeConfig;
 use crate::model::{Micros, Reason};
 
-/// Whether an event is more than `future` ahead of its receive time. Such an event does not move the
-/// watermark.
+/// Whether an event is more than `future` ahead of its receive time. Such an event does not move
+/// the watermark.
 pub fn too_early(config: &TimeConfig, time: Micros, received: Micros) -> bool {
     time > received.saturating_add(config.future)
 }

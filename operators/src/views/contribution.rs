@@ -42,8 +42,8 @@ pub enum Measure {
     /// One event's value of the measured property (sum, avg, min, max).
     Number(Decimal),
     /// One person's best attempt in the period: microseconds from the entry at which each step was
-    /// taken, the entry's 0 first, [`Measure::SKIPPED`] for an optional one that was passed over. Its
-    /// length is the furthest step.
+    /// taken, the entry's 0 first, [`Measure::SKIPPED`] for an optional one that was passed over.
+    /// Its length is the furthest step.
     Attempt(SmallVec<[Micros; 4]>),
 }
 

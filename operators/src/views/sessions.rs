@@ -1,7 +1,8 @@
 //! Sessions: a person's events without a gap, across channels.
 //!
 //! A gap strictly greater than the spec's splits, and so does an event more than the cap after the
-//! session's start. A session is never cut at midnight. Its id is the smallest message id hash in it.
+//! session's start. A session is never cut at midnight. Its id is the smallest message id hash in
+//! it.
 //!
 //! A change at one event is followed from the start of the session at or before it until a session
 //! starts where one started before: from there on nothing differs.

@@ -1,8 +1,8 @@
 //! Funnels over a shop's clicks beside `ClickHouse`'s `windowFunnel`, in every mode.
 //!
-//! The figures are those of `tests/peers/clickhouse_funnels.py` with `ClickHouse` 26.9 (`chdb` 4.4.0
-//! of PyPI). `strict_once` means what our ordered funnels mean and gives the same everywhere; why the
-//! other modes differ where they do, `operators/src/views/funnel/SPEC.md` explains.
+//! The figures are those of `tests/peers/clickhouse_funnels.py` with `ClickHouse` 26.9 (`chdb`
+//! 4.4.0 of PyPI). `strict_once` means what our ordered funnels mean and gives the same everywhere;
+//! why the other modes differ where they do, `operators/src/views/funnel/SPEC.md` explains.
 
 use operators::model::Cell;
 

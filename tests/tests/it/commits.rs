@@ -1,6 +1,6 @@
-//! The history of a public repository, newest first: 62,658 commits of 3,555 names and emails, which
-//! belong to 1,568 people. Whatever the order of the records, the epochs and the workers: the tables
-//! are the same, byte by byte.
+//! The history of a public repository, newest first: 62,658 commits of 3,555 names and emails,
+//! which belong to 1,568 people. Whatever the order of the records, the epochs and the workers: the
+//! tables are the same, byte by byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 

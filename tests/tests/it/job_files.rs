@@ -1,5 +1,5 @@
-//! What is said about a bad job file: the line, what is wrong, what to write. `job_files.golden` has
-//! the files and the messages.
+//! What is said about a bad job file: the line, what is wrong, what to write. `job_files.golden`
+//! has the files and the messages.
 
 use std::fmt::Write as _;
 

@@ -34,7 +34,8 @@ fn sources() -> Vec<(PathBuf, String)> {
 /// Whether a file holds only tests.
 fn is_test(path: &Path) -> bool {
     let text = path.to_string_lossy();
-    text.starts_with("tests/") || text.contains("/tests/") || text.ends_with("tests.rs")
+    let name = ["tests.rs", "testing.rs"].iter().any(|end| text.ends_with(end));
+    name || text.starts_with("tests/") || text.contains("/tests/")
 }
 
 /// The lines before the first in-file test module.

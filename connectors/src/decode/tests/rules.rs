@@ -198,15 +198,18 @@ fn commands() {
     assert_eq!(unmerge, Ok((CommandKind::Unmerge, user, email)));
     let alias = command(r#""type":"alias","userId":"5","previousId":"a""#);
     assert_eq!(alias, Ok((CommandKind::Merge, user, anonymous)));
+    let with = |other: &str| {
+        format!(r#""type":"merge","identifiers":[{{"type":"email","value":"e"}},{other}]"#)
+    };
     for bad in [
         r#""type":"merge""#,
         r#""type":"merge","identifiers":{}"#,
         r#""type":"merge","identifiers":[{"type":"email","value":"e"}]"#,
-        r#""type":"merge","identifiers":[{"type":"email","value":"e"},{"type":"email","value":"e"}]"#,
-        r#""type":"merge","identifiers":[{"type":"email","value":"e"},{"type":"phone","value":"e"}]"#,
-        r#""type":"merge","identifiers":[{"type":"email","value":"e"},{"type":"email"}]"#,
-        r#""type":"merge","identifiers":[{"type":"email","value":"e"},{"type":"email","value":"0"}]"#,
-        r#""type":"merge","identifiers":[{"type":"email","value":"e"},{"type":"email","value":[]}]"#,
+        &with(r#"{"type":"email","value":"e"}"#),
+        &with(r#"{"type":"phone","value":"e"}"#),
+        &with(r#"{"type":"email"}"#),
+        &with(r#"{"type":"email","value":"0"}"#),
+        &with(r#"{"type":"email","value":[]}"#),
         r#""type":"alias","userId":"5""#,
         r#""type":"alias","previousId":"5""#,
         r#""type":"alias","userId":"null","previousId":"a""#,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use operators::model::{DAY, Micros, SECOND, Secret, Token};
+use serde_json::{Value, json};
 
 const USER: &str = "ada";
 const LAPTOP: &str = "ada-laptop-cookie";
@@ -40,27 +41,28 @@ impl Story {
     /// A laptop fills a cart; a phone on which Ada is logged in buys.
     pub(super) fn yesterday(&self, dir: &Path) -> io::Result<()> {
         let web = |id: &str, event: &str, minutes| {
-            let at = self.at(minutes);
-            format!(
-                r#"{{"type":"track","messageId":"{id}","anonymousId":"{LAPTOP}","event":"{event}","timestamp":"{at}"}}"#
-            )
+            json!({
+                "type": "track", "messageId": id, "anonymousId": LAPTOP, "event": event,
+                "timestamp": self.at(minutes),
+            })
         };
         let lines =
             [web("ada-1", "browse", 0), web("ada-2", "cart", 4), web("ada-3", "checkout", 6)];
         put(dir, "web/ada-1-yesterday.ndjson", &lines)?;
-        let at = self.at(95);
-        let bought = format!(
-            r#"{{"type":"track","messageId":"ada-4","userId":"{USER}","event":"purchase","timestamp":"{at}","properties":{{"order_id":"ada-order","revenue":59.9}}}}"#
-        );
+        let bought = json!({
+            "type": "track", "messageId": "ada-4", "userId": USER, "event": "purchase",
+            "timestamp": self.at(95),
+            "properties": { "order_id": "ada-order", "revenue": 59.9 },
+        });
         put(dir, "mobile/ada-1-yesterday.ndjson", &[bought])
     }
 
     /// The login that comes late.
-    pub(super) fn login_record(&self) -> String {
-        let at = self.at(7);
-        format!(
-            r#"{{"type":"identify","messageId":"ada-5","anonymousId":"{LAPTOP}","userId":"{USER}","timestamp":"{at}"}}"#
-        )
+    pub(super) fn login_record(&self) -> Value {
+        json!({
+            "type": "identify", "messageId": "ada-5", "anonymousId": LAPTOP, "userId": USER,
+            "timestamp": self.at(7),
+        })
     }
 
     pub(super) fn login(&self, dir: &Path) -> io::Result<()> {
@@ -68,11 +70,13 @@ impl Story {
     }
 
     /// The command that takes it back.
-    pub(super) fn unmerge_record(&self) -> String {
-        let at = self.at(300);
-        format!(
-            r#"{{"type":"unmerge","messageId":"ada-6","timestamp":"{at}","identifiers":[{{"type":"user_id","value":"{USER}"}},{{"type":"anonymous_id","value":"{LAPTOP}"}}]}}"#
-        )
+    pub(super) fn unmerge_record(&self) -> Value {
+        let user = json!({ "type": "user_id", "value": USER });
+        let laptop = json!({ "type": "anonymous_id", "value": LAPTOP });
+        json!({
+            "type": "unmerge", "messageId": "ada-6", "timestamp": self.at(300),
+            "identifiers": [user, laptop],
+        })
     }
 
     pub(super) fn unmerge(&self, dir: &Path) -> io::Result<()> {
@@ -80,10 +84,11 @@ impl Story {
     }
 }
 
-fn put(dir: &Path, name: &str, lines: &[String]) -> io::Result<()> {
+fn put(dir: &Path, name: &str, records: &[Value]) -> io::Result<()> {
     let path = dir.join(name);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, lines.join("\n") + "\n")
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    std::fs::write(path, lines)
 }

@@ -9,7 +9,8 @@ pub(in crate::runtime) fn nearest<'a>(written: &str, words: &[&'a str]) -> Optio
     (distance <= most).then_some(word)
 }
 
-/// How many letters must be changed, added, left out or swapped with the next to get from `a` to `b`.
+/// How many letters must be changed, added, left out or swapped with the next to get from `a` to
+/// `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -93,7 +93,8 @@ impl<'a> Checker<'a> {
         let span = number.zip(seconds).and_then(|(n, s)| n.checked_mul(s)?.checked_mul(SECOND));
         span.unwrap_or_else(|| {
             let message = format!(
-                "{written:?} is no span of time; write a number with s, m, h, d or w, such as \"30m\""
+                "{written:?} is no span of time; write a number with s, m, h, d or w, such as \
+                 \"30m\""
             );
             self.at(&text.span(), message);
             0

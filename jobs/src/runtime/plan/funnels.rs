@@ -225,7 +225,8 @@ fn attribution(check: &mut Checker, view: &View, steps: usize) -> Attribution {
         Some("step") => Attribution::Step(value.map_or(0, |v| *v.get_ref() as usize)),
         Some(other) => {
             let message = format!(
-                "there is no attribution {other:?}; write first_touch, last_touch, all_events or step"
+                "there is no attribution {other:?}; write first_touch, last_touch, all_events \
+                     or step"
             );
             check.at(&written.map_or(0..0, Spanned::span), message);
             Attribution::FirstTouch

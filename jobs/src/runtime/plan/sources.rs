@@ -156,7 +156,8 @@ fn value(check: &mut Checker, target: &Spanned<String>, rule: &FieldRule) -> Opt
     }
 }
 
-/// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of `userId`.
+/// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of
+/// `userId`.
 fn previous_id(check: &mut Checker, file: &JobFile, spec: &DecodeSpec) -> Option<u8> {
     let types = &spec.identities;
     if let Some(name) = &file.identity.previous_id {

@@ -140,7 +140,8 @@ impl Incremental {
         self.config.types[usize::from(kind)].degree_max as usize
     }
 
-    /// After `node` was linked with `new`, not yet in force: closes all its links if it is a hub now.
+    /// After `node` was linked with `new`, not yet in force: closes all its links if it is a hub
+    /// now.
     fn grow_hub(&mut self, node: Node, new: Node) {
         let record = &self.nodes[node as usize];
         if record.hub || record.neighbours.len() <= self.degree_max(node) {

@@ -47,9 +47,9 @@ impl Incremental {
 
     /// Changes the owner that a cluster's claim shows.
     ///
-    /// A claim that comes or goes `alone` marks no time in which its neighbours show the same owner.
-    /// Where what other claims show has changed too, and not all of them are replaced yet, that
-    /// comparison would be wrong.
+    /// A claim that comes or goes `alone` marks no time in which its neighbours show the same
+    /// owner. Where what other claims show has changed too, and not all of them are replaced yet,
+    /// that comparison would be wrong.
     fn replace(
         &mut self,
         cluster: ClusterId,

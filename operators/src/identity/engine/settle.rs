@@ -109,7 +109,8 @@ impl Incremental {
             list.sort_unstable_by(|a, b| b.cmp(a));
             list
         };
-        // The heaviest claim on a cluster first; ties by the smallest node, to be the same each run.
+        // The heaviest claim on a cluster first; ties by the smallest node, to be the same each
+        // run.
         for part in &mut parts {
             part.sort_unstable();
         }

@@ -16,8 +16,8 @@ fn agrees_with_the_oracle() {
 }
 
 /// Found by random histories: a merge that connects a unit beside its links keeps the group whole
-/// when the links go; groups that part while divided share no cluster; an unmerge looks at people at
-/// all claims, not at those of the marked time.
+/// when the links go; groups that part while divided share no cluster; an unmerge looks at people
+/// at all claims, not at those of the marked time.
 #[test]
 fn named_cases() {
     for seed in [0, 48] {

@@ -3,8 +3,8 @@
 use super::multiset::Multiset;
 use crate::model::{Micros, SECOND};
 
-/// Where the bins of a histogram begin, in seconds; the last has no end. Fixed, so that a bin changes
-/// only with what is in it.
+/// Where the bins of a histogram begin, in seconds; the last has no end. Fixed, so that a bin
+/// changes only with what is in it.
 pub const EDGES_S: [i64; 25] = [
     0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 43_200,
     86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000, 7_776_000,

@@ -1,10 +1,10 @@
 //! A person's (or group's) funnel: what its entries add to the counts, kept up to date from the
 //! changed keys outward.
 //!
-//! A *unit* is what counts at most once per period and value: a day's best entry (unique people), an
-//! attempt (totals), a session's best entry (sessions). A change is followed over the units whose
-//! entries can see it: days up to a window before, attempts until one begins where one began before,
-//! and the sessions it lies in. All else stands.
+//! A *unit* is what counts at most once per period and value: a day's best entry (unique people),
+//! an attempt (totals), a session's best entry (sessions). A change is followed over the units
+//! whose entries can see it: days up to a window before, attempts until one begins where one began
+//! before, and the sessions it lies in. All else stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -268,8 +268,8 @@ impl FunnelState {
         changes
     }
 
-    /// The attempts from a window before something dirty, up to where one begins after it that began
-    /// there before.
+    /// The attempts from a window before something dirty, up to where one begins after it that
+    /// began there before.
     fn attempts(&self, scope: &Scope<'_>, dirty: Dirty) -> Changes {
         let spec = scope.spec;
         let low = key(dirty.low.time.saturating_sub(spec.window));
