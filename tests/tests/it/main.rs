@@ -2,7 +2,9 @@
 
 mod clickhouse;
 mod commits;
+mod delta_python;
 mod generated;
+mod histories;
 mod job_files;
 mod shop;
 mod snowplow;
