@@ -219,6 +219,7 @@ struct Wanted<'t, 's, 'a> {
 }
 
 impl<'a> Wanted<'_, '_, 'a> {
+    #[expect(clippy::unnecessary_wraps, reason = "what each visit of a scalar ends with")]
     fn scalar<E>(mut self, value: Raw<'a>) -> Result<(), E> {
         self.walk.clear(self.key);
         self.walk.set(self.key, value);

@@ -192,7 +192,7 @@ impl Decoder {
                 out.blank += 1;
                 continue;
             }
-            slots.iter_mut().for_each(|slot| *slot = Raw::Absent);
+            slots.fill(Raw::Absent);
             let result = match (cut, std::str::from_utf8(record)) {
                 (Some(bytes), _) => {
                     let kept = record.len();
@@ -236,7 +236,7 @@ impl Decoder {
                 let detail = format!("about {bytes} bytes, the first {kept} of its JSON are kept");
                 refused(Reason::TooLarge, detail)
             } else {
-                slots.iter_mut().for_each(|slot| *slot = Raw::Absent);
+                slots.fill(Raw::Absent);
                 cells.read(table, row, &mut slots);
                 self.event(&plan, &slots, origin, received_at, out)
             };

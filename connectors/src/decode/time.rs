@@ -222,8 +222,8 @@ fn date_time(text: &[u8]) -> Option<(Micros, &[u8])> {
         if n == 0 {
             return None;
         }
-        for at in 0..6 {
-            fraction = fraction * 10 + if at < n { i64::from(after[at] - b'0') } else { 0 };
+        for digit in after[..n].iter().chain(std::iter::repeat(&b'0')).take(6) {
+            fraction = fraction * 10 + i64::from(digit - b'0');
         }
         rest = &after[n..];
     }

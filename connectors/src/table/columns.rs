@@ -17,13 +17,13 @@ use operators::model::{Cell, ColumnType, Token};
 /// A column of a table: name, type, whether it may be null.
 pub(super) type Layout = (&'static str, ColumnType, bool);
 
-fn utc() -> Option<Arc<str>> {
-    Some("UTC".into())
+fn utc() -> Arc<str> {
+    "UTC".into()
 }
 
 fn arrow_type(kind: ColumnType) -> DataType {
     let list = |item| DataType::List(Arc::new(Field::new("element", item, true)));
-    let time = || DataType::Timestamp(TimeUnit::Microsecond, utc());
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some(utc()));
     match kind {
         ColumnType::Bool => DataType::Boolean,
         ColumnType::Int => DataType::Int64,
@@ -102,7 +102,7 @@ pub(super) fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>)
             Arc::new(builder.finish())
         }
         ColumnType::Time => {
-            let mut builder = TimestampMicrosecondBuilder::new().with_timezone_opt(utc());
+            let mut builder = TimestampMicrosecondBuilder::new().with_timezone(utc());
             cells.for_each(|c| {
                 builder.append_option(if let Cell::Time(t) = c { Some(*t) } else { None });
             });
@@ -134,8 +134,8 @@ pub(super) fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>)
             Arc::new(builder.finish())
         }
         ColumnType::TimeList => {
-            let kind = DataType::Timestamp(TimeUnit::Microsecond, utc());
-            let values = TimestampMicrosecondBuilder::new().with_timezone_opt(utc());
+            let kind = DataType::Timestamp(TimeUnit::Microsecond, Some(utc()));
+            let values = TimestampMicrosecondBuilder::new().with_timezone(utc());
             let mut builder =
                 ListBuilder::new(values).with_field(Field::new("element", kind, true));
             for cell in cells {

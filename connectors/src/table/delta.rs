@@ -1,6 +1,7 @@
 //! One Delta table: files written by us, commits through `deltalake-core`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -206,10 +207,11 @@ impl Delta {
         let content = encode(batch).map_err(|e| TableError::parquet(&self.folder, &e))?;
         let hash = blake3::hash(&content).to_hex();
         let mut path = String::new();
+        // Writing to a string can't fail.
         for (name, value) in self.partition_by.iter().zip(partition) {
-            path.push_str(&format!("{name}={}/", escaped(value)));
+            let _ = write!(path, "{name}={}/", escaped(value));
         }
-        path.push_str(&format!("part-{}.parquet", &hash.as_str()[..32]));
+        let _ = write!(path, "part-{}.parquet", &hash.as_str()[..32]);
         let there = self.files.get(partition);
         if there.is_some_and(|files| files.iter().any(|file| file.path == path)) {
             return Ok(None);

@@ -179,10 +179,8 @@ impl View {
             let open = rows.iter().map(|row| row.final_at);
             next_due.push(open.filter(|at| *at > watermark && *at < Micros::MAX).min());
             written.rows_current += rows.len() as u64;
-            let batch = match rows.is_empty() {
-                true => None,
-                false => Some(self.current_batch(&rows, watermark)?),
-            };
+            let batch =
+                if rows.is_empty() { None } else { Some(self.current_batch(&rows, watermark)?) };
             parts.push((partition, batch));
         }
         self.current.replace(runtime, upto, &parts, written)?;

@@ -28,10 +28,7 @@ fn job(text: &str) -> Job {
 
 /// What is said about a job, without the folder.
 fn said(job: &Job) -> Vec<String> {
-    let problems = match plan::load(&job.folder().join("job.toml")) {
-        Ok(_) => return Vec::new(),
-        Err(problems) => problems,
-    };
+    let Err(problems) = plan::load(&job.folder().join("job.toml")) else { return Vec::new() };
     assert!(!problems.is_empty(), "a job that is not good has a problem");
     let folder = job.folder().to_string_lossy().into_owned();
     let line = |p: &jobs::runtime::job_file::Problem| {

@@ -189,7 +189,7 @@ fn every_room_is_on_the_map() {
         let mut parts = path.iter().map(|p| p.to_string_lossy().into_owned());
         let (krate, src, room) = (parts.next(), parts.next(), parts.next());
         if let (Some(krate), Some("src"), Some(room)) = (krate, src.as_deref(), room)
-            && !Path::new(&room).extension().is_some_and(|e| e == "rs")
+            && Path::new(&room).extension().is_none_or(|e| e != "rs")
         {
             rooms.insert(format!("{krate}/src/{room}"), room);
         }

@@ -142,7 +142,7 @@ fn property(value: &Json) -> Option<Value> {
         Json::String(text) => Some(Value::Str(text.as_str().into())),
         Json::Number(number) => Some(match (number.as_i64(), number.as_f64().unwrap()) {
             (Some(i), _) => Value::Int(i),
-            (None, f) if f == f.trunc() && f.abs() < 2_f64.powi(53) => Value::Int(f as i64),
+            (None, f) if f.fract() == 0.0 && f.abs() < 2_f64.powi(53) => Value::Int(f as i64),
             (None, f) => Value::Float(f),
         }),
         other => Some(Value::Str(other.to_string().into())),

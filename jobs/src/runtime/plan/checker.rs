@@ -123,7 +123,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A stable hash as text.
-    pub(super) fn hash(&self, of: &str) -> String {
+    pub(super) fn hash(of: &str) -> String {
         format!("{:016x}", place(of))
     }
 }

@@ -84,7 +84,7 @@ fn at_event(check: &mut Checker, rule: &PropertyRule, person: bool) -> bool {
         (_, "now") => {}
         (_, "event") => return true,
         (_, other) => {
-            check.at(&at.span(), format!("at = {other:?} is unknown; write now or event"))
+            check.at(&at.span(), format!("at = {other:?} is unknown; write now or event"));
         }
     }
     false

@@ -202,5 +202,5 @@ fn hash(check: &Checker, text: &Text, file: &JobFile, base: &Path) -> String {
         .erased
         .as_ref()
         .map(|path| std::fs::read(base.join(path.get_ref())).unwrap_or_default());
-    check.hash(&format!("{said:?}{erased:?}"))
+    Checker::hash(&format!("{said:?}{erased:?}"))
 }
