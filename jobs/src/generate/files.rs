@@ -181,7 +181,8 @@ impl<'a> Rolling<'a> {
         Output::create(path, self.options.compression)
     }
 
-    /// Adds a line that `write` appends; returns the index of its file and its number in it, from 1.
+    /// Adds a line that `write` appends; returns the index of its file and its number in it, from
+    /// 1 on.
     pub(super) fn line(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>),

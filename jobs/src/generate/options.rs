@@ -4,8 +4,8 @@ use thiserror::Error;
 
 use super::random::Share;
 
-/// Records that a visit makes on average, the backend's included and copies left out. Only the number
-/// of people and visits is reckoned with it.
+/// Records that a visit makes on average, the backend's included and copies left out. Only the
+/// number of people and visits is reckoned with it.
 const RECORDS_PER_VISIT: f64 = 7.6;
 /// Records of a person who comes once, about.
 const RECORDS_PER_PERSON_MIN: u64 = 10;
