@@ -68,10 +68,13 @@ pub(super) struct Options {
 
 /// A day as milliseconds since 1970.
 fn day(text: &str) -> Result<i64, String> {
-    let wrong = |_| "write a day such as 2026-01-05".to_owned();
-    let date: jiff::civil::Date = text.parse().map_err(wrong)?;
+    let date: jiff::civil::Date =
+        text.parse().map_err(|_| "write a day such as 2026-01-05".to_owned())?;
+    if !(1970..2200).contains(&date.year()) {
+        return Err("write a day of the years 1970 to 2199".to_owned());
+    }
     let start = jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::MIN));
-    Ok(start.map_err(wrong)?.as_millisecond())
+    Ok(start.map_err(|e| e.to_string())?.as_millisecond())
 }
 
 impl Options {

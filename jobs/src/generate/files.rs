@@ -182,7 +182,7 @@ impl<'a> Rolling<'a> {
     }
 
     /// Adds a line that `write` appends; returns the index of its file and its number in it, from
-    /// 1.
+    /// 1 on.
     pub(super) fn line(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>),

@@ -2,7 +2,7 @@
 
 use super::options::Rules;
 use super::outbox::uuid;
-use super::random::{Random, mix, mix2};
+use super::random::{Random, mix2};
 use super::record::{Account, Uuid};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -50,21 +50,16 @@ impl Gadget {
     }
 
     /// The cookie or installation id.
-    pub(super) fn anonymous(&self, install: u32) -> Uuid {
+    pub(super) fn anonymous(self, install: u32) -> Uuid {
         uuid(self.key, u64::from(install))
     }
 
     /// The phone's own id: it outlives installations.
-    pub(super) fn device(&self, model: u32) -> Uuid {
+    pub(super) fn device(self, model: u32) -> Uuid {
         uuid(self.key, u64::from(model) | 1 << 63)
     }
 
-    /// Decides user agent, locale and the like.
-    pub(super) fn profile(&self) -> u64 {
-        mix(self.key.wrapping_add(u64::from(self.models)))
-    }
-
-    pub(super) fn clock(&self, rules: &Rules) -> Clock {
+    pub(super) fn clock(self, rules: &Rules) -> Clock {
         let mut random = Random::new(mix2(self.key, 0x0c10));
         if !random.hit(rules.skewed) {
             return Clock::Right;

@@ -23,6 +23,7 @@ mod job;
 mod lines;
 mod options;
 mod outbox;
+mod place;
 mod random;
 mod record;
 mod shop;

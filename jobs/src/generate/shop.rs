@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::household::{Clock, Gadget, Household, Person, Resident};
+use super::household::{Household, Person};
 use super::lines::Lines;
 use super::options::{OptionError, Rules, ShopOptions};
-use super::outbox::{Outbox, uuid};
+use super::outbox::Outbox;
+use super::place::Spot;
 use super::random::{Random, mix2};
-use super::record::{Channel, Device, Name, Record, Truth, Uuid};
-use super::visit::{Errand, Order, Place, Visit};
+use super::record::{Name, Record, Truth};
+use super::visit::{Errand, Order, Outcome, Visit};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -207,110 +208,62 @@ impl Shop {
         at: i64,
         plans: &mut Vec<(i64, Task)>,
     ) {
-        let (place, gadget, kiosk) = self.choose(household, who, at);
+        let spot = self.choose(household, at);
+        let place = spot.enter(household, who, &self.rules);
         let Household { random, people, .. } = household;
-        let person = &mut people[who];
         let outbox = &mut self.outbox;
-        let mut visit = Visit::new(&self.rules, outbox, random, person, place, at);
-        let until = visit.run();
-        let (account, order, doubled) = (visit.place.account, visit.order, visit.doubled);
-        // An own device remembers a login, most times.
-        let remembered = place.device == Device::Own && random.percent(80);
-        match (gadget, kiosk) {
-            (_, Some(kiosk)) => self.kiosks_until_ms[kiosk] = until,
-            (Some(which), None) => {
-                which.of(household, who).account = account.filter(|_| remembered);
-                if which == Which::Tablet {
-                    household.tablet_until_ms = until;
-                }
-            }
-            (None, None) => {}
+        let visit = Visit::new(&self.rules, outbox, random, &mut people[who], place, at);
+        let outcome = visit.run();
+        if let Spot::Kiosk(kiosk) = spot {
+            self.kiosks_until_ms[kiosk] = outcome.until_ms;
         }
-        self.follow_up(household, who, (until, order, doubled), plans);
+        spot.leave(household, who, &outcome);
+        follow_up(household, who, &outcome, plans);
     }
 
-    /// What comes of a visit.
-    fn follow_up(
-        &self,
-        household: &mut Household,
-        who: usize,
-        (until, order, doubled): (i64, Option<(i64, Order)>, bool),
-        plans: &mut Vec<(i64, Task)>,
-    ) {
+    /// Where a person visits from.
+    fn choose(&self, household: &mut Household, at: i64) -> Spot {
         let Household { random, people, .. } = household;
-        let person = &mut people[who];
-        if let Some((at, order)) = order {
-            let after = random.between(DAY_MS, 3 * DAY_MS);
-            let at = waking(random, at + after);
-            plans.push((at, Task::Backend(Name::Shipped, order)));
-            if random.percent(6) {
-                let back = Order { cents: -order.cents, ..order };
-                let after = random.between(DAY_MS, 10 * DAY_MS);
-                let at = waking(random, at + after);
-                plans.push((at, Task::Backend(Name::Refund, back)));
-            }
-        }
-        if doubled {
-            let none = Order { number: 0, cents: 0, account: None, email: None };
-            let after = random.between(HOUR_MS, 2 * DAY_MS);
-            let at = waking(random, until + after);
-            plans.push((at, Task::Backend(Name::Merge, none)));
-        }
-        person.visits_left -= 1;
-        if person.visits_left > 0 {
-            let at = until + REST_MS + random.wait(person.gap_ms);
-            plans.push((waking(random, at), Task::Visit));
+        let chance = random.below(100);
+        let kiosk = random.below(self.rules.kiosks) as usize;
+        let shares = people.len() > 1;
+        match chance {
+            0..2 if self.kiosks_until_ms[kiosk] < at => Spot::Kiosk(kiosk),
+            0..45 if shares && household.tablet_until_ms + 2 * MINUTE_MS < at => Spot::Tablet,
+            0..55 => Spot::Laptop,
+            55..63 => Spot::Work,
+            _ => Spot::Phone,
         }
     }
+}
 
-    /// On which device a person visits.
-    fn choose(
-        &mut self,
-        household: &mut Household,
-        who: usize,
-        at: i64,
-    ) -> (Place, Option<Which>, Option<usize>) {
-        let tenant = household.tenant;
-        let chance = household.random.below(100);
-        if chance < 2 {
-            let kiosk = household.random.below(self.rules.kiosks) as usize;
-            if self.kiosks_until_ms[kiosk] < at {
-                let key = mix2(mix2(self.rules.seed, 8), kiosk as u64);
-                // Each tenant has its own kiosk of that number.
-                let gadget = uuid(key, u64::from(tenant));
-                let place = Place {
-                    tenant,
-                    channel: Channel::Web,
-                    device: Device::Kiosk,
-                    anonymous: gadget,
-                    phone: Uuid::default(),
-                    profile: key,
-                    clock: Clock::Right,
-                    account: None,
-                };
-                return (place, None, Some(kiosk));
-            }
+/// What comes of a visit.
+fn follow_up(
+    household: &mut Household,
+    who: usize,
+    outcome: &Outcome,
+    plans: &mut Vec<(i64, Task)>,
+) {
+    let Household { random, people, .. } = household;
+    let person = &mut people[who];
+    let mut plan = |random: &mut Random, after, task| plans.push((waking(random, after), task));
+    if let Some((at, order)) = outcome.order {
+        let shipped = at + random.between(DAY_MS, 3 * DAY_MS);
+        plan(random, shipped, Task::Backend(Name::Shipped, order));
+        if random.percent(6) {
+            let back = Order { cents: -order.cents, ..order };
+            let refunded = shipped + random.between(2 * DAY_MS, 10 * DAY_MS);
+            plan(random, refunded, Task::Backend(Name::Refund, back));
         }
-        let shares = household.people.len() > 1;
-        let which = match chance {
-            0..45 if shares && household.tablet_until_ms + 2 * MINUTE_MS < at => Which::Tablet,
-            0..55 => Which::Laptop,
-            55..63 => Which::Work,
-            _ => Which::Phone,
-        };
-        let fate = household.random.below(100);
-        let gadget = which.of(household, who);
-        if which != Which::Tablet && gadget.used {
-            let phone = which == Which::Phone;
-            // Cookies go, applications are installed anew, phones are bought.
-            if fate < if phone { 3 } else { 5 } {
-                gadget.installs += 1;
-                gadget.account = None;
-                gadget.models += u32::from(phone && fate < 1);
-            }
-        }
-        gadget.used = true;
-        (which.place(gadget, tenant, &self.rules), Some(which), None)
+    }
+    if outcome.doubled {
+        let merged = outcome.until_ms + random.between(HOUR_MS, 2 * DAY_MS);
+        plan(random, merged, Task::Backend(Name::Merge, Order::default()));
+    }
+    person.visits_left -= 1;
+    if person.visits_left > 0 {
+        let next = outcome.until_ms + REST_MS + random.wait(person.gap_ms);
+        plan(random, next, Task::Visit);
     }
 }
 
@@ -318,42 +271,6 @@ impl Task {
     /// Whether it makes an event of the person.
     fn is_event(&self) -> bool {
         !matches!(self, Self::Backend(Name::Merge, _))
-    }
-}
-
-/// A device of a household.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Which {
-    Tablet,
-    Laptop,
-    Work,
-    Phone,
-}
-
-impl Which {
-    fn of(self, household: &mut Household, who: usize) -> &mut Gadget {
-        let Household { people, tablet, .. } = household;
-        let Resident { laptop, work, phone, .. } = &mut people[who];
-        match self {
-            Self::Tablet => tablet,
-            Self::Laptop => laptop,
-            Self::Work => work,
-            Self::Phone => phone,
-        }
-    }
-
-    fn place(self, gadget: &Gadget, tenant: u32, rules: &Rules) -> Place {
-        let phone = self == Self::Phone;
-        Place {
-            tenant,
-            channel: if phone { Channel::Mobile } else { Channel::Web },
-            device: if self == Self::Tablet { Device::Shared } else { Device::Own },
-            anonymous: gadget.anonymous(gadget.installs),
-            phone: if phone { gadget.device(gadget.models) } else { Uuid::default() },
-            profile: gadget.profile(),
-            clock: gadget.clock(rules),
-            account: gadget.account,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::household::{Clock, Habit, Resident, SESSION_GAP_MS};
 use super::options::Rules;
 use super::outbox::Outbox;
+use super::place::Place;
 use super::random::Random;
 use super::record::{Account, Channel, Copy, Device, Name, Record, Truth, Uuid};
 use super::words;
@@ -18,23 +19,8 @@ const OFFLINE_MAX_MS: i64 = 96 * HOUR_MS;
 /// A pause in a visit is at most this long.
 const PAUSE_MAX_MS: i64 = SESSION_GAP_MS - 10 * MINUTE_MS;
 
-/// The device of a visit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) tenant: u32,
-    pub(super) channel: Channel,
-    pub(super) device: Device,
-    pub(super) anonymous: Uuid,
-    /// The phone's id.
-    pub(super) phone: Uuid,
-    pub(super) profile: u64,
-    pub(super) clock: Clock,
-    /// Who is logged in.
-    pub(super) account: Option<Account>,
-}
-
 /// Something for the backend to do later about an order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(super) struct Order {
     pub(super) number: u64,
     pub(super) cents: i64,
@@ -42,17 +28,28 @@ pub(super) struct Order {
     pub(super) email: Option<Account>,
 }
 
-/// A visit that is going on.
-pub(super) struct Visit<'a> {
-    pub(super) rules: &'a Rules,
-    pub(super) outbox: &'a mut Outbox,
-    pub(super) random: &'a mut Random,
-    pub(super) person: &'a mut Resident,
-    pub(super) place: Place,
-    /// Whether the person has opened a second account.
-    pub(super) doubled: bool,
+/// What a visit leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    /// When it was over.
+    pub(super) until_ms: i64,
+    /// Who is logged in at the end.
+    pub(super) account: Option<Account>,
     /// What was bought, and when.
     pub(super) order: Option<(i64, Order)>,
+    /// Whether the person has opened a second account.
+    pub(super) doubled: bool,
+}
+
+/// A visit that is going on.
+pub(super) struct Visit<'a> {
+    rules: &'a Rules,
+    outbox: &'a mut Outbox,
+    random: &'a mut Random,
+    person: &'a mut Resident,
+    place: Place,
+    doubled: bool,
+    order: Option<(i64, Order)>,
     at: i64,
     until: i64,
     /// When a phone sends what it has gathered, and when that arrives.
@@ -90,8 +87,8 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Comes, looks around, perhaps buys, leaves. Returns when.
-    pub(super) fn run(&mut self) -> i64 {
+    /// Comes, looks around, perhaps buys, leaves.
+    pub(super) fn run(mut self) -> Outcome {
         let web = self.place.channel == Channel::Web;
         self.event(if web { Name::Page } else { Name::Screen }, |_| {});
         if self.person.habit == Habit::Holder && self.random.percent(12) {
@@ -130,7 +127,8 @@ impl<'a> Visit<'a> {
             self.event(Name::Logout, |_| {});
             self.place.account = None;
         }
-        self.at
+        let Self { at, place, order, doubled, .. } = self;
+        Outcome { until_ms: at, account: place.account, order, doubled }
     }
 
     fn log_in(&mut self) {

@@ -8,6 +8,7 @@
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use jobs::generate::{Compression, FileOptions, ShopOptions, job_file, write};
@@ -372,4 +373,37 @@ fn sessions_of_people_stitched_right_are_the_true_ones() {
         across += usize::from(expected.len() > 3);
     }
     assert!(people > 300 && sessions > 1000 && across > 50, "{people} {sessions} {across}");
+}
+
+fn braid(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_braid-tested"));
+    command.args(arguments).stdin(Stdio::null()).output().expect("the command starts")
+}
+
+#[test]
+fn the_command_makes_a_shop_and_runs_its_job() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().join("shop").to_string_lossy().into_owned();
+    let made = braid(&["gen", "--events", "2000", "--seed", "3", "--out", &dir, "--json"]);
+    assert!(made.status.success(), "{made:?}");
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    assert_eq!(made["records"], 2000);
+    let ran = braid(&["run", made["job"].as_str().expect("a path"), "--json"]);
+    assert!(ran.status.success(), "{ran:?}");
+    let ran: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    assert_eq!(ran["read"], 2000);
+    // The same place again, and what makes no sense: exit code 2, and what to write instead.
+    let refused = [
+        (vec!["gen", "--out", &dir], "is there already; write to another folder, or remove it"),
+        (vec!["gen", "--broken", "2"], "broken is 2; write a share from 0 to 1"),
+        (vec!["gen", "--events", "0"], "events is 0; write a number from 1"),
+        (vec!["gen", "--start", "soon"], "write a day such as 2026-01-05"),
+        (vec!["gen", "--people", "9", "--events", "9"], "write 1 people or fewer"),
+    ];
+    for (arguments, expected) in refused {
+        let output = braid(&arguments);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
 }
