@@ -86,7 +86,7 @@ impl GenerateError {
 }
 
 /// Bytes that are gathered before they are written.
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 256 << 10;
 
 enum Sink {
     Plain(File),
@@ -152,17 +152,21 @@ impl Output {
 /// The files of one channel.
 pub(super) struct Rolling<'a> {
     options: &'a FileOptions,
-    channel: Channel,
+    pub(super) channel: Channel,
     output: Option<Output>,
     pub(super) files: u32,
+    /// Of the present file.
     lines: u64,
+    /// Of all files.
+    pub(super) records: u64,
     /// Of the files that are finished.
     pub(super) bytes: u64,
 }
 
 impl<'a> Rolling<'a> {
     pub(super) fn new(options: &'a FileOptions, channel: Channel) -> Result<Self, GenerateError> {
-        let mut this = Self { options, channel, output: None, files: 0, lines: 0, bytes: 0 };
+        let mut this =
+            Self { options, channel, output: None, files: 0, lines: 0, records: 0, bytes: 0 };
         // A source without a file would be an error of the job: there is always one.
         this.output = Some(this.open()?);
         Ok(this)
@@ -170,31 +174,34 @@ impl<'a> Rolling<'a> {
 
     fn open(&mut self) -> Result<Output, GenerateError> {
         let extension = self.options.compression.extension();
-        let name = format!("part-{:05}.ndjson{extension}", self.files);
+        let name = format!("part-{:08}.ndjson{extension}", self.files);
         let path = self.options.dir.join(self.channel.word()).join(name);
         self.files += 1;
         self.lines = 0;
         Output::create(path, self.options.compression)
     }
 
-    /// Adds a line; returns the index of its file and its number in it, from 1.
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<(u32, u64), GenerateError> {
-        let full = self.output.as_ref().is_none_or(|output| {
-            let bytes = output.bytes + output.buffer.len() as u64;
-            bytes > 0 && bytes + line.len() as u64 >= self.options.file_bytes
+    /// Adds a line that `write` appends; returns the index of its file and its number in it, from 1.
+    pub(super) fn line(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(u32, u64), GenerateError> {
+        let full = self.output.as_ref().is_some_and(|output| {
+            output.bytes + output.buffer.len() as u64 >= self.options.file_bytes.max(1)
         });
-        if full && let Some(output) = self.output.take() {
-            self.bytes += output.finish()?;
+        if full {
+            self.finish()?;
         }
         let mut output = match self.output.take() {
             Some(output) => output,
             None => self.open()?,
         };
-        output.buffer.extend_from_slice(line);
-        output.end_line()?;
+        write(&mut output.buffer);
+        let ended = output.end_line();
         self.output = Some(output);
         self.lines += 1;
-        Ok((self.files - 1, self.lines))
+        self.records += 1;
+        ended.map(|()| (self.files - 1, self.lines))
     }
 
     pub(super) fn finish(&mut self) -> Result<(), GenerateError> {

@@ -118,18 +118,21 @@ impl Resident {
         // Most come seldom, some often; the mean is what the rules say.
         let more = rules.visits_x256 - 256;
         let mean = if random.percent(80) { more / 2 } else { more * 3 };
+        let visits_left = 1 + ((random.wait(mean.max(0)) + 128) / 256).min(100_000);
+        // How long a person stays has nothing to do with how often they come.
+        let stays_ms = random.wait(rules.stay_ms).min(3 * rules.stay_ms);
         let key = mix2(rules.seed, number);
         Self {
             number,
             habit,
-            visits_left: 1 + (random.wait(mean.max(0)) / 256).min(100_000) as u32,
+            visits_left: visits_left as u32,
             session: 0,
             last_ms: i64::MIN / 2,
-            gap_ms: rules.gap_ms / 2 + random.wait(rules.gap_ms / 2),
+            gap_ms: stays_ms / visits_left,
             laptop: Gadget::new(mix2(key, 1)),
             work: Gadget::new(mix2(key, 2)),
             phone: Gadget::new(mix2(key, 3)),
-            doubles: habit == Habit::Holder && random.percent(2),
+            doubles: habit == Habit::Holder && random.percent(6),
             accounts: [false; 2],
             emails: [false; 2],
         }

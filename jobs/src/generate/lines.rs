@@ -13,37 +13,61 @@ const FAR_MS: i64 = 4_102_358_400_000;
 pub(super) struct Lines {
     seed: u64,
     tenants: u32,
+    moments: Moments,
 }
 
-/// Writes a moment as RFC 3339 with milliseconds.
-pub(super) fn moment(at_ms: i64, out: &mut Vec<u8>) {
-    // Days are counted in years from March, so that the leap day is a year's last.
-    let days = at_ms.div_euclid(DAY_MS) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    let ms = at_ms.rem_euclid(DAY_MS);
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    put(&mut text, 2, year / 100);
-    put(&mut text, 4, year % 100);
-    put(&mut text, 7, month);
-    put(&mut text, 10, day_of_month);
-    put(&mut text, 13, ms / 3_600_000);
-    put(&mut text, 16, ms / 60_000 % 60);
-    put(&mut text, 19, ms / 1000 % 60);
-    put(&mut text, 22, ms % 1000 / 10);
-    text[22] = b'0' + (ms % 10) as u8;
-    out.extend_from_slice(&text);
+/// Writes moments as RFC 3339 with milliseconds. Keeps the date of the last one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    day: i64,
+    text: [u8; 24],
+}
+
+impl Moments {
+    pub(super) fn new() -> Self {
+        let mut this = Self { day: 0, text: *b"0000-00-00T00:00:00.000Z" };
+        this.date(0);
+        this
+    }
+
+    /// Adds a moment of a year from 0 to 9999.
+    #[inline]
+    pub(super) fn write(&mut self, at_ms: i64, out: &mut Vec<u8>) {
+        let day = at_ms.div_euclid(DAY_MS);
+        if day != self.day {
+            self.date(day);
+        }
+        let ms = (at_ms - day * DAY_MS) as u32;
+        let text = &mut self.text;
+        put(text, 13, ms / 3_600_000);
+        put(text, 16, ms / 60_000 % 60);
+        put(text, 19, ms / 1000 % 60);
+        put(text, 22, ms % 1000 / 10);
+        text[22] = b'0' + (ms % 10) as u8;
+        out.extend_from_slice(text);
+    }
+
+    fn date(&mut self, day: i64) {
+        self.day = day;
+        // Days are counted in years from March, so that the leap day is a year's last.
+        let days = day + 719_468;
+        let era = days.div_euclid(146_097);
+        let day = days.rem_euclid(146_097);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = year + era * 400 + i64::from(month <= 2);
+        for (end, number) in [(2, year / 100), (4, year % 100), (7, month), (10, day_of_month)] {
+            put(&mut self.text, end, number as u32);
+        }
+    }
 }
 
 /// Puts two digits before a place.
 #[inline]
-fn put(text: &mut [u8; 24], end: usize, number: i64) {
+fn put(text: &mut [u8; 24], end: usize, number: u32) {
     text[end - 2] = b'0' + (number / 10) as u8;
     text[end - 1] = b'0' + (number % 10) as u8;
 }
@@ -61,11 +85,11 @@ fn money(cents: i64, out: &mut Vec<u8>) {
 
 impl Lines {
     pub(super) fn new(seed: u64, tenants: u32) -> Self {
-        Self { seed, tenants }
+        Self { seed, tenants, moments: Moments::new() }
     }
 
     /// Adds a record to `out`, without a line break.
-    pub(super) fn write(&self, record: &Record, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, record: &Record, out: &mut Vec<u8>) {
         let start = out.len();
         match record.truth.channel {
             Channel::Backend => self.backend(record, out),
@@ -110,7 +134,7 @@ impl Lines {
         }
     }
 
-    fn envelope(&self, record: &Record, out: &mut Vec<u8>) {
+    fn envelope(&mut self, record: &Record, out: &mut Vec<u8>) {
         let name = record.truth.name;
         out.text(match name {
             Name::Page => "{\"type\":\"page\",",
@@ -143,7 +167,7 @@ impl Lines {
         } else {
             self.phone(record, out);
         }
-        times(record, out);
+        self.times(record, out);
         out.push(b'}');
     }
 
@@ -190,23 +214,20 @@ impl Lines {
 
     fn browser(&self, record: &Record, out: &mut Vec<u8>) {
         let profile = record.profile;
-        let (agent, screen) = pick(&words::BROWSERS, profile);
         let path = pick(&words::CATEGORIES, record.subject).0;
         out.text("\"context\":{\"ip\":\"198.51.100.");
         out.number(profile >> 24 & 255);
         out.text("\",\"userAgent\":\"");
-        out.text(agent);
-        out.text("\",");
+        out.text(pick(&words::BROWSERS, profile));
+        out.text("\",\"locale\":\"");
         out.text(pick(&words::LOCALES, profile >> 8));
-        out.text(",\"page\":{\"path\":\"/");
+        out.text("\",\"page\":{\"path\":\"/");
         out.text(path);
         out.text("\",\"url\":\"https://shop.example/");
         out.text(path);
         out.text("\",\"referrer\":\"");
         out.text(pick(&words::REFERRERS, record.subject >> 16));
-        out.text("\",\"title\":\"Shop\"},\"screen\":{");
-        out.text(screen);
-        out.text("},\"library\":{\"name\":\"analytics.js\",\"version\":\"2.11.1\"}");
+        out.text("\"},\"library\":{\"name\":\"analytics.js\",\"version\":\"2.11.1\"}");
         self.typed_email(record, out);
         out.text("},");
     }
@@ -225,12 +246,11 @@ impl Lines {
         out.number(profile >> 24 & 255);
         out.text("\",\"library\":{\"name\":\"");
         out.text(library);
-        out.text("\"},");
+        out.text("\"},\"locale\":\"");
         out.text(pick(&words::LOCALES, profile >> 8));
-        out.text(",\"network\":{\"cellular\":");
-        let cellular = record.subject & 64 == 0;
-        out.text(if cellular { "true,\"wifi\":false" } else { "false,\"wifi\":true" });
-        out.text("},\"os\":{");
+        let wifi = record.subject & 64 == 0;
+        out.text("\",\"network\":{\"wifi\":");
+        out.text(if wifi { "true},\"os\":{" } else { "false},\"os\":{" });
         out.text(system);
         out.push(b'}');
         self.typed_email(record, out);
@@ -244,6 +264,36 @@ impl Lines {
             self.email(record, account, out);
             out.text("\"}");
         }
+    }
+
+    /// The times of an envelope, last in the record.
+    fn times(&mut self, record: &Record, out: &mut Vec<u8>) {
+        let broken = record.truth.broken;
+        if broken == Some(Broken::NoTime) {
+            out.text("\"version\":2");
+            return;
+        }
+        let stamp_ms = if broken == Some(Broken::Future) { Some(FAR_MS) } else { record.stamp_ms };
+        // The field that counts is the one that is wrong.
+        let bad = broken == Some(Broken::BadTime);
+        if let Some(stamp_ms) = stamp_ms {
+            self.time("\"timestamp\":\"", stamp_ms, bad, out);
+        }
+        self.time("\"originalTimestamp\":\"", record.original_ms, bad, out);
+        self.time("\"sentAt\":\"", record.sent_ms, false, out);
+        out.text("\"receivedAt\":\"");
+        self.moments.write(record.truth.received_ms, out);
+        out.push(b'"');
+    }
+
+    fn time(&mut self, name: &str, at_ms: i64, bad: bool, out: &mut Vec<u8>) {
+        out.text(name);
+        if bad {
+            out.text("Invalid Date");
+        } else {
+            self.moments.write(at_ms, out);
+        }
+        out.text("\",");
     }
 
     fn backend(&self, record: &Record, out: &mut Vec<u8>) {
@@ -331,34 +381,4 @@ fn product(record: &Record, out: &mut Vec<u8>) {
     out.text("\",\"price\":");
     money(words::cents(record.subject), out);
     out.text(",\"currency\":\"EUR\",\"quantity\":1");
-}
-
-/// The times of an envelope, last in the record.
-fn times(record: &Record, out: &mut Vec<u8>) {
-    let broken = record.truth.broken;
-    if broken == Some(Broken::NoTime) {
-        out.text("\"version\":2");
-        return;
-    }
-    let stamp_ms = if broken == Some(Broken::Future) { Some(FAR_MS) } else { record.stamp_ms };
-    // The field that counts is the one that is wrong.
-    let bad = broken == Some(Broken::BadTime);
-    if let Some(stamp_ms) = stamp_ms {
-        time("\"timestamp\":\"", stamp_ms, bad, out);
-    }
-    time("\"originalTimestamp\":\"", record.original_ms, bad, out);
-    time("\"sentAt\":\"", record.sent_ms, false, out);
-    out.text("\"receivedAt\":\"");
-    moment(record.truth.received_ms, out);
-    out.push(b'"');
-}
-
-fn time(name: &str, at_ms: i64, bad: bool, out: &mut Vec<u8>) {
-    out.text(name);
-    if bad {
-        out.text("Invalid Date");
-    } else {
-        moment(at_ms, out);
-    }
-    out.text("\",");
 }

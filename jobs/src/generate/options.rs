@@ -4,11 +4,16 @@ use thiserror::Error;
 
 use super::random::Share;
 
-/// Records that a visit makes on average, copies and the backend's records included. Only the number
+/// Records that a visit makes on average, the backend's included and copies left out. Only the number
 /// of people and visits is reckoned with it.
-pub(super) const RECORDS_PER_VISIT: u64 = 10;
-/// Visits of a person, unless the number of people is given.
-const VISITS_PER_PERSON: u64 = 4;
+const RECORDS_PER_VISIT: f64 = 7.6;
+/// Records of a person who comes once, about.
+const RECORDS_PER_PERSON_MIN: u64 = 10;
+/// Records of a person, unless the number of people is given.
+const RECORDS_PER_PERSON: u64 = 40;
+/// A person's first and last visit are so far apart on average at most: so memory follows from the
+/// people per day.
+const STAY_MAX_MS: i64 = 7 * DAY_MS;
 /// Most days that a shop is open.
 const DAYS_MAX: u32 = 3650;
 /// Most tenants.
@@ -108,7 +113,7 @@ pub enum OptionError {
 impl ShopOptions {
     /// The number of people: as given, or as many as fit the number of events.
     pub fn people_or_fitting(&self) -> u64 {
-        let fitting = self.events / (RECORDS_PER_VISIT * VISITS_PER_PERSON);
+        let fitting = self.events / RECORDS_PER_PERSON;
         self.people.unwrap_or(fitting).max(1)
     }
 
@@ -139,11 +144,11 @@ impl ShopOptions {
         range("days", i64::from(self.days), 1, i64::from(DAYS_MAX))?;
         range("tenants", i64::from(self.tenants), 1, i64::from(TENANTS_MAX))?;
         range("start", self.start_ms, 0, START_MAX_MS)?;
-        let most = (self.events / RECORDS_PER_VISIT).max(1);
+        let most = (self.events / RECORDS_PER_PERSON_MIN).max(1);
         match self.people {
             Some(0) => range("people", 0, 1, i64::MAX),
             Some(people) if people > most => {
-                let needed = people.saturating_mul(RECORDS_PER_VISIT);
+                let needed = people.saturating_mul(RECORDS_PER_PERSON_MIN);
                 Err(OptionError::People { people, needed, most })
             }
             _ => Ok(()),
@@ -162,8 +167,8 @@ pub(super) struct Rules {
     arrivals_ms: i64,
     /// Visits of a person on average, times 256.
     pub(super) visits_x256: i64,
-    /// Time between two visits of a person on average.
-    pub(super) gap_ms: i64,
+    /// Time from a person's first visit to the last on average.
+    pub(super) stay_ms: i64,
     pub(super) kiosks: u64,
     pub(super) late: Share,
     pub(super) duplicates: Share,
@@ -181,17 +186,18 @@ impl Rules {
         let people = options.people_or_fitting().min(i64::MAX as u64) as i64;
         let span_ms = i64::from(options.days) * DAY_MS;
         let records = options.events.min(i64::MAX as u64 >> 9) as i64;
-        let visits_x256 = (records * 256 / (RECORDS_PER_VISIT as i64 * people)).max(256);
-        // A person stays for a quarter of the time, and nobody comes in the last eighth of it.
-        let gap_ms = (span_ms / 4 * 256 / visits_x256).clamp(3 * 3_600_000, 5 * DAY_MS);
+        let copies = 1.0 + options.duplicates + options.restamped;
+        let records_per_visit_x256 = (RECORDS_PER_VISIT * 256.0 * copies) as i64;
+        // A little more than is needed, for the last visits are far apart.
+        let visits_x256 = records * 260 / people * 256 / records_per_visit_x256;
         Self {
             seed: options.seed,
             tenants: options.tenants,
             start_ms: options.start_ms,
             people: people as u64,
-            arrivals_ms: span_ms / 8 * 7,
-            visits_x256,
-            gap_ms,
+            arrivals_ms: span_ms / 16 * 15,
+            visits_x256: visits_x256.max(256),
+            stay_ms: (span_ms / 8).min(STAY_MAX_MS),
             kiosks: (people as u64).div_ceil(Self::PEOPLE_PER_KIOSK),
             late: Share::new(options.late),
             duplicates: Share::new(options.duplicates),

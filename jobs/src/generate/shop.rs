@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::options::{OptionError, Rules, ShopOptions};
 use super::outbox::{Outbox, uuid};
 use super::random::{Random, mix2};
-use super::record::{Channel, Device, Name, Truth, Uuid};
+use super::record::{Channel, Device, Name, Record, Truth, Uuid};
 use super::visit::{Errand, Order, Place, Visit};
 
 const MINUTE_MS: i64 = 60_000;
@@ -33,9 +33,9 @@ type Entry = (i64, u64, u32, u8, Task);
 
 /// A simulated shop: an iterator over its records in the order of their arrival.
 ///
-/// The same options give the same records. Memory holds the people who will come again, about 700
-/// bytes each, and records on their way, about 250 bytes each: both follow from the events per day,
-/// not from the events in all.
+/// The same options give the same records. Memory holds the households that will come again and the
+/// records on their way, less than 500 bytes each: both follow from the events per day, not from the
+/// events in all.
 #[derive(Debug)]
 pub struct Shop {
     rules: Rules,
@@ -87,17 +87,27 @@ impl Shop {
 
     /// Adds the next record that arrives to `line`, without a line break; `None` at the end.
     pub fn next_into(&mut self, line: &mut Vec<u8>) -> Option<Truth> {
+        let record = self.next_record()?;
+        self.write(&record, line);
+        Some(record.truth)
+    }
+
+    /// The next record that arrives.
+    pub(super) fn next_record(&mut self) -> Option<Record> {
         loop {
             let next_ms = self.outbox.next_ms();
             let open = !self.outbox.is_full();
             if open && next_ms.is_none_or(|at| at >= self.next_task_ms()) {
                 self.proceed();
-                continue;
+            } else {
+                return self.outbox.pop();
             }
-            let record = self.outbox.pop()?;
-            self.lines.write(&record, line);
-            return Some(record.truth);
         }
+    }
+
+    /// Adds a record to `line`.
+    pub(super) fn write(&mut self, record: &Record, line: &mut Vec<u8>) {
+        self.lines.write(record, line);
     }
 
     /// The people who have left for good since this was asked for the last time. After the last
@@ -107,6 +117,7 @@ impl Shop {
             for household in self.households.drain(..).flatten() {
                 self.left.extend(household.truth(&self.rules));
             }
+            self.free.clear();
         }
         std::mem::take(&mut self.left)
     }
@@ -145,7 +156,7 @@ impl Shop {
             (self.households.len() - 1) as u32
         };
         for who in 0..size {
-            let after = self.random.wait(self.rules.gap_ms / 8);
+            let after = self.random.wait(HOUR_MS);
             let at = waking(&mut self.random, arrival + after);
             self.plan(at, slot, who as u8, Task::Visit);
         }

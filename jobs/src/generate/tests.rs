@@ -42,7 +42,7 @@ fn a_seed_gives_these_bytes() {
         all.extend_from_slice(&line.bytes);
         all.push(b'\n');
     }
-    assert_eq!((all.len(), crate::generate::tests::checksum(&all)), (0, 0));
+    assert_eq!((all.len(), checksum(&all)), (0, 0));
 }
 
 /// FNV-1a.
@@ -84,7 +84,7 @@ fn records_come_in_the_order_of_their_arrival() {
     for line in made(&small()) {
         let truth = line.truth;
         if truth.copy == Copy::Redelivered {
-            assert!(truth.received_ms < latest);
+            assert!(truth.received_ms <= latest);
         } else {
             assert!(truth.received_ms >= latest);
             latest = truth.received_ms;
@@ -158,7 +158,7 @@ fn memory_follows_from_the_events_per_day() {
         }
         (records, households)
     };
-    let (short, long) = (peak(30_000, 20), peak(120_000, 80));
+    let (short, long) = (peak(30_000, 60), peak(120_000, 240));
     assert!(long.0 < short.0 * 3 / 2, "records on their way: {short:?}, {long:?}");
     assert!(long.1 < short.1 * 3 / 2, "households: {short:?}, {long:?}");
     assert!(long.0 < 3000, "{long:?}");
@@ -239,7 +239,7 @@ fn records_are_as_long_as_real_ones() {
         let sizes: Vec<usize> =
             lines.iter().filter(|l| l.truth.channel == channel).map(|l| l.bytes.len()).collect();
         let mean = sizes.iter().sum::<usize>() / sizes.len();
-        assert!((500..750).contains(&mean), "{channel:?}: {mean} bytes");
+        assert!((500..=700).contains(&mean), "{channel:?}: {mean} bytes");
     }
 }
 
@@ -275,7 +275,7 @@ fn counts_and_people_match_the_truth() {
         .collect();
     let mut files = HashMap::new();
     for row in rows.iter().filter(|row| row[13].is_empty()) {
-        let path = dir.path().join(format!("{}/part-{:0>5}.ndjson", row[0], row[1]));
+        let path = dir.path().join(format!("{}/part-{:0>8}.ndjson", row[0], row[1]));
         let lines = files.entry(path).or_insert_with_key(|path| {
             let text = String::from_utf8_lossy(&fs::read(path).expect("a file")).into_owned();
             text.lines().map(str::to_owned).collect::<Vec<_>>()
@@ -308,7 +308,7 @@ fn compressed_files_have_the_same_records() {
         assert_eq!(decoded(dir.path()), expected);
         assert_eq!(done.bytes, files(&options, Compression::Plain, 1 << 30).1.bytes);
         let again = files(&options, compression, 200_000).0;
-        let path = format!("web/part-00000.ndjson{}", compression.extension());
+        let path = format!("web/part-00000000.ndjson{}", compression.extension());
         let read = |dir: &TempDir| fs::read(dir.path().join(&path)).expect("a file");
         assert_eq!(read(&dir), read(&again), "byte for byte");
     }

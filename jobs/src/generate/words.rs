@@ -149,46 +149,22 @@ pub(super) const SEARCHES: [&str; 12] = [
     "blue sneakers",
 ];
 
-/// User agent, width and height of the screen.
-pub(super) const BROWSERS: [(&str, &str); 8] = [
-    (
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
-         Chrome/143.0.0.0 Safari/537.36",
-        "\"width\":1920,\"height\":1080,\"density\":1",
-    ),
-    (
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) \
-         Version/19.1 Safari/605.1.15",
-        "\"width\":1512,\"height\":982,\"density\":2",
-    ),
-    (
-        "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0",
-        "\"width\":2560,\"height\":1440,\"density\":1",
-    ),
-    (
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:146.0) Gecko/20100101 Firefox/146.0",
-        "\"width\":1366,\"height\":768,\"density\":1",
-    ),
-    (
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
-         Chrome/143.0.0.0 Safari/537.36 Edg/143.0.0.0",
-        "\"width\":1536,\"height\":864,\"density\":1.25",
-    ),
-    (
-        "Mozilla/5.0 (iPad; CPU OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
-         Version/19.1 Mobile/15E148 Safari/604.1",
-        "\"width\":820,\"height\":1180,\"density\":2",
-    ),
-    (
-        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
-         Chrome/143.0.0.0 Mobile Safari/537.36",
-        "\"width\":412,\"height\":915,\"density\":2.625",
-    ),
-    (
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) \
-         Chrome/143.0.0.0 Safari/537.36",
-        "\"width\":1728,\"height\":1117,\"density\":2",
-    ),
+/// User agents.
+pub(super) const BROWSERS: [&str; 8] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/143.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+     Version/19.1 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:146.0) Gecko/20100101 Firefox/146.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/143.0.0.0 Safari/537.36 Edg/143.0.0.0",
+    "Mozilla/5.0 (iPad; CPU OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+     Version/19.1 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/143.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/143.0.0.0 Safari/537.36",
 ];
 
 /// Library, device and system of a phone, as parts of `context`.
@@ -225,17 +201,8 @@ pub(super) const PHONES: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// Locale and time zone, as parts of `context`.
-pub(super) const LOCALES: [&str; 8] = [
-    "\"locale\":\"de-DE\",\"timezone\":\"Europe/Berlin\"",
-    "\"locale\":\"en-GB\",\"timezone\":\"Europe/London\"",
-    "\"locale\":\"fr-FR\",\"timezone\":\"Europe/Paris\"",
-    "\"locale\":\"en-US\",\"timezone\":\"America/New_York\"",
-    "\"locale\":\"es-ES\",\"timezone\":\"Europe/Madrid\"",
-    "\"locale\":\"pt-BR\",\"timezone\":\"America/Sao_Paulo\"",
-    "\"locale\":\"ja-JP\",\"timezone\":\"Asia/Tokyo\"",
-    "\"locale\":\"de-AT\",\"timezone\":\"Europe/Vienna\"",
-];
+pub(super) const LOCALES: [&str; 8] =
+    ["de-DE", "en-GB", "fr-FR", "en-US", "es-ES", "pt-BR", "ja-JP", "de-AT"];
 
 pub(super) const REFERRERS: [&str; 6] = [
     "",

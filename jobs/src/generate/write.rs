@@ -1,12 +1,18 @@
 //! Writes a shop into files: records by channel, the truth about them, a job that reads them.
 //!
 //! ```text
-//! DIR/web/part-00000.ndjson …      records in the order of their arrival
+//! DIR/web/part-00000000.ndjson …      records in the order of their arrival
 //! DIR/mobile/…  DIR/backend/…
 //! DIR/truth/events.csv             for each record, where it stands and what is true about it
 //! DIR/truth/people.ndjson          for each person, everything by which trackers may know them
 //! DIR/job.toml                     `braid run DIR/job.toml`
 //! ```
+//!
+//! A row of `events.csv`: channel, index of the file and number of the line in it (from 1), message
+//! id (also where the record has lost it), tenant, person, number of the person's session (0 for a
+//! merge of accounts, which is no event of a person), event, when it truly happened and when by the
+//! record (milliseconds since 1970), who uses the device, which of several copies it is, whether it
+//! came late, and the reason for which it can't be used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +22,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::files::{Output, Rolling, io_error};
-use super::lines::moment;
+use super::lines::Moments;
 use super::words::Write as _;
 use super::{
     Channel, Copy, FileOptions, GenerateError, Person, Shop, ShopOptions, Truth, Uuid, job_file,
@@ -78,14 +84,14 @@ pub fn write(
     events.end_line()?;
     let name = format!("people.ndjson{extension}");
     let mut people = Output::create(truth.join(name), files.compression)?;
+    let tenants: Vec<String> = (0..shop.tenants).map(|t| tenant_name(shop, t)).collect();
     let mut done = Generated::default();
     let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
-    let mut line = Vec::with_capacity(1024);
-    loop {
-        line.clear();
-        let Some(truth) = records.next_into(&mut line) else { break };
-        let place = channels[truth.channel.index()].line(&line)?;
-        event_line(&truth, place, &mut events.buffer);
+    while let Some(record) = records.next_record() {
+        let truth = record.truth;
+        let channel = &mut channels[truth.channel.index()];
+        let place = channel.line(|buffer| records.write(&record, buffer))?;
+        event_line(&truth, place, &tenants[truth.tenant as usize], &mut events.buffer);
         events.end_line()?;
         done.count(&truth);
         (first_ms, last_ms) = (first_ms.min(truth.true_ms), last_ms.max(truth.true_ms));
@@ -97,6 +103,7 @@ pub fn write(
     done.people(shop, &records.take_people(), &mut people)?;
     for rolling in &mut channels {
         rolling.finish()?;
+        done.channels.insert(rolling.channel.word().to_owned(), rolling.records);
         done.bytes += rolling.bytes;
         done.files += u64::from(rolling.files);
     }
@@ -129,14 +136,14 @@ fn prepare(dir: &Path) -> Result<(), GenerateError> {
 
 fn rfc3339(at_ms: i64) -> String {
     let mut text = Vec::new();
-    moment(at_ms, &mut text);
+    Moments::new().write(at_ms, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
 const EVENTS_HEADER: &str = "channel,file,line,message_id,tenant,person,session,event,true_ms,\
                              event_ms,device,copy,late,broken";
 
-fn event_line(truth: &Truth, (file, line): (u32, u64), out: &mut Vec<u8>) {
+fn event_line(truth: &Truth, (file, line): (u32, u64), tenant: &str, out: &mut Vec<u8>) {
     out.text(truth.channel.word());
     out.push(b',');
     out.number(u64::from(file));
@@ -145,7 +152,7 @@ fn event_line(truth: &Truth, (file, line): (u32, u64), out: &mut Vec<u8>) {
     out.push(b',');
     out.extend_from_slice(&truth.message.text());
     out.push(b',');
-    out.number(u64::from(truth.tenant));
+    out.text(tenant);
     out.push(b',');
     out.number(truth.person);
     out.push(b',');
@@ -167,7 +174,6 @@ fn event_line(truth: &Truth, (file, line): (u32, u64), out: &mut Vec<u8>) {
 impl Generated {
     fn count(&mut self, truth: &Truth) {
         self.records += 1;
-        add(&mut self.channels, truth.channel.word());
         if truth.copy != Copy::Original {
             add(&mut self.copies, truth.copy.word());
         }

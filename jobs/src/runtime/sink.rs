@@ -147,14 +147,16 @@ impl Sink {
                     let count = summary.duplicates.entry(cause.to_string()).or_default();
                     *count += copies * change.diff;
                 }
-            } else if self.is_funnel(view)
-                && cells[1] == Cell::str("all")
+            } else if let Some(Cell::Str(period)) = cells.get(1)
+                && **period == *"all"
+                && self.is_funnel(view)
                 && let (Cell::Int(step), Cell::Int(count)) = (&cells[4], &cells[6])
             {
                 let key = (view, cells[3].clone(), *step);
                 let standing = standing.funnels.entry(key).or_default();
                 standing.count += count * change.diff;
                 *standing.medians.entry(cells[10].clone()).or_default() += change.diff;
+                standing.medians.retain(|_, times| *times != 0);
             }
             if let Some(tables) = &mut self.tables {
                 tables.add(epoch, watermark, change);
@@ -200,11 +202,11 @@ fn of_funnel(funnel: &FunnelSpec, table: u16, standing: &Standing) -> FunnelSumm
             continue;
         }
         values.entry(value).or_insert_with(|| vec![0; funnel.steps.len()])[place] = here.count;
-        let stands = here.medians.iter().find(|(_, times)| **times > 0);
-        medians[place] = stands.and_then(|(median, _)| match median {
-            Cell::Float(bits) => Some(f64::from_bits(*bits)),
+        // Of several tenants each has its own.
+        medians[place] = match here.medians.first_key_value() {
+            Some((Cell::Float(bits), 1)) if here.medians.len() == 1 => Some(f64::from_bits(*bits)),
             _ => None,
-        });
+        };
     }
     values.retain(|_, counts| counts.iter().any(|count| *count != 0));
     let broken = !funnel.breakdown.is_empty();

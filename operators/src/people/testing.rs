@@ -33,6 +33,7 @@ pub fn matcher() -> Matcher {
         matcher.index(Predicate { events: vec![name.into()], ..Predicate::default() });
     }
     let values = vec![Value::Str("x".into())];
+    // Text is a value that `exact` compares: this can't fail.
     let held = PropertyFilter::new(HELD, Operator::Exact, values).expect("text is compared");
     matcher.index(Predicate::default());
     matcher.index(Predicate { events: vec!["a".into(), "b".into()], ..Predicate::default() });
@@ -47,6 +48,7 @@ fn filter(random: &mut Seeded, group: bool) -> Filter {
     if !group && random.once_in(6) {
         let operator = random.pick(&[Operator::Exact, Operator::IsNot]);
         let wanted = vec![Value::Str(random.pick(&["p", "q"]).into())];
+        // Text is a value that both operators compare: this can't fail.
         let wanted = PropertyFilter::new(TRAIT, operator, wanted).expect("text is compared");
         filter.traits.push(TraitFilter { filter: wanted, at_event: random.once_in(2) });
     }
@@ -134,6 +136,7 @@ pub fn catalog(seed: u64) -> Catalog {
         }));
     }
     let zone = random.pick(&["UTC", "Europe/Berlin", "Asia/Kolkata"]);
+    // All three are in the database: this can't fail.
     Catalog::new(specs, &[], zone).expect("these zones exist")
 }
 

@@ -1,7 +1,9 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
+mod clickhouse;
 mod commits;
 mod crash;
+mod generated;
 mod job_files;
 mod restart;
 mod shop;

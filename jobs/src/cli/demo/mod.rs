@@ -96,8 +96,9 @@ fn play(dir: &Path, workers: usize) -> Result<(), Stop> {
     println!("  {}\n", story.unmerge_record());
     let parted = correct(dir, workers, &story, merged.0)?;
     println!("\n  Now:\n{}", parted.1.text());
-    let same = if parted.1 == before { "the same as at first" } else { "other than at first" };
-    println!("  These rows are {same}.");
+    let back = parted.1.funnel() == before.funnel();
+    let funnel = if back { "is as it was before the login" } else { "differs from before" };
+    println!("  The funnel {funnel}. The login itself stays Ada's: it carries her user id.");
 
     title("5  What to do next");
     next(dir, &plan);

@@ -21,6 +21,11 @@ struct Part {
 pub(super) struct Scene(Vec<Part>);
 
 impl Scene {
+    /// Yesterday's funnel.
+    pub(super) fn funnel(&self) -> &[Vec<Cell>] {
+        self.0.last().map_or(&[], |part| &part.rows)
+    }
+
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
         for part in &self.0 {

@@ -1,5 +1,8 @@
 //! Funnels with names resolved, within their limits.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use operators::model::{DAY, Micros, SECOND};

@@ -93,11 +93,14 @@ pub(super) fn scans<'a>(
         if steps == 0 && exclusions == 0 && spec.order != Order::Strict {
             continue;
         }
-        let held = spec.hold.iter().map(|p| event.properties[*p].as_ref());
-        let lane = held.collect::<Option<SmallVec<[&Value; 2]>>>().map_or(NO_LANE, |held| {
-            let next = lanes.len() as u32;
-            *lanes.entry(held).or_insert(next)
-        });
+        let mut lane = 0;
+        if !spec.hold.is_empty() {
+            let held = spec.hold.iter().map(|p| event.properties[*p].as_ref());
+            lane = held.collect::<Option<SmallVec<[&Value; 2]>>>().map_or(NO_LANE, |held| {
+                let next = lanes.len() as u32;
+                *lanes.entry(held).or_insert(next)
+            });
+        }
         let value = value(spec, view.traits, event);
         let part = if apart { value.clone() } else { Cell::Null };
         let item = Item { event, steps, exclusions, lane, instant: 0, value };
