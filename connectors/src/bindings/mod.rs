@@ -56,7 +56,8 @@ pub enum BindingError {
     },
     /// They are damaged before their end.
     #[error(
-        "the bindings {path} are damaged at byte {at}; restore them, or remove {path} and start the job anew"
+        "the bindings {path} are damaged at byte {at}; restore them, or remove the folder that they \
+         are in to compute everything anew"
     )]
     Damaged {
         /// The file.

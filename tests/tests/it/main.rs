@@ -3,7 +3,11 @@
 mod clickhouse;
 mod commits;
 mod crash;
+mod damage;
+mod dead_letters;
+mod delta_python;
 mod generated;
+mod histories;
 mod job_files;
 mod restart;
 mod shop;

@@ -181,7 +181,7 @@ fn damaged_bindings_end_with_1() {
     let mut content = fs::read(&path).unwrap();
     content[40] ^= 1;
     fs::write(&path, &content).unwrap();
-    expect(&job, 1, "are damaged at byte 8; restore them, or remove");
+    expect(&job, 1, "are damaged at byte 8; restore them, or remove the");
 }
 
 /// Sends a signal to a process.
