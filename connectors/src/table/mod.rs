@@ -168,6 +168,11 @@ impl TableSink {
         self.views.iter().map(View::committed).min().flatten()
     }
 
+    /// The last epoch that any table holds.
+    pub fn newest(&self) -> Option<Epoch> {
+        self.views.iter().filter_map(View::newest).max()
+    }
+
     /// Changes that wait for a commit.
     pub fn pending(&self) -> usize {
         self.pending

@@ -88,6 +88,11 @@ impl View {
         self.current.committed().min(self.changelog.committed())
     }
 
+    /// The last epoch that either table holds.
+    pub(super) fn newest(&self) -> Option<Epoch> {
+        self.current.committed().max(self.changelog.committed())
+    }
+
     /// Takes in a change; whether it is new to either table.
     pub(super) fn add(&mut self, entry: Entry) -> bool {
         let new = self.committed().is_none_or(|done| entry.epoch > done);

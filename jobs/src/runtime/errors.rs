@@ -4,6 +4,7 @@ use connectors::bindings::BindingError;
 use connectors::decode::SpecError;
 use connectors::file::SourceError;
 use connectors::table::TableError;
+use operators::model::Epoch;
 use thiserror::Error;
 
 /// Why a run could not go on.
@@ -30,6 +31,19 @@ pub enum RunError {
         /// The output folder.
         out: String,
     },
+    /// The bindings of what the tables hold are gone.
+    #[error(
+        "the bindings in {out} end at epoch {bound}, its tables at {epoch}: what they were made of is \
+         gone; restore {out}/bindings, or remove {out} to compute everything anew"
+    )]
+    BindingsLost {
+        /// The output folder.
+        out: String,
+        /// The last epoch that is bound, 0 if there is none.
+        bound: Epoch,
+        /// The last epoch that a table holds.
+        epoch: Epoch,
+    },
     /// A worker ended before its time.
     #[error("a worker stopped: {0}")]
     Worker(String),
@@ -40,6 +54,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Source(error) if error.is_gone() => 3,
+            Self::BindingsLost { .. } => 3,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,
             Self::Source(_) | Self::Binding(_) | Self::Table(_) | Self::Worker(_) => 1,

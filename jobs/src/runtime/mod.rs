@@ -12,6 +12,7 @@ mod progress;
 mod sink;
 mod summary;
 mod supervisor;
+mod threads;
 mod worker;
 
 pub use errors::RunError;

@@ -42,6 +42,9 @@ pub(super) struct Sink {
     pub workers: usize,
     /// Epochs below this are closed on all workers: what the supervisor waits for.
     pub closed: Arc<AtomicU64>,
+    /// Epochs above this are not whole, whatever the workers say: a run that fails hangs up in the
+    /// middle of one.
+    pub complete: Arc<AtomicU64>,
     /// Records decoded, for the progress.
     pub records: Arc<AtomicU64>,
 }
@@ -85,7 +88,8 @@ impl Sink {
                 }
                 Told::Graph(worker, Emitted::Closed(upto)) => {
                     closed[worker] = upto;
-                    let upto = closed.iter().copied().min().unwrap_or(0);
+                    let whole = self.complete.load(Ordering::Acquire).saturating_add(1);
+                    let upto = closed.iter().copied().min().unwrap_or(0).min(whole);
                     let first = |waiting: &BTreeMap<Epoch, _>, marks: &BTreeMap<Epoch, _>| {
                         let keys = waiting.keys().next().into_iter().chain(marks.keys().next());
                         keys.min().copied().filter(|epoch| *epoch < upto)

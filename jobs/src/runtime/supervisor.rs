@@ -1,7 +1,7 @@
 //! The supervisor: sources to epochs to workers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::summary::Summary;
 use super::worker::{Told, Work, work};
-use super::{RunError, RunOptions};
+use super::{RunError, RunOptions, threads};
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
 /// records, enough to keep the workers busy.
@@ -35,6 +35,10 @@ struct Workers {
     inboxes: Vec<Sender<Work>>,
     next: usize,
     closed: Arc<AtomicU64>,
+    /// The last epoch all of whose records are handed out: no later one may be published.
+    complete: Arc<AtomicU64>,
+    /// Whether a worker has panicked.
+    stopped: Arc<AtomicBool>,
     in_flight: BTreeMap<Epoch, usize>,
 }
 
@@ -52,6 +56,7 @@ impl Workers {
 
     /// Ends an epoch, and waits while too much is in flight.
     fn close(&mut self, epoch: Epoch, ended: &[u16]) -> Result<(), RunError> {
+        self.complete.store(epoch, Ordering::Release);
         for worker in 0..self.inboxes.len() {
             // One worker's word that a source has ended is enough.
             let ended = if worker == 0 { ended.to_vec() } else { Vec::new() };
@@ -59,12 +64,15 @@ impl Workers {
         }
         loop {
             let closed = self.closed.load(Ordering::Acquire);
+            if closed == Epoch::MAX {
+                return Err(RunError::Worker("the tables can't be written".to_owned()));
+            }
+            if self.stopped.load(Ordering::Acquire) {
+                return Err(RunError::Worker("it has given up".to_owned()));
+            }
             self.in_flight = self.in_flight.split_off(&closed);
             if self.in_flight.values().sum::<usize>() <= IN_FLIGHT_BYTES_MAX {
                 return Ok(());
-            }
-            if closed == Epoch::MAX {
-                return Err(RunError::Worker("the tables can't be written".to_owned()));
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -88,16 +96,23 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
         Some(options) => Some(TableSink::open(&plan.out, &plan.catalog.schemas, options.clone())?),
         None => None,
     };
+    let bound = bindings.last().map_or(0, |binding| binding.epoch);
+    if let Some(epoch) = tables.as_ref().and_then(TableSink::newest).filter(|e| *e > bound) {
+        let out = plan.out.display().to_string();
+        return Err(RunError::BindingsLost { out, bound, epoch });
+    }
     progress.begin(sources.iter().map(FileSource::bytes_total).sum());
 
     let (told, heard) = unbounded();
     let closed = Arc::new(AtomicU64::new(0));
+    let complete = Arc::new(AtomicU64::new(0));
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
         catalog: Arc::clone(&plan.catalog),
         tables,
         workers: options.workers,
         closed: Arc::clone(&closed),
+        complete: Arc::clone(&complete),
         records: Arc::clone(&records),
     };
     let collector = thread::spawn({
@@ -109,42 +124,42 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
             result
         }
     });
-    let (inboxes, guards) = start(plan.job(), &decoders, options.workers, &told)?;
+    let stopped = Arc::default();
+    let (inboxes, guards) = start(plan.job(), &decoders, options.workers, &told, &stopped)?;
     drop(told);
-    let mut workers = Workers { inboxes, next: 0, closed, in_flight: BTreeMap::new() };
+    let mut workers =
+        Workers { inboxes, next: 0, closed, complete, stopped, in_flight: BTreeMap::new() };
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let feeding = Feeding { plan, size, progress, records: &records };
     let fed = feeding
         .replay(&bindings, &mut sources, &mut workers)
         .and_then(|()| feeding.mint(&bindings, &mut log, &mut sources, &mut workers));
     drop(workers); // hangs up: the workers finish what they have
-    let mut stopped = None;
-    for result in guards.join() {
-        if let Err(message) = result {
-            stopped = Some(RunError::Worker(message));
-        }
-    }
+    let ends = guards.join();
     let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
     progress.end();
-    // A table that can't be written is why the workers could not go on.
+    // What came first: a panic or a table that can't be written is why feeding could not go on.
+    for end in ends {
+        if let Some(words) = end.map_err(RunError::Worker)? {
+            return Err(RunError::Worker(words));
+        }
+    }
     let mut summary = collected?;
     fed?;
-    if let Some(error) = stopped {
-        return Err(error);
-    }
     summary.bytes_read = sources.iter().map(FileSource::bytes_read).sum();
     summary.seconds = begun.elapsed().as_secs_f64();
     summary.events_per_s = summary.read as f64 / summary.seconds.max(1e-9);
     Ok(summary)
 }
 
-type Guards = timely::communication::WorkerGuards<()>;
+type Guards = timely::communication::WorkerGuards<Option<String>>;
 
 fn start(
     job: Arc<Job>,
     decoders: &[Decoder],
     workers: usize,
     told: &Sender<Told>,
+    stopped: &Arc<AtomicBool>,
 ) -> Result<(Vec<Sender<Work>>, Guards), RunError> {
     let (mut inboxes, mut seats) = (Vec::new(), Vec::new());
     for _ in 0..workers {
@@ -153,7 +168,7 @@ fn start(
         seats.push(Some((receiver, decoders.to_vec(), told.clone())));
     }
     let seats = Mutex::new(seats);
-    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+    let guards = threads::start(workers, stopped, move |worker| {
         let seat = seats.lock().ok().and_then(|mut seats| seats[worker.index()].take());
         if let Some((inbox, decoders, told)) = seat {
             work(worker, &job, decoders, &inbox, &told);
@@ -215,7 +230,10 @@ impl Feeding<'_> {
             .map(|source| history::recorded(bindings, source as u16).len())
             .collect();
         loop {
-            let batches = gather(sources, &mut ends, self.size)?;
+            let (batches, mut failed) = gather(sources, &mut ends, self.size);
+            if let Some(error) = failed.take_if(|_| batches.is_empty()) {
+                return Err(error);
+            }
             let news = listed.iter().zip(sources.iter()).any(|(n, s)| *n < s.files().len());
             let told = last.is_some_and(|binding| {
                 epoch == binding.epoch && binding.sources.iter().all(|source| source.at_end)
@@ -248,6 +266,9 @@ impl Feeding<'_> {
             }
             workers.close(epoch, &ended(&binding.sources))?;
             self.show(sources);
+            if let Some(error) = failed {
+                return Err(error);
+            }
             if ends.iter().all(|end| *end) {
                 return Ok(());
             }
@@ -259,12 +280,13 @@ fn ended(sources: &[SourceEnd]) -> Vec<u16> {
     (0u16..).zip(sources).filter(|(_, end)| end.at_end).map(|(source, _)| source).collect()
 }
 
-/// Reads the records of one epoch, a batch from each source in turn.
+/// Reads the records of one epoch, a batch from each source in turn. Those before an error count:
+/// they are good, and what is bound is not lost.
 fn gather(
     sources: &mut [FileSource],
     ends: &mut [bool],
     size: usize,
-) -> Result<Vec<RawBatch>, RunError> {
+) -> (Vec<RawBatch>, Option<RunError>) {
     let (mut batches, mut left) = (Vec::new(), size);
     let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
     let mut open = true;
@@ -274,18 +296,19 @@ fn gather(
             if left == 0 {
                 break;
             }
-            match source.next(share.min(left))? {
-                Some(batch) => {
+            match source.next(share.min(left)) {
+                Ok(Some(batch)) => {
                     open = true;
                     *end = false;
                     left -= batch.len();
                     batches.push(batch);
                 }
-                None => *end = true,
+                Ok(None) => *end = true,
+                Err(error) => return (batches, Some(error.into())),
             }
         }
     }
-    Ok(batches)
+    (batches, None)
 }
 
 /// The wall clock, in microseconds since 1970.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use connectors::decode::{Decoded, Decoder};
 use connectors::file::RawBatch;
@@ -11,6 +10,8 @@ use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
 use operators::time::admission::too_early;
 use timely::worker::Worker;
+
+use super::threads::IDLE;
 
 /// What the supervisor gives a worker.
 pub(super) enum Work {
@@ -68,7 +69,7 @@ pub(super) fn work(
                 worker.step();
             }
             Err(TryRecvError::Empty) => {
-                worker.step_or_park(Some(Duration::from_millis(1)));
+                worker.step_or_park(Some(IDLE));
             }
             Err(TryRecvError::Disconnected) => return,
         }

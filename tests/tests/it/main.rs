@@ -2,10 +2,14 @@
 
 mod clickhouse;
 mod commits;
+mod crash;
+mod damage;
+mod dead_letters;
 mod delta_python;
 mod generated;
 mod histories;
 mod job_files;
+mod restart;
 mod shop;
 mod snowplow;
 mod support;

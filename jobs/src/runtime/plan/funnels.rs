@@ -40,7 +40,7 @@ pub(super) fn funnel(
     let group = view.aggregation_group.as_ref().map(|name| needs.property(name.get_ref()));
     let steps = steps(check, view, needs, order, group.is_some())?;
     let exclusions = exclusions(check, view, needs, steps.len(), group.is_some());
-    let held = view.hold.iter().flat_map(OneOrMany::list);
+    let held = view.hold.iter().flat_map(super::super::job_file::OneOrMany::list);
     let hold = held.map(|name| needs.property(name)).collect();
     let breakdown = breakdown(check, view, needs, group.is_some());
     let attribution = attribution(check, view, steps.len());

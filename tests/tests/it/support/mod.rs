@@ -3,6 +3,9 @@
 mod delta;
 mod job;
 
+use std::collections::BTreeMap;
+
+use jobs::runtime::Plan;
 use operators::model::Cell;
 
 pub(crate) use delta::Table;
@@ -25,4 +28,31 @@ pub(crate) fn sessions(mut times: Vec<i64>, gap: i64) -> Vec<(i64, i64, i64)> {
         }
     }
     sessions
+}
+
+/// The rows that a view's changelog leads to, without the changelog's own columns, sorted.
+pub(crate) fn net(job: &Job, plan: &Plan, view: &str) -> Vec<Vec<Cell>> {
+    let schema = plan.catalog.schemas.iter().find(|schema| *schema.name == *view).unwrap();
+    let log = job.changelog(view);
+    let (op, epoch) = (log.place("_op"), log.place("_epoch"));
+    let key = |row: &[Cell]| -> Vec<Cell> { schema.key.iter().map(|&c| row[c].clone()).collect() };
+    let mut changes = log.rows;
+    changes.sort_by(|a, b| a[epoch].cmp(&b[epoch]));
+    let mut standing: BTreeMap<Vec<Cell>, Vec<Vec<Cell>>> = BTreeMap::new();
+    for of_epoch in changes.chunk_by(|a, b| a[epoch] == b[epoch]) {
+        // An update takes the place of what stands under its key, a delete takes it away.
+        for row in of_epoch.iter().filter(|row| *text(&row[op]) != *"insert") {
+            assert!(standing.contains_key(&key(row)), "there is nothing to change: {row:?}");
+        }
+        for row in of_epoch.iter().filter(|row| *text(&row[op]) != *"insert") {
+            standing.remove(&key(row));
+        }
+        for row in of_epoch.iter().filter(|row| *text(&row[op]) != *"delete") {
+            let columns = row[..schema.columns.len()].to_vec();
+            standing.entry(key(row)).or_default().push(columns);
+        }
+    }
+    let mut rows: Vec<Vec<Cell>> = standing.into_values().flatten().collect();
+    rows.sort_unstable();
+    rows
 }

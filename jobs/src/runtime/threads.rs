@@ -1,0 +1,86 @@
+//! Worker threads that end together.
+//!
+//! Left to itself, a worker waits for ever for one that has panicked: what that one held never
+//! becomes free. Here a panic ends them all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use timely::communication::WorkerGuards;
+use timely::worker::Worker;
+
+/// How long a worker without work sleeps before it looks again.
+pub(super) const IDLE: Duration = Duration::from_millis(1);
+
+/// Runs `part` on each worker, and then the dataflows to their end. After a panic anywhere `stopped`
+/// is set, the dataflows are dropped, and the worker that panicked gives its words.
+pub(super) fn start(
+    workers: usize,
+    stopped: &Arc<AtomicBool>,
+    part: impl Fn(&mut Worker) + Send + Sync + 'static,
+) -> Result<WorkerGuards<Option<String>>, String> {
+    let stopped = Arc::clone(stopped);
+    timely::execute(timely::Config::process(workers), move |worker| {
+        // What a panic leaves behind is dropped and not used again.
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            part(worker);
+            while worker.has_dataflows() && !stopped.load(Ordering::Acquire) {
+                worker.step_or_park(Some(IDLE));
+            }
+        }));
+        let said = run.err().map(|panic| {
+            stopped.store(true, Ordering::Release);
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+            words.unwrap_or("for no stated reason").to_owned()
+        });
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+        said
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use timely::dataflow::operators::vec::{Broadcast as _, Map as _};
+    use timely::dataflow::operators::{Input as _, Probe as _};
+
+    use super::*;
+
+    /// Whichever worker panics, while it reads or while it finishes: all end, and its words are there.
+    #[test]
+    fn a_panic_ends_all() {
+        for workers in 1..=4 {
+            for (panicking, late) in (0..workers).flat_map(|w| [(w, false), (w, true)]) {
+                let stopped = Arc::default();
+                let guards = start(workers, &stopped, move |worker| {
+                    let index = worker.index();
+                    let (mut input, probe) = worker.dataflow::<u64, _, _>(|scope| {
+                        let (input, stream) = scope.new_input::<Vec<u64>>();
+                        let stream = stream.broadcast().map(move |n| {
+                            assert!(!late || index != panicking || n < 50, "fifty is too much");
+                            n
+                        });
+                        (input, stream.probe().0)
+                    });
+                    for n in 0..100 {
+                        assert!(late || index != panicking || n < 50, "fifty is too much");
+                        input.send(n);
+                        input.advance_to(n + 1);
+                        if n % 7 == 0 {
+                            worker.step();
+                        }
+                    }
+                    drop(probe);
+                });
+                let said = guards.unwrap().join().into_iter().map(Result::unwrap);
+                let said: Vec<Option<String>> = said.collect();
+                assert!(stopped.load(Ordering::Acquire));
+                assert_eq!(said[panicking].as_deref(), Some("fifty is too much"));
+            }
+        }
+    }
+}
