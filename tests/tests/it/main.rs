@@ -5,6 +5,7 @@ mod commits;
 mod delta_python;
 mod generated;
 mod histories;
+mod identity_spec;
 mod job_files;
 mod shop;
 mod snowplow;
