@@ -1,4 +1,4 @@
-//! The shell of identity: one engine per tenant.
+//! The shell of identity: one incremental engine per tenant, or the reference for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +11,11 @@ use timely::dataflow::operators::vec::Map as _;
 use super::Job;
 use super::shell::per_epoch;
 use crate::dedup::Counted;
+use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
-use crate::identity::{Assign, Engine, IdChange, Membership, Resolution, Sighting};
+use crate::identity::{
+    Assign, Engine, EngineKind, IdChange, IdentityConfig, Membership, Resolution, Sighting,
+};
 use crate::model::{Cause, Epoch, EventKey, Token};
 use crate::shard::{place, tenant};
 use crate::store::PersonRef;
@@ -52,9 +55,6 @@ impl IdentityOut {
     }
 }
 
-/// What identity needs of a copy that begins or ceases to count.
-type Seen = (Arc<str>, Sighting, i8);
-
 /// Resolves who is who, per tenant.
 pub(super) fn resolve<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
@@ -67,9 +67,20 @@ pub(super) fn resolve<'scope>(
         };
         (Arc::clone(&c.event.tenant), sighting, c.diff)
     });
+    let resolved = match job.engine {
+        EngineKind::Incremental => incremental(seen, &job.identity),
+        EngineKind::Differential => differential::resolve(seen, &job.identity),
+    };
+    resolved.flat_map(|(name, resolution)| hand_on(&name, resolution))
+}
+
+fn incremental<'scope>(
+    seen: StreamVec<'scope, Epoch, Seen>,
+    config: &Arc<IdentityConfig>,
+) -> StreamVec<'scope, Epoch, (Arc<str>, Resolution)> {
     let by_tenant = Exchange::new(|(name, ..): &Seen| place(name));
     let mut engines: BTreeMap<Arc<str>, Incremental> = BTreeMap::new();
-    let config = Arc::clone(&job.identity);
+    let config = Arc::clone(config);
     per_epoch(seen, by_tenant, "Identity", move |_, mut list: Vec<Seen>, out| {
         // The order decides handles and named causes: it must not depend on how records arrived.
         list.sort_unstable_by(|a, b| (&a.0, a.2, &a.1).cmp(&(&b.0, b.2, &b.1)));
@@ -84,13 +95,14 @@ pub(super) fn resolve<'scope>(
             let Some(engine) = engines.get_mut(&name) else { continue };
             let mut resolution = Resolution::default();
             engine.advance(&mut resolution);
-            hand_on(&name, resolution, out);
+            out.push((name, resolution));
         }
     })
 }
 
-fn hand_on(name: &Arc<str>, resolution: Resolution, out: &mut Vec<IdentityOut>) {
+fn hand_on(name: &Arc<str>, resolution: Resolution) -> Vec<IdentityOut> {
     let tenant = tenant(name);
+    let mut out = Vec::new();
     out.extend(resolution.assigns.into_iter().map(|a| IdentityOut::Assign(tenant, a)));
     out.extend(
         resolution
@@ -105,4 +117,5 @@ fn hand_on(name: &Arc<str>, resolution: Resolution, out: &mut Vec<IdentityOut>) 
         let cause = if moved.contains(&member.ident) { Cause::Merge } else { Cause::New };
         out.push(IdentityOut::Member { name: Arc::clone(name), member, diff, cause });
     }
+    out
 }

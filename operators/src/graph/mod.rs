@@ -34,7 +34,7 @@ pub use self::rows::refused;
 use self::shell::per_epoch;
 use crate::dedup::shadow::{Shadowing, Shadows};
 use crate::dedup::{Admitted, Changes, Counted, Dedup};
-use crate::identity::IdentityConfig;
+use crate::identity::{EngineKind, IdentityConfig};
 use crate::model::{Change, DeadLetter, Epoch, Event, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
@@ -51,6 +51,8 @@ pub struct Job {
     pub time: TimeConfig,
     /// Who is who.
     pub identity: Arc<IdentityConfig>,
+    /// Which implementation finds out.
+    pub engine: EngineKind,
     /// Views and their tables.
     pub catalog: Arc<Catalog>,
     /// Names of the sources, by index.

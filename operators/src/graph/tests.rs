@@ -9,13 +9,14 @@ use crate::model::{Command, CommandKind, Ident, Row, SECOND, Token};
 use crate::oracle;
 use crate::people::testing::{catalog, event, matcher};
 
-fn job(seed: u64) -> Job {
+fn job(seed: u64, engine: EngineKind) -> Job {
     let mut random = Seeded(seed ^ 0x0b);
     let forever = i64::MAX;
     let ids = random.pick(&[0, SECOND, forever]);
     Job {
         time: TimeConfig { disorder: 0, admit: forever, future: forever, ids, history: forever },
         identity: Arc::new(History::new(seed, 1).config),
+        engine,
         catalog: Arc::new(catalog(seed)),
         sources: vec!["one".into()],
         strongest: vec!["backend".into()],
@@ -104,41 +105,53 @@ fn run(job: &Arc<Job>, records: &[Arc<Event>], batch: usize, workers: usize) -> 
     rows
 }
 
-fn compare(seed: u64, count: usize, batch: usize, workers: usize) {
-    let job = Arc::new(job(seed));
+fn compare(seed: u64, engine: EngineKind, count: usize, batch: usize, workers: usize) {
+    let job = Arc::new(job(seed, engine));
     let records = records(seed, &job, count);
     let id_changes = job.catalog.built_in.id_changes;
     let mut rows = run(&job, &records, batch, workers);
     rows.retain(|row| Some(row.view) != id_changes);
     let expected = oracle::rows(&job, &records);
-    let difference: Vec<_> = expected
+    let differ: Vec<_> = expected
         .iter()
         .filter(|r| !rows.contains(r))
         .map(|r| ("missing", r))
         .chain(rows.iter().filter(|r| !expected.contains(r)).map(|r| ("wrong", r)))
         .collect();
-    assert!(difference.is_empty(), "seed {seed}, {workers} workers: {difference:#?}");
+    assert!(differ.is_empty(), "seed {seed}, {engine:?}, {workers} workers: {differ:#?}");
     assert_eq!(rows, expected, "seed {seed}");
 }
 
 #[test]
 fn one_worker_agrees_with_the_oracle() {
     for seed in 0..60 {
-        compare(seed, 60, [1, 7, 10_000][seed as usize % 3], 1);
+        compare(seed, EngineKind::Incremental, 60, [1, 7, 10_000][seed as usize % 3], 1);
     }
 }
 
 #[test]
 fn several_workers_agree_with_the_oracle() {
     for seed in 60..90 {
-        compare(seed, 60, [1, 7, 10_000][seed as usize % 3], [2, 4][seed as usize % 2]);
+        let (batch, workers) = ([1, 7, 10_000][seed as usize % 3], [2, 4][seed as usize % 2]);
+        compare(seed, EngineKind::Incremental, 60, batch, workers);
+    }
+}
+
+#[test]
+fn the_differential_engine_agrees_with_the_oracle() {
+    for seed in 0..60 {
+        compare(seed, EngineKind::Differential, 60, [1, 7, 10_000][seed as usize % 3], 1);
+    }
+    for seed in 60..72 {
+        let (batch, workers) = ([1, 7, 10_000][seed as usize % 3], [2, 4][seed as usize % 2]);
+        compare(seed, EngineKind::Differential, 60, batch, workers);
     }
 }
 
 /// The watermark admits by the epoch before, so what is refused does not depend on workers.
 #[test]
 fn what_is_too_late_is_refused_with_its_origin() {
-    let mut job = job(1);
+    let mut job = job(1, EngineKind::Incremental);
     job.time.admit = 5 * SECOND;
     let job = Arc::new(job);
     let mut records = records(1, &job, 3);
@@ -161,5 +174,7 @@ fn what_is_too_late_is_refused_with_its_origin() {
 /// random histories.
 #[test]
 fn a_person_of_shadowed_events_keeps_its_id() {
-    compare(15, 60, 1, 1);
+    for engine in [EngineKind::Incremental, EngineKind::Differential] {
+        compare(15, engine, 60, 1, 1);
+    }
 }

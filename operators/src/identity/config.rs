@@ -19,6 +19,16 @@ pub enum Own {
     Last,
 }
 
+/// Which implementation of the rules runs. All give the same people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum EngineKind {
+    /// [`super::engine`]: the fast one.
+    #[default]
+    Incremental,
+    /// [`super::differential`]: the slow reference.
+    Differential,
+}
+
 /// One `[[identity.type]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdentityType {

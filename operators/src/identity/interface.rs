@@ -70,6 +70,16 @@ pub struct Resolution {
     pub changes: Vec<IdChange>,
 }
 
+impl Resolution {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.assigns.is_empty()
+            && self.names.is_empty()
+            && self.memberships.is_empty()
+            && self.changes.is_empty()
+    }
+}
+
 /// An implementation of the identity rules for one tenant.
 pub trait Engine {
     /// Takes in one sighting that comes (`diff` = 1) or goes (-1). Each event key is there at most

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
-use super::oracle::{Resolved, resolve};
+use super::oracle::{Resolved, erase, resolve};
 use super::{
     Engine, FOREVER, Handle, IdentityConfig, IdentityType, Membership, NO_LIMIT, Own, Resolution,
     Sighting,
@@ -61,6 +61,45 @@ impl History {
     pub fn new(seed: u64, size: usize) -> Self {
         let mut random = Seeded(seed);
         let config = random_config(&mut random);
+        Self::with(config, &mut random, size)
+    }
+
+    /// Another history under the same rules.
+    pub fn like(&self, seed: u64, size: usize) -> Self {
+        Self::with(self.config.clone(), &mut Seeded(seed), size)
+    }
+
+    /// The sightings that are there after so many epochs.
+    pub fn present(&self, epochs: usize) -> BTreeMap<EventKey, Sighting> {
+        let mut present = BTreeMap::new();
+        for (sighting, diff) in self.epochs[..epochs].iter().flatten() {
+            if *diff > 0 {
+                present.insert(key_of(sighting), sighting.clone());
+            } else {
+                present.remove(&key_of(sighting));
+            }
+        }
+        present
+    }
+
+    /// Adds an epoch in which some identifiers and events are erased.
+    pub fn erase(&mut self, random: &mut Seeded) {
+        let present = self.present(self.epochs.len());
+        let (mut identifiers, mut events) = (BTreeSet::new(), BTreeSet::new());
+        for (key, sighting) in &present {
+            let Sighting::Event(_, idents) = sighting else { continue };
+            if random.once_in(12) {
+                events.insert(key.id);
+            }
+            identifiers.extend(idents.first().filter(|_| random.once_in(12)));
+        }
+        let all: Vec<Sighting> = present.into_values().collect();
+        let kept: BTreeSet<Sighting> = erase(&all, &identifiers, &events).into_iter().collect();
+        let gone = all.into_iter().filter(|sighting| !kept.contains(sighting));
+        self.epochs.push(gone.map(|sighting| (sighting, -1)).collect());
+    }
+
+    fn with(config: IdentityConfig, random: &mut Seeded, size: usize) -> Self {
         let pool: Vec<Ident> = (0..3 + random.below(14))
             .map(|_| Ident {
                 kind: random.below(config.types.len() as u64) as u8,
@@ -100,7 +139,7 @@ impl History {
                     }
                     Sighting::Command(key, Command { kind, x, y })
                 } else {
-                    random_event(&mut random, &config, &pool, key)
+                    random_event(random, &config, &pool, key)
                 };
                 present.push(sighting.clone());
                 batch.push((sighting, 1));
@@ -111,7 +150,8 @@ impl History {
     }
 }
 
-fn key_of(sighting: &Sighting) -> EventKey {
+/// The key of an event or command.
+pub fn key_of(sighting: &Sighting) -> EventKey {
     match sighting {
         Sighting::Event(key, _) | Sighting::Command(key, _) => *key,
     }
@@ -198,6 +238,38 @@ impl Reported {
         }
     }
 
+    /// Checks causes, and which person ids became which, of what is reported from here to `now`.
+    fn compare_changes(&self, now: &Self, resolution: &Resolution, batch: &Batch) {
+        let mut by: BTreeSet<EventKey> = batch.iter().map(|(s, _)| key_of(s)).collect();
+        let mut moves = BTreeSet::new();
+        for assign in &resolution.assigns {
+            let (Some(from), Some(to)) = (assign.from, assign.to) else { continue };
+            let left = now.persons.values().any(|person| *person == from);
+            let cause = if left { Cause::Split } else { Cause::Merge };
+            assert_eq!(assign.cause, cause, "{assign:?}");
+            moves.insert((self.names[&from], now.names[&to]));
+            by.insert(assign.event);
+        }
+        moves.retain(|(from, to)| from != to);
+        let said: BTreeSet<(Token, Token)> =
+            resolution.changes.iter().map(|c| (c.from, c.to)).collect();
+        assert_eq!(said.len(), resolution.changes.len(), "each change once");
+        assert!(moves.is_subset(&said), "moved {moves:?}, said {said:?}");
+        // An engine with stable handles also says which person only changed its id.
+        let renamed: BTreeSet<(Token, Token)> = self
+            .names
+            .iter()
+            .filter_map(|(person, from)| Some((*from, *now.names.get(person)?)))
+            .collect();
+        let other: Vec<_> = said.difference(&moves).filter(|c| !renamed.contains(c)).collect();
+        assert!(other.is_empty(), "nothing moved: {other:?}");
+        for change in &resolution.changes {
+            let left = now.names.values().any(|name| *name == change.from);
+            assert_eq!(change.kind, if left { Cause::Split } else { Cause::Merge }, "{change:?}");
+            assert!(by.contains(&change.by), "not of this epoch: {change:?}");
+        }
+    }
+
     /// Compares everything reported so far with the oracle's answer.
     ///
     /// # Panics
@@ -205,6 +277,7 @@ impl Reported {
     /// If they differ.
     pub fn compare(&self, expected: &Resolved) {
         let name = |members: &BTreeSet<Ident>| {
+            // The rules start a person at an identifier.
             members.iter().map(|i| i.token).min().expect("a person has an identifier")
         };
         let named: BTreeMap<EventKey, Token> = expected
@@ -226,6 +299,7 @@ impl Reported {
         assert!(differ.is_empty(), "time, seq, reported and expected person: {differ:#?}");
         let mut by_handle: BTreeMap<Handle, &BTreeSet<Ident>> = BTreeMap::new();
         for (key, person) in &self.persons {
+            // Its name was found equal to the expected one above.
             let members = expected.events[key].as_ref().expect("it has a person");
             let first = by_handle.entry(*person).or_insert(members);
             assert_eq!(*first, members, "one handle, one person");
@@ -252,21 +326,34 @@ impl Reported {
 ///
 /// If they differ, with the differing parts.
 pub fn check(engine: &mut dyn Engine, history: &History) {
-    let mut present: BTreeMap<EventKey, Sighting> = BTreeMap::new();
-    let mut reported = Reported::default();
-    for batch in &history.epochs {
-        for (sighting, diff) in batch {
-            if *diff > 0 {
-                present.insert(key_of(sighting), sighting.clone());
-            } else {
-                present.remove(&key_of(sighting));
+    let resolutions: Vec<Resolution> = history
+        .epochs
+        .iter()
+        .map(|batch| {
+            for (sighting, diff) in batch {
+                engine.update(sighting.clone(), *diff);
             }
-            engine.update(sighting.clone(), *diff);
-        }
-        let mut resolution = Resolution::default();
-        engine.advance(&mut resolution);
-        reported.apply(&resolution);
-        let sightings: Vec<Sighting> = present.values().cloned().collect();
+            let mut resolution = Resolution::default();
+            engine.advance(&mut resolution);
+            resolution
+        })
+        .collect();
+    compare(history, &resolutions);
+}
+
+/// Compares what was reported for each epoch of a history with the oracle.
+///
+/// # Panics
+///
+/// If they differ, with the differing parts.
+pub fn compare(history: &History, resolutions: &[Resolution]) {
+    assert_eq!(history.epochs.len(), resolutions.len());
+    let mut reported = Reported::default();
+    for (epoch, resolution) in resolutions.iter().enumerate() {
+        let before = reported.clone();
+        reported.apply(resolution);
+        before.compare_changes(&reported, resolution, &history.epochs[epoch]);
+        let sightings: Vec<Sighting> = history.present(epoch + 1).into_values().collect();
         reported.compare(&resolve(&history.config, &sightings));
     }
 }

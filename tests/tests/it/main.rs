@@ -8,6 +8,7 @@ mod dead_letters;
 mod delta_python;
 mod generated;
 mod histories;
+mod identity_spec;
 mod job_files;
 mod restart;
 mod shop;

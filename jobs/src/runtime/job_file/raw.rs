@@ -115,6 +115,7 @@ pub struct Identity {
     pub previous_id: Option<Spanned<String>>,
     pub erased: Option<Spanned<String>>,
     pub secret: Option<String>,
+    pub engine: Option<Spanned<String>>,
     #[serde(default, rename = "type")]
     pub types: Vec<IdentityType>,
 }

@@ -1,7 +1,7 @@
 //! The identity part of a job.
 
 use connectors::decode::IdentityFields;
-use operators::identity::{FOREVER, IdentityConfig, IdentityType, NO_LIMIT, Own};
+use operators::identity::{EngineKind, FOREVER, IdentityConfig, IdentityType, NO_LIMIT, Own};
 use operators::model::{Micros, SECOND};
 
 use super::checker::Checker;
@@ -19,6 +19,17 @@ fn usual() -> Vec<(IdentityType, Vec<&'static str>)> {
         (email, vec!["traits.email", "context.traits.email"]),
         (anonymous, vec!["anonymousId"]),
     ]
+}
+
+/// Which implementation of the rules runs.
+pub(super) fn engine(check: &mut Checker, file: &JobFile) -> EngineKind {
+    let Some(engine) = &file.identity.engine else { return EngineKind::default() };
+    match engine.get_ref().as_str() {
+        "incremental" => return EngineKind::Incremental,
+        "differential" => return EngineKind::Differential,
+        _ => check.unknown("identity engine", engine, &["incremental", "differential"]),
+    }
+    EngineKind::default()
 }
 
 /// Rules, and where the identifiers of each type stand.
@@ -77,4 +88,24 @@ pub(super) fn identity(
         from.push(fields(t.name.get_ref(), &paths));
     }
     (IdentityConfig { types, cluster_max }, from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::runtime::job_file::parse;
+
+    #[test]
+    fn a_job_names_the_engine() {
+        let engine = |line: &str| {
+            let job = format!("[job]\nname = \"j\"\nout = \"out\"\n[identity]\n{line}\n");
+            let (text, file) = parse(Path::new("job.toml"), &job, &|_| None).unwrap();
+            engine(&mut Checker::new(&text), &file)
+        };
+        assert_eq!(engine(""), EngineKind::Incremental);
+        assert_eq!(engine("engine = \"incremental\""), EngineKind::Incremental);
+        assert_eq!(engine("engine = \"differential\""), EngineKind::Differential);
+    }
 }

@@ -17,7 +17,7 @@ use connectors::decode::DecodeSpec;
 use connectors::file::FileSpec;
 use connectors::table::{Granularity, TableOptions};
 use operators::graph::Job;
-use operators::identity::IdentityConfig;
+use operators::identity::{EngineKind, IdentityConfig};
 use operators::model::{Micros, SECOND};
 use operators::time::TimeConfig;
 use operators::views::catalog::{BUILT_IN, Catalog};
@@ -51,6 +51,8 @@ pub struct Plan {
     pub time: TimeConfig,
     /// Who is who.
     pub identity: Arc<IdentityConfig>,
+    /// Which implementation finds out.
+    pub engine: EngineKind,
     /// Views and tables.
     pub catalog: Arc<Catalog>,
     /// Channels, strongest first, for the business key.
@@ -67,6 +69,7 @@ impl Plan {
         Arc::new(Job {
             time: self.time,
             identity: Arc::clone(&self.identity),
+            engine: self.engine,
             catalog: Arc::clone(&self.catalog),
             sources: self.sources.iter().map(|s| Arc::clone(&s.name)).collect(),
             strongest: self.strongest.clone(),
@@ -100,6 +103,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             check.unknown("built-in view", view, &BUILT_IN);
         }
     }
+    let engine = identity::engine(&mut check, file);
     let (identity, identities) = identity::identity(&mut check, file);
     let mut needs = views::Needs::default();
     let specs = views::views(&mut check, file, &mut needs);
@@ -133,6 +137,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             sources,
             time,
             identity,
+            engine,
             catalog: Arc::new(catalog),
             strongest: file.dedup.strongest.iter().map(|c| c.as_str().into()).collect(),
             epoch_records,

@@ -1,7 +1,7 @@
 //! The incremental engine against the oracle, and growth of its work.
 
 use super::*;
-use crate::identity::testing::{History, check};
+use crate::identity::testing::{History, Seeded, check};
 
 /// Random histories, compared after every epoch.
 #[test]
@@ -26,4 +26,16 @@ fn named_cases() {
     }
     let history = History::new(467, 90);
     check(&mut Incremental::new(&history.config), &history);
+}
+
+#[test]
+fn what_is_erased_was_never_there() {
+    for seed in 0..300 {
+        let mut history = History::new(seed, 60);
+        history.erase(&mut Seeded(seed));
+        let run = std::panic::catch_unwind(|| {
+            check(&mut Incremental::new(&history.config), &history);
+        });
+        assert!(run.is_ok(), "seed {seed}");
+    }
 }
