@@ -122,7 +122,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let identity = Arc::new(identity);
     let sources = sources::sources(&mut check, file, &base, &identity, identities, needs);
     let tables = tables(&mut check, file);
-    let hash = hash(&check, text, file, &base);
+    let hash = hash(text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
         let span = file.job.epoch_records.as_ref().map_or(0..0, toml::Spanned::span);
@@ -197,7 +197,7 @@ fn tables(check: &mut Checker, file: &JobFile) -> Option<TableOptions> {
 
 /// What the results depend on: all that the job file says but for `out` and the size of epochs,
 /// and the erased list.
-fn hash(check: &Checker, text: &Text, file: &JobFile, base: &Path) -> String {
+fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
         job.retain(|key, _| key != "out" && key != "epoch_records");
