@@ -4,8 +4,8 @@
 //!
 //! 1. before the binding was durable: its records were not used; they are bound again, perhaps
 //!    otherwise, and nobody saw the difference;
-//! 2. after: the same records are read again for the same epoch, so the same rows come out, and each
-//!    sink passes over the epochs that it has committed.
+//! 2. after: the same records are read again for the same epoch, so the same rows come out, and
+//!    each sink passes over the epochs that it has committed.
 
 mod file;
 mod frame;
@@ -56,8 +56,8 @@ pub enum BindingError {
     },
     /// They are damaged before their end.
     #[error(
-        "the bindings {path} are damaged at byte {at}; restore them, or remove the folder that they \
-         are in to compute everything anew"
+        "the bindings {path} are damaged at byte {at}; restore them, or remove the folder that \
+         they are in to compute everything anew"
     )]
     Damaged {
         /// The file.

@@ -120,7 +120,7 @@ pub(super) fn generate(options: &Options) -> u8 {
 
 /// A bar on a terminal, a line now and then elsewhere; both on standard error.
 struct Bar {
-    bar: Option<ProgressBar>,
+    shown: Option<ProgressBar>,
     total: u64,
     silent: bool,
 }
@@ -133,13 +133,13 @@ impl Bar {
         if let (Some(bar), Ok(style)) = (&bar, ProgressStyle::with_template(template)) {
             bar.set_style(style);
         }
-        Self { bar, total, silent }
+        Self { shown: bar, total, silent }
     }
 
     fn hear(&self) -> impl FnMut(u64) {
         let mut last = Instant::now();
         move |records| {
-            if let Some(bar) = &self.bar {
+            if let Some(bar) = &self.shown {
                 bar.set_position(records);
             } else if !self.silent && last.elapsed() >= LINE_EVERY {
                 last = Instant::now();
@@ -150,7 +150,7 @@ impl Bar {
     }
 
     fn end(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }

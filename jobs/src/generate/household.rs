@@ -200,9 +200,8 @@ impl Household {
         if person.phone.used {
             phones.extend((0..=person.phone.models).map(|model| person.phone.device(model)));
         }
-        let shared = (self.tablet.used && self.people.len() > 1)
-            .then(|| vec![self.tablet.anonymous(0)])
-            .unwrap_or_default();
+        let in_turn = self.tablet.used && self.people.len() > 1;
+        let shared = if in_turn { vec![self.tablet.anonymous(0)] } else { Vec::new() };
         let text = |account, email| {
             let mut text = Vec::new();
             if email {

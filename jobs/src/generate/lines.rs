@@ -161,7 +161,7 @@ impl Lines {
                 out.text("\",");
             }
         }
-        self.properties(record, out);
+        Self::properties(record, out);
         if record.truth.channel == Channel::Web {
             self.browser(record, out);
         } else {
@@ -182,7 +182,7 @@ impl Lines {
         out.text("},");
     }
 
-    fn properties(&self, record: &Record, out: &mut Vec<u8>) {
+    fn properties(record: &Record, out: &mut Vec<u8>) {
         out.text("\"properties\":{");
         match record.truth.name {
             Name::Search => {

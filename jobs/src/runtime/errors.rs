@@ -33,8 +33,8 @@ pub enum RunError {
     },
     /// The bindings of what the tables hold are gone.
     #[error(
-        "the bindings in {out} end at epoch {bound}, its tables at {epoch}: what they were made of is \
-         gone; restore {out}/bindings, or remove {out} to compute everything anew"
+        "the bindings in {out} end at epoch {bound}, its tables at {epoch}: what they were made of \
+         is gone; restore {out}/bindings, or remove {out} to compute everything anew"
     )]
     BindingsLost {
         /// The output folder.

@@ -14,8 +14,8 @@ use timely::worker::Worker;
 /// How long a worker without work sleeps before it looks again.
 pub(super) const IDLE: Duration = Duration::from_millis(1);
 
-/// Runs `part` on each worker, and then the dataflows to their end. After a panic anywhere `stopped`
-/// is set, the dataflows are dropped, and the worker that panicked gives its words.
+/// Runs `part` on each worker, and then the dataflows to their end. After a panic anywhere
+/// `stopped` is set, the dataflows are dropped, and the worker that panicked gives its words.
 pub(super) fn start(
     workers: usize,
     stopped: &Arc<AtomicBool>,
@@ -50,7 +50,8 @@ mod tests {
 
     use super::*;
 
-    /// Whichever worker panics, while it reads or while it finishes: all end, and its words are there.
+    /// Whichever worker panics, while it reads or while it finishes: all end, and its words are
+    /// there.
     #[test]
     fn a_panic_ends_all() {
         for workers in 1..=4 {

@@ -1,8 +1,11 @@
 //! Funnels over a shop's clicks beside `ClickHouse`'s `windowFunnel`, in every mode.
 //!
 //! The figures are those of `tests/peers/clickhouse_funnels.py` with `ClickHouse` 26.9 (`chdb`
-//! 4.4.0 of PyPI). `strict_once` means what our ordered funnels mean and gives the same everywhere;
-//! why the other modes differ where they do, `operators/src/views/funnel/SPEC.md` explains.
+//! 4.4.0 of `PyPI`). `strict_once` means what our ordered funnels mean and gives the same
+//! everywhere; why the other modes differ where they do, `operators/src/views/funnel/SPEC.md`
+//! explains.
+
+use std::fmt::Write as _;
 
 use operators::model::Cell;
 
@@ -52,7 +55,8 @@ history = "4000d"
         let steps: Vec<String> =
             steps.iter().map(|step| format!("{{ event = \"{step}\" }}")).collect();
         for order in ["ordered", "strict"] {
-            job += &format!(
+            let _ = write!(
+                job,
                 "[[view]]\nkind = \"funnel\"\nname = \"{name}_{order}\"\nsteps = [{}]\n\
                  funnelOrderType = \"{order}\"\nfunnelWindowInterval = {window}\n\
                  funnelWindowIntervalUnit = \"second\"\nperiods = [\"all\"]\n",

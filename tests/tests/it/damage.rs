@@ -27,7 +27,8 @@ fn ndjson() -> Vec<u8> {
                  \"previousId\":\"a{n}\",\"userId\":\"u{n}\"}}\n"
             ),
             _ => format!(
-                "{{\"messageId\":\"m{n}\",\"timestamp\":\"{at}\",\"userId\":\"u{}\",\"event\":\"e\",\
+                "{{\"messageId\":\"m{n}\",\"timestamp\":\"{at}\",\"userId\":\"u{}\",\
+                 \"event\":\"e\",\
                  \"anonymousId\":[\"a{n}\",\"\\u00e9\"],\"properties\":{{\"price\":{n}.5}}}}\n",
                 n % 7
             ),
@@ -61,7 +62,7 @@ fn parquet() -> Vec<u8> {
         ("event", Arc::new(text(&|_| "e".to_owned()))),
         (
             "properties.price",
-            Arc::new(Float64Array::from_iter((0..RECORDS).map(|n| Some(n as f64)))),
+            Arc::new((0..RECORDS).map(|n| Some(n as f64)).collect::<Float64Array>()),
         ),
     ])
 }

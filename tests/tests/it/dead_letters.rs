@@ -1,5 +1,5 @@
-//! Records that can't be used: each is one row of `dead_letters` with where it came from, why, and its
-//! bytes. The others go on.
+//! Records that can't be used: each is one row of `dead_letters` with where it came from, why, and
+//! its bytes. The others go on.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -51,8 +51,8 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
 /// What is expected of a record: nothing if it is good.
 type Case = (Vec<u8>, Option<Reason>);
 
-/// The rows of `dead_letters` that follow from the records of a file, with the bytes if `bytes` says
-/// what is kept of a record.
+/// The rows of `dead_letters` that follow from the records of a file, with the bytes if `bytes`
+/// says what is kept of a record.
 fn expected(cases: &[Case], bytes: impl Fn(&[u8], Reason) -> Option<Vec<u8>>) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for (place, (record, reason)) in cases.iter().enumerate() {
@@ -70,6 +70,7 @@ fn expected(cases: &[Case], bytes: impl Fn(&[u8], Reason) -> Option<Vec<u8>>) ->
 }
 
 /// What is kept of a line: its bytes, of one too large the first 4096.
+#[expect(clippy::unnecessary_wraps, reason = "a case of the cases gives none")]
 fn kept(record: &[u8], reason: Reason) -> Option<Vec<u8>> {
     let most = if reason == Reason::TooLarge { 4096 } else { usize::MAX };
     Some(record[..record.len().min(most)].to_vec())

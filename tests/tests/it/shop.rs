@@ -247,8 +247,8 @@ fn funnels_are_those_of_a_naive_computation() {
     }
 }
 
-/// Figures of `ClickHouse` 26.9 (`chdb` 4.4.0 of PyPI) over the file's distinct lines: sessions by
-/// `arrayDifference` of a user's sorted times, funnels by
+/// Figures of `ClickHouse` 26.9 (`chdb` 4.4.0 of `PyPI`) over the file's distinct lines: sessions
+/// by `arrayDifference` of a user's sorted times, funnels by
 /// `windowFunnel(window)(toDateTime(timestamp), event = 'catalog', event = 'cart', event = …)`,
 /// which gives the same with `strict_increase`. No click is called `payment_done` in this file.
 #[test]
