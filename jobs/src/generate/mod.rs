@@ -1,7 +1,7 @@
 //! A simulated shop: web, mobile and backend events with the truth about each of them.
 //!
 //! [`Shop`] is pure: the same [`ShopOptions`] give the same records, whatever the machine.
-//! [`write`] puts them into files, with a job that reads them. What happens in the shop:
+//! [`write()`] puts them into files, with a job that reads them. What happens in the shop:
 //!
 //! - People come in visits, mostly by day: they look, search, fill a cart, buy. Some have an
 //!   account and log in now and then, some only type an address when they buy, some tell nothing.
