@@ -24,9 +24,13 @@
 //! Use it to check, not to serve. A label travels one link a round, so a component takes as many
 //! rounds as its longest shortest path has links; every label of every round is a row in an
 //! arrangement; and when the smallest member goes, all of its component learn another label, one
-//! round after the other. MEASURED
-//! A claim that changes makes the whole timeline of its cluster anew, where the engine looks at the
-//! time up to the next claim.
+//! round after the other. A claim that changes makes the whole timeline of its cluster anew, where
+//! the engine looks at the time up to the next claim. And each epoch visits every operator, however
+//! little has changed.
+//!
+//! Measured side by side on one worker: 100,000 events that link two identifiers each take 40 times
+//! as long to load as in the engine, 100,000 events of people with two devices each 14 times as
+//! long, and a single change takes milliseconds where the engine takes 3 to 4 µs.
 //!
 //! Label propagation names a component by its smallest member. So here a [`super::Handle`] stands
 //! for the smallest identifier, and when a smaller one comes late, every event of the person goes
