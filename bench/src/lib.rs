@@ -13,5 +13,6 @@ pub const BENCHES: &[&Bench] = &[
     &micro::CONNECTIVITY,
     &micro::LATENCY,
     &micro::PEOPLE,
+    &micro::FUNNELS,
     &micro::GROWTH,
 ];

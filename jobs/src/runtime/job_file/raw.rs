@@ -36,6 +36,7 @@ pub struct Job {
     #[serde(default)]
     pub without: Vec<Spanned<String>>,
     pub epoch_records: Option<Spanned<u32>>,
+    pub facts_per_second_max: Option<Spanned<u32>>,
 }
 
 /// `[[source]]`.

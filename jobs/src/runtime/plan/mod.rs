@@ -20,7 +20,7 @@ use operators::graph::Job;
 use operators::identity::{EngineKind, IdentityConfig};
 use operators::model::{Micros, SECOND};
 use operators::time::TimeConfig;
-use operators::views::catalog::{BUILT_IN, Catalog};
+use operators::views::catalog::{BUILT_IN, Catalog, FACTS_PER_SECOND_MAX};
 
 use self::checker::Checker;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
@@ -109,7 +109,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let specs = views::views(&mut check, file, &mut needs);
     let without: Vec<String> = file.job.without.iter().map(|w| w.get_ref().clone()).collect();
     let catalog = match Catalog::new(specs, &without, zone) {
-        Ok(catalog) => Some(catalog),
+        Ok(catalog) => Some(Catalog { facts_per_second_max: rate(&mut check, file), ..catalog }),
         Err(error) => {
             let span = file.job.zone.as_ref().map_or(0..0, toml::Spanned::span);
             let zones: Vec<String> = jiff::tz::db().available().map(|z| z.to_string()).collect();
@@ -144,6 +144,19 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         }),
         (problems, _) => Err(problems),
     }
+}
+
+/// Facts of a person in a second beyond which the person is flagged as a machine.
+fn rate(check: &mut Checker, file: &JobFile) -> usize {
+    let Some(written) = &file.job.facts_per_second_max else { return FACTS_PER_SECOND_MAX };
+    let most = *written.get_ref() as usize;
+    if most == 0 {
+        let message = format!(
+            "everybody has one fact in a second; write 1 or more, as {FACTS_PER_SECOND_MAX}"
+        );
+        check.at(&written.span(), message);
+    }
+    most
 }
 
 fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
