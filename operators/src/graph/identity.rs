@@ -9,7 +9,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::Map as _;
 
 use super::Job;
-use super::shell::per_epoch;
+use super::shell::{Batches, per_epoch};
 use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
@@ -81,7 +81,8 @@ fn incremental<'scope>(
     let by_tenant = Exchange::new(|(name, ..): &Seen| place(name));
     let mut engines: BTreeMap<Arc<str>, Incremental> = BTreeMap::new();
     let config = Arc::clone(config);
-    per_epoch(seen, by_tenant, "Identity", move |_, mut list: Vec<Seen>, out| {
+    per_epoch(seen, by_tenant, "Identity", move |_, list: Batches<Seen>, out| {
+        let mut list: Vec<Seen> = list.into_iter().flatten().collect();
         // The order decides handles and named causes: it must not depend on how records arrived.
         list.sort_unstable_by(|a, b| (&a.0, a.2, &a.1).cmp(&(&b.0, b.2, &b.1)));
         let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
