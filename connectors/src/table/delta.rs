@@ -338,8 +338,8 @@ pub(super) fn read_all(
 /// The bytes of a Parquet file: the same for the same rows.
 fn encode(batch: &RecordBatch, plain: &[&str]) -> Result<Vec<u8>, ParquetError> {
     let mut properties = WriterProperties::builder()
-        // What Delta's writers use where nothing is said; ids hardly compress, and more effort costs
-        // a fifth of the time of a table.
+        // What Delta's writers use where nothing is said. Ids hardly compress: more effort is a
+        // fifth of the time that a table takes.
         .set_compression(Compression::SNAPPY)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_created_by("braid".to_owned());
