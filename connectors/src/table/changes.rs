@@ -9,17 +9,62 @@ use operators::model::{Cause, CellRef, Change, DAY, Epoch, Micros, Row, Status, 
 use super::Granularity;
 use super::delta::Partition;
 
-/// A change, its epoch, and the watermark after it.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub epoch: Epoch,
-    pub watermark: Micros,
-    pub change: Change,
+/// Changes that wait for a commit, in the order of their epochs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiting {
+    changes: Vec<Change>,
+    epochs: Vec<Batch>,
 }
 
-impl Entry {
-    fn row(&self) -> &Row {
-        &self.change.row
+/// The changes of one epoch.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// Index after that of the last one.
+    end: u32,
+    epoch: Epoch,
+    /// After the epoch.
+    watermark: Micros,
+}
+
+impl Waiting {
+    /// Adds a change of the last epoch or a later one.
+    pub(super) fn push(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
+        self.changes.push(change);
+        let end = self.changes.len() as u32;
+        match self.epochs.last_mut() {
+            Some(last) if last.epoch == epoch => last.end = end,
+            _ => self.epochs.push(Batch { end, epoch, watermark }),
+        }
+    }
+
+    /// Number of changes.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    fn change(&self, place: Place) -> &Change {
+        &self.changes[place.index as usize]
+    }
+
+    fn row(&self, place: Place) -> &Row {
+        &self.change(place).row
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.changes.iter().map(|change| &change.row)
+    }
+
+    /// Keeps the places of epochs after `done`.
+    pub(super) fn after(&self, done: Option<Epoch>, places: &mut Vec<Place>) {
+        let Some(done) = done else { return };
+        let passed = self.epochs.partition_point(|batch| batch.epoch <= done);
+        let first = passed.checked_sub(1).map_or(0, |last| self.epochs[last].end);
+        places.retain(|place| place.index >= first);
     }
 }
 
@@ -70,23 +115,18 @@ fn by_key(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
     cells.map(|(a, b)| a.cmp(&b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-/// An entry and the first of what orders it, so that most comparisons are of two numbers.
+/// A change and the first of what orders it, so that most comparisons are of two numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Rank of the tenant among those of the entries.
+    /// Rank of the tenant among those of the changes.
     tenant: u32,
-    /// Index of the entry.
+    /// Index of the change.
     index: u32,
     /// The first bits of the first column of the key after the tenant.
     prefix: u64,
 }
 
 impl Place {
-    /// The epoch of the entry.
-    pub(super) fn epoch(self, entries: &[Entry]) -> Epoch {
-        entries[self.index as usize].epoch
-    }
-
     fn first(self) -> (u32, u64) {
         (self.tenant, self.prefix)
     }
@@ -103,8 +143,8 @@ fn tenant(row: &Row) -> &str {
 }
 
 impl<'a> Tenants<'a> {
-    fn of(entries: &'a [Entry]) -> Self {
-        let mut tenants: Vec<&str> = entries.iter().map(|entry| tenant(entry.row())).collect();
+    fn of(waiting: &'a Waiting) -> Self {
+        let mut tenants: Vec<&str> = waiting.rows().map(tenant).collect();
         // Most neighbours have the same.
         tenants.dedup();
         tenants.sort_unstable();
@@ -146,8 +186,8 @@ fn prefix(cell: CellRef<'_>, common: usize) -> u64 {
 }
 
 /// How many bytes all texts of a column begin with.
-fn common(entries: &[Entry], column: usize) -> usize {
-    let mut texts = entries.iter().map(|entry| match entry.row().cells.get(column) {
+fn common(waiting: &Waiting, column: usize) -> usize {
+    let mut texts = waiting.rows().map(|row| match row.cells.get(column) {
         CellRef::Str(text) => text.as_bytes(),
         CellRef::Bytes(bytes) => bytes,
         _ => &[],
@@ -164,84 +204,78 @@ fn common(entries: &[Entry], column: usize) -> usize {
     common
 }
 
-/// Entries in the order of their rows.
-pub(super) fn sorted(schema: &ViewSchema, entries: &[Entry]) -> Vec<Place> {
-    let tenants = Tenants::of(entries);
+/// The places of all changes in the order of their rows.
+pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting) -> Vec<Place> {
+    let tenants = Tenants::of(waiting);
     let second = schema.key.get(1).copied().unwrap_or(0);
-    let common = common(entries, second);
-    let mut places = Vec::with_capacity(entries.len());
+    let common = common(waiting, second);
+    let mut places = Vec::with_capacity(waiting.len());
     let mut last = 0;
-    for (index, entry) in (0..).zip(entries) {
-        last = tenants.rank(tenant(entry.row()), last);
-        let prefix = prefix(entry.row().cells.get(second), common);
+    for (index, row) in (0..).zip(waiting.rows()) {
+        last = tenants.rank(tenant(row), last);
+        let prefix = prefix(row.cells.get(second), common);
         places.push(Place { tenant: last, index, prefix });
     }
     places.sort_unstable_by(|a, b| {
-        let row = |place: &Place| entries[place.index as usize].row();
         let first = a.first().cmp(&b.first());
-        first.then_with(|| order(schema, row(a), row(b))).then(a.index.cmp(&b.index))
+        let rows = || order(schema, waiting.row(*a), waiting.row(*b));
+        first.then_with(rows).then(a.index.cmp(&b.index))
     });
     places
 }
 
-/// Places by epoch, each in order. Entries come in the order of their epochs.
-fn by_epoch(entries: &[Entry], sorted: &[Place]) -> Vec<Vec<Place>> {
-    let runs = entries.chunk_by(|a, b| a.epoch == b.epoch);
-    let ends: Vec<u32> = runs
-        .scan(0, |end, run| {
-            *end += run.len() as u32;
-            Some(*end)
-        })
-        .collect();
-    if ends.len() == 1 {
+/// Places by epoch, each in order.
+fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
+    if epochs.len() == 1 {
         return vec![sorted.to_vec()];
     }
-    let mut epochs = vec![Vec::new(); ends.len()];
+    let mut places = vec![Vec::new(); epochs.len()];
     for place in sorted {
-        epochs[ends.partition_point(|end| *end <= place.index)].push(*place);
+        places[epochs.partition_point(|batch| batch.end <= place.index)].push(*place);
     }
-    epochs
+    places
 }
 
 /// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a
-/// delete and an insert are an update. `sorted` has the places of the entries that count.
+/// delete and an insert are an update. `sorted` has the places of the changes that count.
 pub(super) fn changelog<'a>(
     schema: &ViewSchema,
-    entries: &'a [Entry],
+    waiting: &'a Waiting,
     sorted: &[Place],
 ) -> Vec<Logged<'a>> {
+    type Sum<'a> = (Place, &'a Row, i64, Cause);
     let mut logged = Vec::with_capacity(sorted.len());
-    for places in by_epoch(entries, sorted) {
-        let mut net: Vec<(Place, &Entry, i64, Cause)> = Vec::with_capacity(places.len());
+    let epochs = &waiting.epochs;
+    for (&Batch { epoch, watermark, .. }, places) in epochs.iter().zip(by_epoch(epochs, sorted)) {
+        let mut net: Vec<Sum<'_>> = Vec::with_capacity(places.len());
         for place in places {
-            let entry = &entries[place.index as usize];
-            let (row, diff, cause) = (entry.row(), entry.change.diff, entry.change.cause);
+            let Change { row, diff, cause } = waiting.change(place);
             match net.last_mut() {
                 Some((last, before, sum, causes))
-                    if last.first() == place.first() && before.row() == row =>
+                    if last.first() == place.first() && *before == row =>
                 {
                     *sum += diff;
-                    *causes = cause.max(*causes);
+                    *causes = (*cause).max(*causes);
                 }
-                _ => net.push((place, entry, diff, cause)),
+                _ => net.push((place, row, *diff, *cause)),
             }
         }
         net.retain(|(_, _, diff, _)| *diff != 0);
-        let same_key = |a: &(Place, &Entry, i64, Cause), b: &(Place, &Entry, i64, Cause)| {
-            a.0.first() == b.0.first() && by_key(schema, a.1.row(), b.1.row()).is_eq()
+        let same_key = |a: &Sum<'_>, b: &Sum<'_>| {
+            a.0.first() == b.0.first() && by_key(schema, a.1, b.1).is_eq()
         };
         for group in net.chunk_by(same_key) {
             let gone = group.iter().any(|(_, _, diff, _)| *diff < 0);
             let come = group.iter().any(|(_, _, diff, _)| *diff > 0);
-            for &(_, entry, diff, cause) in group {
+            for &(_, row, diff, cause) in group {
                 let op = match (diff > 0, gone, come) {
                     (true, true, _) => Op::Update,
                     (true, false, _) => Op::Insert,
                     (false, _, true) => continue, // the new row says it
                     (false, ..) => Op::Delete,
                 };
-                let status = status(entry.row().final_at, entry.watermark);
-                let line = Logged { row: entry.row(), op, epoch: entry.epoch, status, cause };
+                let status = status(row.final_at, watermark);
+                let line = Logged { row, op, epoch, status, cause };
                 logged.extend(std::iter::repeat_n(line, diff.unsigned_abs() as usize));
             }
         }
@@ -253,20 +287,20 @@ pub(super) fn changelog<'a>(
 pub(super) fn by_partition<'a>(
     schema: &ViewSchema,
     granularity: Granularity,
-    entries: &'a [Entry],
+    waiting: &'a Waiting,
     sorted: &[Place],
 ) -> BTreeMap<Partition, Net<'a>> {
     let mut buckets: HashMap<(u32, i64), Net<'a>, FixedState> = HashMap::default();
     let mut rest = sorted;
     while let Some((place, mut after)) = rest.split_first() {
-        let row = entries[place.index as usize].row();
-        let mut diff = entries[place.index as usize].change.diff;
+        let Change { row, diff, .. } = waiting.change(*place);
+        let mut diff = *diff;
         while let Some((next, others)) = after.split_first() {
-            let entry = &entries[next.index as usize];
-            if next.first() != place.first() || entry.row() != row {
+            let change = waiting.change(*next);
+            if next.first() != place.first() || change.row != *row {
                 break;
             }
-            diff += entry.change.diff;
+            diff += change.diff;
             after = others;
         }
         if diff != 0 {

@@ -34,7 +34,6 @@ use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
-use self::changes::Entry;
 pub use self::read::read;
 use self::view::View;
 
@@ -200,7 +199,7 @@ impl TableSink {
     /// one that a table has committed is passed over.
     pub fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
         if let Some(view) = self.views.get_mut(usize::from(change.row.view)) {
-            self.pending += usize::from(view.add(Entry { epoch, watermark, change }));
+            self.pending += usize::from(view.add(epoch, watermark, change));
         }
     }
 

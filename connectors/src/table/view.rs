@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use operators::model::{Cell, CellRef, Column, ColumnType, Epoch, Micros, Row, Status, ViewSchema};
+use operators::model::{
+    Cell, CellRef, Change, Column, ColumnType, Epoch, Micros, Row, Status, ViewSchema,
+};
 use tokio::runtime::Runtime;
 
-use super::changes::{Entry, Logged, Net, Place, by_partition, changelog, merge, sorted, status};
+use super::changes::{Logged, Net, Waiting, by_partition, changelog, merge, sorted, status};
 use super::columns::{Layout, arrow_schema, batch, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
 use super::{Granularity, TableError, TableOptions, Written};
@@ -50,7 +52,7 @@ pub(super) struct View {
     current: Delta,
     changelog: Delta,
     /// What waits for a commit.
-    entries: Vec<Entry>,
+    waiting: Waiting,
     /// Partitions with rows that were written as provisional, and when the first of them becomes
     /// final.
     due: BTreeMap<Partition, Micros>,
@@ -87,7 +89,7 @@ impl View {
             granularity: options.partition,
             current,
             changelog,
-            entries: Vec::new(),
+            waiting: Waiting::default(),
             due: BTreeMap::new(),
         };
         view.find_due()?;
@@ -111,14 +113,14 @@ impl View {
 
     /// How much waits for a commit.
     pub(super) fn pending(&self) -> usize {
-        self.entries.len()
+        self.waiting.len()
     }
 
-    /// Takes in a change; whether it is new to either table.
-    pub(super) fn add(&mut self, entry: Entry) -> bool {
-        let new = self.committed().is_none_or(|done| entry.epoch > done);
+    /// Takes in a change of an epoch; whether it is new to either table.
+    pub(super) fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) -> bool {
+        let new = self.committed().is_none_or(|done| epoch > done);
         if new {
-            self.entries.push(entry);
+            self.waiting.push(epoch, watermark, change);
         }
         new
     }
@@ -133,22 +135,17 @@ impl View {
         all: bool,
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let entries = std::mem::take(&mut self.entries);
+        let waiting = std::mem::take(&mut self.waiting);
         let due = self.due.values().any(|at| watermark >= *at);
-        if entries.is_empty() && !due && !all {
+        if waiting.is_empty() && !due && !all {
             return Ok(());
         }
-        let mut sorted = sorted(&self.schema, &entries);
-        let after = |done: Option<Epoch>, sorted: &mut Vec<Place>| {
-            if let Some(done) = done {
-                sorted.retain(|place| place.epoch(&entries) > done);
-            }
-        };
+        let mut sorted = sorted(&self.schema, &waiting);
         let done = self.changelog.committed();
         if done.is_none_or(|done| upto > done) {
             let mut new = sorted.clone();
-            after(done, &mut new);
-            let logged = changelog(&self.schema, &entries, &new);
+            waiting.after(done, &mut new);
+            let logged = changelog(&self.schema, &waiting, &new);
             written.rows_changelog += logged.len() as u64;
             let files: Result<Vec<RecordBatch>, TableError> =
                 logged.chunks(CHANGES_PER_FILE).map(|lines| self.logged(lines, job)).collect();
@@ -156,8 +153,8 @@ impl View {
         }
         let done = self.current.committed();
         if done.is_none_or(|done| upto > done) {
-            after(done, &mut sorted);
-            let net = by_partition(&self.schema, self.granularity, &entries, &sorted);
+            waiting.after(done, &mut sorted);
+            let net = by_partition(&self.schema, self.granularity, &waiting, &sorted);
             self.rewrite(runtime, (upto, watermark), net, written)?;
         }
         Ok(())
