@@ -2,6 +2,7 @@
 
 pub mod harness;
 pub mod micro;
+pub mod whole;
 pub mod workload;
 
 use harness::Bench;
@@ -15,4 +16,5 @@ pub const BENCHES: &[&Bench] = &[
     &micro::PEOPLE,
     &micro::FUNNELS,
     &micro::GROWTH,
+    &whole::JOB,
 ];

@@ -12,8 +12,8 @@
 //! - `<out>/changelog/<view>`: every change, with `_op`, `_epoch`, `_status` (as of that epoch),
 //!   `_cause`, `_job`.
 //!
-//! Memory: what waits for a commit, and while one goes on, the rows of one partition. The rows that
-//! stand are read from the table's own files.
+//! Memory: what waits for a commit, and while one goes on, for each thread that writes the rows of
+//! one partition. The rows that stand are read from the table's own files.
 
 mod changes;
 mod columns;
@@ -24,14 +24,16 @@ mod read;
 mod tests;
 mod view;
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use deltalake_core::DeltaTableError;
 use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
-use self::changes::Entry;
 pub use self::read::read;
 use self::view::View;
 
@@ -71,6 +73,15 @@ pub struct Written {
     pub files: u64,
     /// Bytes of them.
     pub bytes: u64,
+}
+
+impl Written {
+    fn add(&mut self, other: Self) {
+        self.rows_changelog += other.rows_changelog;
+        self.rows_current += other.rows_current;
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
 }
 
 /// Why a table could not be written.
@@ -138,11 +149,18 @@ impl TableError {
     }
 }
 
+/// Tables that are written at the same time at most: each holds the rows of a partition.
+const THREADS_MAX: usize = 4;
+
+/// What drives the commits of a thread.
+fn runtime(out: &Path) -> Result<Runtime, TableError> {
+    Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))
+}
+
 /// All tables of a job.
 pub struct TableSink {
     out: PathBuf,
     options: TableOptions,
-    runtime: Runtime,
     views: Vec<View>,
     pending: usize,
 }
@@ -154,13 +172,12 @@ impl TableSink {
         schemas: &[ViewSchema],
         options: TableOptions,
     ) -> Result<Self, TableError> {
-        let runtime =
-            Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))?;
+        let runtime = runtime(out)?;
         let mut views = Vec::new();
         for (index, schema) in schemas.iter().enumerate() {
             views.push(View::open(&runtime, out, (index as u16, schema), &options)?);
         }
-        Ok(Self { out: out.into(), options, runtime, views, pending: 0 })
+        Ok(Self { out: out.into(), options, views, pending: 0 })
     }
 
     /// The epoch up to which every table is complete.
@@ -182,7 +199,7 @@ impl TableSink {
     /// one that a table has committed is passed over.
     pub fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
         if let Some(view) = self.views.get_mut(usize::from(change.row.view)) {
-            self.pending += usize::from(view.add(Entry { epoch, watermark, change }));
+            self.pending += usize::from(view.add(epoch, watermark, change));
         }
     }
 
@@ -197,10 +214,27 @@ impl TableSink {
         watermark: Micros,
         all: bool,
     ) -> Result<Written, TableError> {
+        // The largest first: the others fill the time that it takes.
+        let mut views: Vec<&mut View> = self.views.iter_mut().collect();
+        views.sort_by_key(|view| Reverse(view.pending()));
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let (views, job, out) = (Mutex::new(views.into_iter()), &self.options.job_hash, &self.out);
+        let work = || -> Result<Written, TableError> {
+            let (runtime, mut written) = (runtime(out)?, Written::default());
+            loop {
+                let view = views.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(view) = view else { return Ok(written) };
+                view.commit(&runtime, (upto, watermark), job, all, &mut written)?;
+            }
+        };
+        let parts: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
         let mut written = Written::default();
-        for view in &mut self.views {
-            let job = &self.options.job_hash;
-            view.commit(&self.runtime, (upto, watermark), job, all, &mut written)?;
+        for part in parts {
+            // A panic is the program's mistake: it goes on to who started it.
+            written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         self.pending = 0;
         Ok(written)

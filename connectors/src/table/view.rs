@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use operators::model::{Cell, ColumnType, Epoch, Micros, Row, Status, ViewSchema};
+use operators::model::{
+    Cell, CellRef, Change, Column, ColumnType, Epoch, Micros, Row, Status, ViewSchema,
+};
 use tokio::runtime::Runtime;
 
-use super::changes::{Entry, Logged, Net, by_partition, changelog, merge, sorted, status};
-use super::columns::{Layout, array, arrow_schema, batch, cells};
-use super::delta::{Delta, Partition};
+use super::changes::{Logged, Net, Waiting, by_partition, changelog, merge, sorted, status};
+use super::columns::{Layout, arrow_schema, batch, cells, constant};
+use super::delta::{Delta, Partition, Replacing, TableLayout};
 use super::{Granularity, TableError, TableOptions, Written};
 
 /// Rows in a file of the changelog at most.
@@ -19,6 +21,28 @@ const CHANGES_PER_FILE: usize = 1_000_000;
 
 const STATUS: Layout = ("_status", ColumnType::Str, false);
 const FINAL_AT: Layout = ("_final_at", ColumnType::Time, true);
+
+fn own_columns(schema: &ViewSchema) -> impl Iterator<Item = Layout> {
+    schema.columns.iter().map(|c| (c.name, c.kind, c.nullable))
+}
+
+fn logged_columns(schema: &ViewSchema) -> Vec<Layout> {
+    let meta = [
+        ("_op", ColumnType::Str, false),
+        ("_epoch", ColumnType::Int, false),
+        STATUS,
+        ("_cause", ColumnType::Str, true),
+        ("_job", ColumnType::Str, false),
+    ];
+    own_columns(schema).chain(meta).collect()
+}
+
+/// The columns in which hardly two rows have the same: ids in the key.
+fn unique_columns(schema: &ViewSchema) -> Vec<&'static str> {
+    let columns = schema.key.iter().map(|c| &schema.columns[*c]);
+    let id = |c: &&Column| c.kind == ColumnType::Id || c.name == "message_id";
+    columns.filter(id).map(|c| c.name).collect()
+}
 
 /// A view's current rows and changelog.
 pub(super) struct View {
@@ -28,7 +52,7 @@ pub(super) struct View {
     current: Delta,
     changelog: Delta,
     /// What waits for a commit.
-    entries: Vec<Entry>,
+    waiting: Waiting,
     /// Partitions with rows that were written as provisional, and when the first of them becomes
     /// final.
     due: BTreeMap<Partition, Micros>,
@@ -42,17 +66,8 @@ impl View {
         (index, schema): (u16, &ViewSchema),
         options: &TableOptions,
     ) -> Result<Self, TableError> {
-        let columns: Vec<Layout> =
-            schema.columns.iter().map(|c| (c.name, c.kind, c.nullable)).collect();
-        let mut logged = columns.clone();
-        logged.extend([
-            ("_op", ColumnType::Str, false),
-            ("_epoch", ColumnType::Int, false),
-            STATUS,
-            ("_cause", ColumnType::Str, true),
-            ("_job", ColumnType::Str, false),
-        ]);
-        let mut current = columns;
+        let logged = logged_columns(schema);
+        let mut current: Vec<Layout> = own_columns(schema).collect();
         current.extend([STATUS, FINAL_AT]);
         let mut partition_by = vec!["tenant"];
         if schema.date.is_some() && options.partition != Granularity::None {
@@ -62,16 +77,19 @@ impl View {
         let name = &*schema.name;
         let app = |kind: &str| format!("{}/{kind}{name}", options.job);
         let folder = out.join(name);
-        let current = Delta::open(runtime, &folder, &app(""), &current, &partition_by)?;
+        let plain = unique_columns(schema);
+        let current = TableLayout { columns: current, partition_by, plain: plain.clone() };
+        let current = Delta::open(runtime, &folder, &app(""), current)?;
         let folder = out.join("changelog").join(name);
-        let changelog = Delta::open(runtime, &folder, &app("changelog/"), &logged, &[])?;
+        let logged = TableLayout { columns: logged, partition_by: Vec::new(), plain };
+        let changelog = Delta::open(runtime, &folder, &app("changelog/"), logged)?;
         let mut view = Self {
             schema: schema.clone(),
             index,
             granularity: options.partition,
             current,
             changelog,
-            entries: Vec::new(),
+            waiting: Waiting::default(),
             due: BTreeMap::new(),
         };
         view.find_due()?;
@@ -93,11 +111,16 @@ impl View {
         self.current.committed().max(self.changelog.committed())
     }
 
-    /// Takes in a change; whether it is new to either table.
-    pub(super) fn add(&mut self, entry: Entry) -> bool {
-        let new = self.committed().is_none_or(|done| entry.epoch > done);
+    /// How much waits for a commit.
+    pub(super) fn pending(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes in a change of an epoch; whether it is new to either table.
+    pub(super) fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) -> bool {
+        let new = self.committed().is_none_or(|done| epoch > done);
         if new {
-            self.entries.push(entry);
+            self.waiting.push(epoch, watermark, change);
         }
         new
     }
@@ -112,17 +135,17 @@ impl View {
         all: bool,
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let entries = std::mem::take(&mut self.entries);
+        let waiting = std::mem::take(&mut self.waiting);
         let due = self.due.values().any(|at| watermark >= *at);
-        if entries.is_empty() && !due && !all {
+        if waiting.is_empty() && !due && !all {
             return Ok(());
         }
-        let mut sorted = sorted(&self.schema, &entries);
+        let mut sorted = sorted(&self.schema, &waiting);
         let done = self.changelog.committed();
         if done.is_none_or(|done| upto > done) {
             let mut new = sorted.clone();
-            new.retain(|&index| done.is_none_or(|done| entries[index as usize].epoch > done));
-            let logged = changelog(&self.schema, &entries, &new);
+            waiting.after(done, &mut new);
+            let logged = changelog(&self.schema, &waiting, &new);
             written.rows_changelog += logged.len() as u64;
             let files: Result<Vec<RecordBatch>, TableError> =
                 logged.chunks(CHANGES_PER_FILE).map(|lines| self.logged(lines, job)).collect();
@@ -130,38 +153,25 @@ impl View {
         }
         let done = self.current.committed();
         if done.is_none_or(|done| upto > done) {
-            sorted.retain(|&index| done.is_none_or(|done| entries[index as usize].epoch > done));
-            let net = by_partition(&self.schema, self.granularity, entries, &sorted);
+            waiting.after(done, &mut sorted);
+            let net = by_partition(&self.schema, self.granularity, &waiting, &sorted);
             self.rewrite(runtime, (upto, watermark), net, written)?;
         }
         Ok(())
     }
 
     fn logged(&self, lines: &[Logged<'_>], job: &str) -> Result<RecordBatch, TableError> {
-        let mut columns = Vec::new();
-        for (place, column) in self.schema.columns.iter().enumerate() {
-            let cells = lines.iter().map(|line| &line.row.cells[place]);
-            columns.push(((column.name, column.kind, column.nullable), array(column.kind, cells)));
-        }
-        let mut meta = |layout: Layout, cell: &dyn Fn(&Logged<'_>) -> Cell| {
-            let cells: Vec<Cell> = lines.iter().map(cell).collect();
-            columns.push((layout, array(layout.1, cells.iter())));
-        };
-        // Each word is one shared text: a row costs a reference.
-        let word = |list: [&'static str; 3]| list.map(|w| (w, Cell::str(w)));
-        let of = |words: &[(&str, Cell)], wanted: &str| {
-            words.iter().find(|w| w.0 == wanted).map_or(Cell::Null, |w| w.1.clone())
-        };
-        let ops = word(["insert", "update", "delete"]);
-        let states = Status::ALL.map(|s| (s.word(), Cell::str(s.word())));
-        meta(("_op", ColumnType::Str, false), &|line| of(&ops, line.op));
-        meta(("_epoch", ColumnType::Int, false), &|line| Cell::Int(line.epoch as i64));
-        meta(STATUS, &|line| of(&states, line.status.word()));
-        let cause = |line: &Logged<'_>| line.cause.word().map_or(Cell::Null, Cell::str);
-        meta(("_cause", ColumnType::Str, true), &cause);
-        let job = Cell::str(job);
-        meta(("_job", ColumnType::Str, false), &|_| job.clone());
-        batch(columns).map_err(|e| self.unfit(&e.to_string()))
+        let own = self.schema.columns.len();
+        let columns = logged_columns(&self.schema);
+        let batch = batch(&columns, lines, |line, place| match place.checked_sub(own) {
+            Some(0) => CellRef::Str(line.op.word()),
+            Some(1) => CellRef::Int(line.epoch as i64),
+            Some(2) => CellRef::Str(line.status.word()),
+            Some(3) => line.cause.word().map_or(CellRef::Null, CellRef::Str),
+            Some(_) => CellRef::Str(job),
+            None => line.row.cells.get(place),
+        });
+        batch.map_err(|e| self.unfit(&e.to_string()))
     }
 
     /// Writes the partitions anew in which a row changed or became final.
@@ -169,27 +179,29 @@ impl View {
         &mut self,
         runtime: &Runtime,
         (upto, watermark): (Epoch, Micros),
-        mut net: BTreeMap<Partition, Net>,
+        mut net: BTreeMap<Partition, Net<'_>>,
         written: &mut Written,
     ) -> Result<(), TableError> {
         let due = self.due.iter().filter(|(_, at)| watermark >= **at).map(|(p, _)| p.clone());
         let touched: BTreeSet<Partition> = due.chain(net.keys().cloned()).collect();
-        let mut parts = Vec::new();
         let mut next_due = Vec::new();
+        let mut replacing = Replacing::default();
         for partition in touched {
             let changes = net.remove(&partition).unwrap_or_default();
-            let rows = merge(&self.schema, self.rows(&partition)?, changes).map_err(|row| {
+            let old = self.rows(&partition)?;
+            let rows = merge(&self.schema, &old, changes).map_err(|row| {
                 TableError::Inconsistent { view: self.schema.name.to_string(), row }
             })?;
             let open = rows.iter().map(|row| row.final_at);
-            next_due.push(open.filter(|at| *at > watermark && *at < Micros::MAX).min());
+            let due = open.filter(|at| *at > watermark && *at < Micros::MAX).min();
             written.rows_current += rows.len() as u64;
             let batch =
                 if rows.is_empty() { None } else { Some(self.current_batch(&rows, watermark)?) };
-            parts.push((partition, batch));
+            self.current.put(&mut replacing, &partition, batch.as_ref(), written)?;
+            next_due.push((partition, due));
         }
-        self.current.replace(runtime, upto, &parts, written)?;
-        for ((partition, _), due) in parts.into_iter().zip(next_due) {
+        self.current.replace(runtime, upto, replacing)?;
+        for (partition, due) in next_due {
             match due {
                 Some(at) => drop(self.due.insert(partition, at)),
                 None => drop(self.due.remove(&partition)),
@@ -200,22 +212,19 @@ impl View {
 
     /// The columns of a file of current rows: those by which the table is partitioned stand in the
     /// log instead.
-    fn stored(&self) -> impl Iterator<Item = (usize, Layout)> {
-        let columns = self.schema.columns.iter().enumerate();
-        columns.skip(1).map(|(place, c)| (place, (c.name, c.kind, c.nullable)))
+    fn stored(&self) -> impl Iterator<Item = Layout> {
+        own_columns(&self.schema).skip(1)
     }
 
-    fn current_batch(&self, rows: &[Row], watermark: Micros) -> Result<RecordBatch, TableError> {
-        let mut columns = Vec::new();
-        for (place, layout) in self.stored() {
-            columns.push((layout, array(layout.1, rows.iter().map(|row| &row.cells[place]))));
-        }
-        let states = Status::ALL.map(|s| (s, Cell::str(s.word())));
-        let state = |row: &Row| usize::from(states[0].0 != status(row.final_at, watermark));
-        columns.push((STATUS, array(STATUS.1, rows.iter().map(|row| &states[state(row)].1))));
-        let final_at: Vec<Cell> = rows.iter().map(|row| final_cell(row.final_at)).collect();
-        columns.push((FINAL_AT, array(FINAL_AT.1, final_at.iter())));
-        batch(columns).map_err(|e| self.unfit(&e.to_string()))
+    fn current_batch(&self, rows: &[&Row], watermark: Micros) -> Result<RecordBatch, TableError> {
+        let own = self.schema.columns.len();
+        let columns: Vec<Layout> = self.stored().chain([STATUS, FINAL_AT]).collect();
+        let batch = batch(&columns, rows, |row, place| match (place + 1).checked_sub(own) {
+            Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
+            Some(_) => final_cell(row.final_at),
+            None => row.cells.get(place + 1),
+        });
+        batch.map_err(|e| self.unfit(&e.to_string()))
     }
 
     /// The current rows of a partition, in order.
@@ -229,15 +238,15 @@ impl View {
                 cells(layout.1, array).ok_or_else(wrong)
             };
             let mut columns = Vec::new();
-            for (_, layout) in self.stored() {
+            for layout in self.stored() {
                 columns.push(column(layout)?.into_iter());
             }
             let final_at = column(FINAL_AT)?.into_iter().zip(column(STATUS)?);
             for (at, state) in final_at {
                 let cells = columns.iter_mut().map(|c| c.next().unwrap_or_default());
-                let cells = std::iter::once(tenant.clone()).chain(cells).collect();
+                let cells: Vec<Cell> = std::iter::once(tenant.clone()).chain(cells).collect();
                 let final_at = final_moment(&at, &state);
-                rows.push(Row { view: self.index, cells, final_at });
+                rows.push(Row { view: self.index, cells: cells.into(), final_at });
             }
         }
         Ok(rows)
@@ -269,8 +278,7 @@ impl View {
 
     /// The schema of the current rows as one stream: without the date of the partition.
     pub(super) fn stream_schema(&self) -> Arc<Schema> {
-        let columns = self.schema.columns.iter().map(|c| (c.name, c.kind, c.nullable));
-        arrow_schema(&columns.chain([STATUS, FINAL_AT]).collect::<Vec<_>>())
+        arrow_schema(&own_columns(&self.schema).chain([STATUS, FINAL_AT]).collect::<Vec<_>>())
     }
 
     /// The current rows as a stream of batches, with their tenant.
@@ -279,9 +287,8 @@ impl View {
         self.current.partitions().into_iter().flat_map(move |partition| {
             let schema = Arc::clone(&schema);
             let with_tenant = |batch: RecordBatch| {
-                let tenant = Cell::str(partition.first().map_or("", String::as_str));
-                let tenants = std::iter::repeat_n(&tenant, batch.num_rows());
-                let mut columns = vec![array(ColumnType::Str, tenants)];
+                let tenant = partition.first().map_or("", String::as_str);
+                let mut columns = vec![constant(tenant, batch.num_rows())];
                 columns.extend(batch.columns().iter().cloned());
                 RecordBatch::try_new(Arc::clone(&schema), columns)
                     .map_err(|e| self.unfit(&e.to_string()))
@@ -303,8 +310,8 @@ fn provisional() -> Cell {
 }
 
 /// A row's `final_at` as its column has it: null for at once and for never.
-fn final_cell(at: Micros) -> Cell {
-    if at == Micros::MIN || at == Micros::MAX { Cell::Null } else { Cell::Time(at) }
+fn final_cell(at: Micros) -> CellRef<'static> {
+    if at == Micros::MIN || at == Micros::MAX { CellRef::Null } else { CellRef::Time(at) }
 }
 
 /// The inverse of [`final_cell`]: the status tells at once from never.

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use operators::identity::testing::Seeded;
-use operators::model::{Cause, DAY, Event, EventKey, Origin, SECOND, Token, Value};
+use operators::model::{Cause, DAY, Event, EventKey, Idents, Origin, SECOND, Token, Value};
 use operators::people::{People, PeopleOutput};
 use operators::views::catalog::{BUILT_IN, Catalog};
 use operators::views::funnel::spec::{BREAKDOWN_VALUES_MAX, BreakdownBy, FunnelSpec, FunnelStep};
 use operators::views::predicate::{Matcher, Predicate};
 use operators::views::spec::{Period, ViewSpec};
-use smallvec::SmallVec;
 
 use super::super::people::{EPOCH, fact, person};
 use crate::harness::{Meter, Sample};
@@ -75,7 +74,7 @@ fn stream(size: u64) -> Vec<(u64, Arc<Event>)> {
             channel: Arc::clone(&channel),
             name: Arc::clone(&kinds[kind]),
             origin: Origin::default(),
-            idents: SmallVec::new(),
+            idents: Idents::new(),
             command: None,
             matches: matches[kind].clone(),
             properties: Box::new([Some(value)]),

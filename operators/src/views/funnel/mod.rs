@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use self::spec::FunnelSpec;
 use super::spec::Breakdown;
-use crate::model::{Cell, Event, Matches, Micros, Row};
+use crate::model::{Cell, Cells, Event, Matches, Micros, Row};
 
 pub use glance::Glance;
 pub use outcome::{Chain, Outcome, Rank, Touch};
@@ -55,7 +55,7 @@ pub fn best_row(view: u16, tenant: &Arc<str>, who: &Cell, best: &Best) -> Row {
     let (times, ids) = best.outcome.witnesses();
     Row {
         view,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::Str(Arc::clone(tenant)),
             who.clone(),
             best.breakdown.clone(),
