@@ -22,6 +22,22 @@ pub struct SortedChunks<T> {
     len: usize,
 }
 
+/// The place of the first item at or after `key`. Searched for from the end on, in ever longer
+/// strides: most of what is asked for is near the end, and what lies before is seldom in a cache.
+fn place_in<T: Keyed>(items: &[T], key: EventKey) -> usize {
+    let (mut low, mut high, mut stride) = (0, items.len(), 1);
+    while stride <= high {
+        let at = high - stride;
+        if items[at].key() < key {
+            low = at + 1;
+            break;
+        }
+        high = at;
+        stride *= 2;
+    }
+    low + items[low..high].partition_point(|item| item.key() < key)
+}
+
 impl<T> Default for SortedChunks<T> {
     fn default() -> Self {
         Self { chunks: Vec::new(), len: 0 }
@@ -65,7 +81,7 @@ impl<T: Keyed> SortedChunks<T> {
             return (self.chunks.len(), 0);
         }
         let chunk = self.chunks.partition_point(below);
-        (chunk, self.chunks[chunk].partition_point(|item| item.key() < key))
+        (chunk, place_in(&self.chunks[chunk], key))
     }
 
     /// Items at or after `key`.
