@@ -1,5 +1,6 @@
 //! Changes of a view, netted: as rows of the changelog, and as what they do to the current rows.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,12 +60,13 @@ impl Waiting {
         self.changes.iter().map(|change| &change.row)
     }
 
-    /// Keeps the places of epochs after `done`.
-    pub(super) fn after(&self, done: Option<Epoch>, places: &mut Vec<Place>) {
-        let Some(done) = done else { return };
-        let passed = self.epochs.partition_point(|batch| batch.epoch <= done);
-        let first = passed.checked_sub(1).map_or(0, |last| self.epochs[last].end);
-        places.retain(|place| place.index >= first);
+    /// The places of epochs after `done`.
+    pub(super) fn after<'p>(&self, done: Option<Epoch>, places: &'p [Place]) -> Cow<'p, [Place]> {
+        let passed = self.epochs.partition_point(|batch| Some(batch.epoch) <= done);
+        match passed.checked_sub(1).map(|last| self.epochs[last].end) {
+            None => Cow::Borrowed(places),
+            Some(first) => places.iter().filter(|place| place.index >= first).copied().collect(),
+        }
     }
 }
 

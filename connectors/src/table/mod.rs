@@ -15,8 +15,10 @@
 //! Memory: what waits for a commit, and while one goes on, for each thread that writes the rows of
 //! one partition. The rows that stand are read from the table's own files.
 
+mod changelog;
 mod changes;
 mod columns;
+mod current;
 mod delta;
 mod ipc;
 mod read;
@@ -214,17 +216,27 @@ impl TableSink {
         watermark: Micros,
         all: bool,
     ) -> Result<Written, TableError> {
+        let mut commits = Vec::new();
+        for view in &mut self.views {
+            if let Some(commit) = view.commit(upto, watermark, all) {
+                commits.push((view, commit));
+            }
+        }
+        let mut tasks = Vec::new();
+        for (view, commit) in &mut commits {
+            let (schema, tables) = view.tasks();
+            tasks.extend(tables.map(|task| (task, schema, &*commit)));
+        }
         // The largest first: the others fill the time that it takes.
-        let mut views: Vec<&mut View> = self.views.iter_mut().collect();
-        views.sort_by_key(|view| Reverse(view.pending()));
+        tasks.sort_by_key(|(_, _, commit)| Reverse(commit.len()));
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        let (views, job, out) = (Mutex::new(views.into_iter()), &self.options.job_hash, &self.out);
+        let (tasks, out) = (Mutex::new(tasks.into_iter()), &self.out);
         let work = || -> Result<Written, TableError> {
             let (runtime, mut written) = (runtime(out)?, Written::default());
             loop {
-                let view = views.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(view) = view else { return Ok(written) };
-                view.commit(&runtime, (upto, watermark), job, all, &mut written)?;
+                let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((task, schema, commit)) = next else { return Ok(written) };
+                task.run(&runtime, schema, commit, &mut written)?;
             }
         };
         let parts: Vec<_> = thread::scope(|scope| {
@@ -246,7 +258,12 @@ impl TableSink {
         let written = self.commit_some(upto, watermark, true)?;
         if self.options.arrow {
             for view in &self.views {
-                ipc::write(&self.out, view.name(), &view.stream_schema(), view.stream())?;
+                ipc::write(
+                    &self.out,
+                    view.name(),
+                    &view.current.stream_schema(),
+                    view.current.stream(),
+                )?;
             }
         }
         Ok(written)
