@@ -10,5 +10,6 @@ pub mod oracle;
 pub mod people;
 pub mod shard;
 pub mod store;
+mod table;
 pub mod time;
 pub mod views;

@@ -153,32 +153,21 @@ impl Output {
 pub(super) struct Rolling<'a> {
     options: &'a FileOptions,
     pub(super) channel: Channel,
-    output: Option<Output>,
+    output: Output,
     pub(super) files: u32,
     /// Of the present file.
     lines: u64,
     /// Of all files.
     pub(super) records: u64,
     /// Of the files that are finished.
-    pub(super) bytes: u64,
+    bytes: u64,
 }
 
 impl<'a> Rolling<'a> {
+    /// Opens the first file: a source without a file would be an error of the job.
     pub(super) fn new(options: &'a FileOptions, channel: Channel) -> Result<Self, GenerateError> {
-        let mut this =
-            Self { options, channel, output: None, files: 0, lines: 0, records: 0, bytes: 0 };
-        // A source without a file would be an error of the job: there is always one.
-        this.output = Some(this.open()?);
-        Ok(this)
-    }
-
-    fn open(&mut self) -> Result<Output, GenerateError> {
-        let extension = self.options.compression.extension();
-        let name = format!("part-{:08}.ndjson{extension}", self.files);
-        let path = self.options.dir.join(self.channel.word()).join(name);
-        self.files += 1;
-        self.lines = 0;
-        Output::create(path, self.options.compression)
+        let output = open(options, channel, 0)?;
+        Ok(Self { options, channel, output, files: 1, lines: 0, records: 0, bytes: 0 })
     }
 
     /// Adds a line that `write` appends; returns the index of its file and its number in it, from
@@ -187,28 +176,28 @@ impl<'a> Rolling<'a> {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(u32, u64), GenerateError> {
-        let full = self.output.as_ref().is_some_and(|output| {
-            output.bytes + output.buffer.len() as u64 >= self.options.file_bytes.max(1)
-        });
-        if full {
-            self.finish()?;
+        let bytes = self.output.bytes + self.output.buffer.len() as u64;
+        if bytes >= self.options.file_bytes.max(1) {
+            let next = open(self.options, self.channel, self.files)?;
+            self.bytes += std::mem::replace(&mut self.output, next).finish()?;
+            self.files += 1;
+            self.lines = 0;
         }
-        let mut output = match self.output.take() {
-            Some(output) => output,
-            None => self.open()?,
-        };
-        write(&mut output.buffer);
-        let ended = output.end_line();
-        self.output = Some(output);
+        write(&mut self.output.buffer);
+        self.output.end_line()?;
         self.lines += 1;
         self.records += 1;
-        ended.map(|()| (self.files - 1, self.lines))
+        Ok((self.files - 1, self.lines))
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), GenerateError> {
-        if let Some(output) = self.output.take() {
-            self.bytes += output.finish()?;
-        }
-        Ok(())
+    /// Ends the last file; returns the bytes of all, before compression.
+    pub(super) fn finish(self) -> Result<u64, GenerateError> {
+        Ok(self.bytes + self.output.finish()?)
     }
+}
+
+fn open(options: &FileOptions, channel: Channel, file: u32) -> Result<Output, GenerateError> {
+    let extension = options.compression.extension();
+    let name = format!("part-{file:08}.ndjson{extension}");
+    Output::create(options.dir.join(channel.word()).join(name), options.compression)
 }

@@ -168,20 +168,33 @@ impl Broken {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Uuid(pub u128);
 
+/// A number as 16 digits of lower-case hexadecimal.
+pub(super) fn hex(number: u64) -> [u8; 16] {
+    /// The same in each byte.
+    const fn each(byte: u8) -> u128 {
+        u128::from_ne_bytes([byte; 16])
+    }
+    // Each half byte gets a byte of its own, in four steps of halving.
+    let mut x = u128::from(number);
+    x = (x | x << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    x = (x | x << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    x = (x | x << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    x = (x | x << 4) & each(0x0f);
+    // Those from ten on come after a gap in ASCII. No byte runs over.
+    let letters = ((x + each(6)) >> 4) & each(1);
+    (x + each(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
+}
+
 impl Uuid {
     /// As text, in lower case.
     pub fn text(self) -> [u8; 36] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let (high, low) = (hex((self.0 >> 64) as u64), hex(self.0 as u64));
         let mut text = [b'-'; 36];
-        let mut place = 0;
-        for (index, byte) in self.0.to_be_bytes().into_iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                place += 1;
-            }
-            text[place] = HEX[usize::from(byte >> 4)];
-            text[place + 1] = HEX[usize::from(byte & 15)];
-            place += 2;
-        }
+        text[..8].copy_from_slice(&high[..8]);
+        text[9..13].copy_from_slice(&high[8..12]);
+        text[14..18].copy_from_slice(&high[12..]);
+        text[19..23].copy_from_slice(&low[..4]);
+        text[24..].copy_from_slice(&low[4..]);
         text
     }
 }
@@ -276,5 +289,19 @@ impl Record {
             (None, Channel::Backend) => self.original_ms,
             (None, _) => self.truth.received_ms - (self.sent_ms - self.original_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_they_are_read() {
+        for number in [0, 1, 9, 10, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+            assert_eq!(String::from_utf8_lossy(&hex(number)), format!("{number:016x}"));
+        }
+        let uuid = Uuid(0x0011_2233_4455_4667_8899_aabb_ccdd_eeff);
+        assert_eq!(uuid.to_string(), "00112233-4455-4667-8899-aabbccddeeff");
     }
 }

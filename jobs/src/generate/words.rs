@@ -1,7 +1,7 @@
 //! What names, goods and devices there are.
 
 use super::random::{mix, mix2};
-use super::record::Account;
+use super::record::{Account, hex};
 
 /// A way to write into a line.
 pub(super) trait Write {
@@ -22,13 +22,9 @@ impl Write for Vec<u8> {
         self.text(itoa::Buffer::new().format(number));
     }
 
+    #[inline]
     fn hex(&mut self, number: u64) {
-        let digits = b"0123456789abcdef";
-        let mut text = [0; 16];
-        for (place, byte) in text.iter_mut().enumerate() {
-            *byte = digits[(number >> (60 - 4 * place)) as usize & 15];
-        }
-        self.extend_from_slice(&text);
+        self.extend_from_slice(&hex(number));
     }
 }
 

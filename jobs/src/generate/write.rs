@@ -101,11 +101,10 @@ pub fn write(
         }
     }
     done.people(shop, &records.take_people(), &mut people)?;
-    for rolling in &mut channels {
-        rolling.finish()?;
+    for rolling in channels {
         done.channels.insert(rolling.channel.word().to_owned(), rolling.records);
-        done.bytes += rolling.bytes;
         done.files += u64::from(rolling.files);
+        done.bytes += rolling.finish()?;
     }
     events.finish()?;
     people.finish()?;

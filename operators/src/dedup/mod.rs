@@ -21,7 +21,6 @@
 mod chain;
 pub mod oracle;
 pub mod shadow;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +32,9 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use self::chain::Chain;
-use self::table::{Slot, Table};
 use crate::model::{Cause, Event, EventKey, Micros};
 use crate::shard::tenant;
+use crate::table::{Hashed, Table};
 
 /// An admitted record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -112,12 +111,25 @@ impl Copies {
     }
 }
 
+/// An id with its first record.
+#[derive(Debug)]
+struct Slot {
+    hash: u32,
+    /// The coarse time of the record, or, with [`SEVERAL`], an index into the part's `several`.
+    note: u32,
+    event: Arc<Event>,
+}
+
+impl Hashed for Slot {
+    fn hash(&self) -> u32 {
+        self.hash
+    }
+}
+
 /// A part of the ids.
 #[derive(Debug)]
 struct Part {
-    /// Each id with its first record. The note is the coarse time of it, or, with [`SEVERAL`], an
-    /// index into `several`.
-    ids: Table,
+    ids: Table<Slot>,
     several: Vec<Copies>,
     free: Vec<u32>,
     /// The horizon up to which it has forgotten.
@@ -198,7 +210,7 @@ impl Dedup {
 
     fn look_up(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let mut read = 0;
+        let mut read = false;
         for (_, hash) in &waiting {
             read ^= self.parts[part(*hash)].ids.touch(*hash as u32);
         }
@@ -220,10 +232,10 @@ impl Dedup {
         let found = match ids.find(hash, same) {
             Err(at) => {
                 self.fresh.push(Counted { event: Arc::clone(&event), diff: 1, cause });
-                ids.insert(at, hash, coarse(event.key.time), event);
+                ids.insert(at, Slot { hash, note: coarse(event.key.time), event });
                 return;
             }
-            Ok(at) => ids.at(at),
+            Ok(at) => ids.at_mut(at),
         };
         let Some(slot) = found else { return };
         if slot.note & SEVERAL == 0 {

@@ -1,57 +1,13 @@
-//! What the engine keeps of an identifier and of a cluster.
+//! What the engine keeps of a cluster.
 
 use smallvec::SmallVec;
 
-use super::Incremental;
+use super::chunks::Chunks;
 use super::slots::{ClusterId, NOBODY, Node, SlotList};
 use super::tally::Tally;
-use crate::identity::{FOREVER, Handle, NO_LIMIT, Own};
-use crate::model::{EventKey, Ident, Micros, Token};
-
-/// An identifier.
-#[derive(Debug)]
-pub(super) struct NodeRecord {
-    pub ident: Ident,
-    pub rank: u8,
-    /// Linked with too many others of its rank.
-    pub hub: bool,
-    pub dirty: bool,
-    /// Commands that name it, in force or not: it is kept while there are any.
-    pub commands: u32,
-    /// Merges in force that name it: it is somebody while there are any.
-    pub merges: u32,
-    pub cluster: ClusterId,
-    /// Place in the cluster's members.
-    pub place: u32,
-    /// Neighbours by raw links, each once.
-    pub neighbours: Vec<Node>,
-    pub events: SlotList,
-    /// The membership last reported: person and whether public.
-    pub shown: Option<(ClusterId, bool)>,
-}
-
-impl NodeRecord {
-    pub(super) fn new(ident: Ident, rank: u8) -> Self {
-        Self {
-            ident,
-            rank,
-            hub: false,
-            dirty: false,
-            commands: 0,
-            merges: 0,
-            cluster: NOBODY,
-            place: 0,
-            neighbours: Vec::new(),
-            events: SlotList::default(),
-            shown: None,
-        }
-    }
-
-    /// Whether the rules know the identifier: an event or a merge in force names it.
-    pub(super) fn exists(&self) -> bool {
-        self.merges > 0 || !self.events.is_empty()
-    }
-}
+use super::{Incremental, Touched};
+use crate::identity::{FOREVER, Handle, IdentityConfig, NO_LIMIT, Own};
+use crate::model::{EventKey, Micros, Token};
 
 /// The limits of a cluster: the strictest of its members' types.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,177 +19,434 @@ pub(super) struct Limits {
     pub own: Own,
 }
 
+impl Limits {
+    const NONE: Self =
+        Self { owners_max: NO_LIMIT, forward: FOREVER, back: FOREVER, own: Own::Time };
+}
+
 /// A span of the total order, both ends included.
 pub(super) type Span = (EventKey, EventKey);
 
 /// All time.
 pub(super) const ALWAYS: Span = (EventKey::MIN, EventKey::MAX);
 
-/// A cluster of identifiers of one rank: a person, unless all its events belong to stronger ones.
+/// A cluster of identifiers of one rank, which is a person, unless all its events belong to
+/// stronger ones. This part is what an event of it reads.
 #[derive(Debug)]
 pub(super) struct Cluster {
+    /// 0: the number is free.
     pub handle: Handle,
+    /// Events whose reported person this is.
+    pub assigned: u32,
     pub rank: u8,
-    pub public: bool,
-    pub members: Vec<Node>,
-    /// How many members there are of each type.
-    pub kinds: SmallVec<[(u8, u32); 2]>,
-    /// How many members are hubs.
-    pub hubs: u32,
-    /// Events of the members, each counted for each member: what moving the cluster costs.
+    flags: u8,
+}
+
+/// The rest of a cluster.
+#[derive(Debug)]
+pub(super) struct ClusterRest {
+    /// Weights of the members.
     pub weight: u64,
-    /// The strongest member, unless `stale`; it names the person.
-    pub strongest: Option<Node>,
-    /// As of the last `refresh`.
-    pub limits: Limits,
-    /// The owner of the first or last claim as of the last `refresh`, where `own` asks for it.
-    pub chosen: Option<ClusterId>,
+    /// A member, and how many there are.
+    head: Node,
+    count: u32,
+    /// The strongest member, unless the cluster is stale; it names the person.
+    pub strongest: Node,
+    /// Identifiers whose reported person this is.
+    pub shown: u32,
+    /// The divided group that it is a part of, or [`NOBODY`]: then it is a group of its own.
+    pub group: u32,
+    /// Index into the table of limits, as of the last `refresh`.
+    pub limits: u32,
+    /// Index into the list of touched clusters, or [`NOBODY`].
+    pub touched: u32,
+    extra: Option<Box<Extra>>,
+}
+
+/// What clusters without claims, without hubs and of one type do not need.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
     /// Events that show an owner.
     pub claims: SlotList,
     /// Owners of the claims.
     pub owners: Tally,
     /// Weaker clusters of which this one owns claims.
     pub owned: Tally,
-    /// Events whose reported person this is.
-    pub assigned: u32,
-    /// Identifiers whose reported person this is.
-    pub shown: u32,
-    /// Person id last reported.
-    pub name: Option<Token>,
-    /// Spans in which the person may have changed in this epoch.
-    pub marks: Vec<Span>,
-    /// In the list of touched clusters.
-    pub touched: bool,
-    /// The strongest member left: it is to be found anew.
-    pub stale: bool,
-    /// What touched it last in this epoch.
-    pub by: EventKey,
+    /// The owner of the first or last claim as of the last `refresh`, where `own` asks for it.
+    pub chosen: Option<ClusterId>,
+    /// How many members are hubs.
+    pub hubs: u32,
+    /// How many members there are of each type, if they are of several.
+    kinds: SmallVec<[(u8, u32); 2]>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+            && self.owners.len() == 0
+            && self.owned.len() == 0
+            && self.chosen.is_none()
+            && self.hubs == 0
+            && self.kinds.is_empty()
+    }
+}
+
+const PUBLIC: u8 = 1;
+/// The strongest member left: it is to be found anew.
+const STALE: u8 = 2;
+/// A person id was reported: the strongest member's token.
+const NAMED: u8 = 4;
+/// There are claims.
+const CLAIMED: u8 = 8;
+/// A merge across ranks gives it to a stronger one.
+const GIVEN: u8 = 16;
+
+impl Cluster {
+    fn set(&mut self, flag: u8, on: bool) {
+        self.flags = if on { self.flags | flag } else { self.flags & !flag };
+    }
+
+    pub(super) fn is_public(&self) -> bool {
+        self.flags & PUBLIC != 0
+    }
+
+    pub(super) fn set_public(&mut self, public: bool) {
+        self.set(PUBLIC, public);
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.flags & STALE != 0
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.flags & NAMED != 0
+    }
+
+    pub(super) fn set_named(&mut self, named: bool) {
+        self.set(NAMED, named);
+    }
+
+    pub(super) fn set_given(&mut self, given: bool) {
+        self.set(GIVEN, given);
+    }
+
+    /// Whether its events are its own at all times: it is a person, and claims and merges say
+    /// nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        self.flags & (PUBLIC | CLAIMED | GIVEN) == 0
+    }
+}
+
+/// All clusters.
+#[derive(Debug, Default)]
+pub(super) struct Clusters {
+    heads: Chunks<Cluster>,
+    rest: Chunks<ClusterRest>,
+    free: Vec<ClusterId>,
+    /// Handles given out so far.
+    handles: Handle,
+    /// Limits of each type, and of the mixtures of types that occurred.
+    limits: Vec<Limits>,
+    none: Extra,
+}
+
+impl Clusters {
+    /// No clusters of these types yet.
+    pub(super) fn new(config: &IdentityConfig) -> Self {
+        let of = |t: &crate::identity::IdentityType| Limits {
+            owners_max: t.owners_max,
+            forward: t.forward,
+            back: t.back,
+            own: t.own,
+        };
+        let mut clusters = Self { limits: vec![Limits::NONE], ..Self::default() };
+        clusters.limits.extend(config.types.iter().map(of));
+        clusters
+    }
+
+    /// Limits by index.
+    pub(super) fn limits_at(&self, index: u32) -> Limits {
+        self.limits[index as usize]
+    }
+
+    /// The limits of the last `refresh`.
+    pub(super) fn limits(&self, id: ClusterId) -> Limits {
+        self.limits_at(self.rest[id].limits)
+    }
+
+    pub(super) fn rest(&self, id: ClusterId) -> &ClusterRest {
+        &self.rest[id]
+    }
+
+    pub(super) fn rest_mut(&mut self, id: ClusterId) -> &mut ClusterRest {
+        &mut self.rest[id]
+    }
+
+    pub(super) fn count(&self, id: ClusterId) -> usize {
+        self.rest[id].count as usize
+    }
+
+    pub(super) fn extra(&self, id: ClusterId) -> &Extra {
+        self.rest[id].extra.as_deref().unwrap_or(&self.none)
+    }
+
+    pub(super) fn extra_mut(&mut self, id: ClusterId) -> &mut Extra {
+        self.rest[id].extra.get_or_insert_default()
+    }
+
+    /// Notes whether there are claims, after they changed.
+    pub(super) fn note_claims(&mut self, id: ClusterId) {
+        let claimed = !self.extra(id).claims.is_empty();
+        self.heads[id].set(CLAIMED, claimed);
+    }
+
+    /// Lets go of what an untouched cluster does not need.
+    pub(super) fn trim(&mut self, id: ClusterId) {
+        let rest = &mut self.rest[id];
+        if rest.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+            rest.extra = None;
+        }
+    }
+
+    /// Frees an empty cluster, which is free until it is made anew.
+    pub(super) fn release(&mut self, id: ClusterId) {
+        self.heads[id].handle = 0;
+        self.rest[id].extra = None;
+        self.free.push(id);
+    }
+}
+
+impl std::ops::Index<ClusterId> for Clusters {
+    type Output = Cluster;
+    fn index(&self, id: ClusterId) -> &Cluster {
+        &self.heads[id]
+    }
+}
+
+impl std::ops::IndexMut<ClusterId> for Clusters {
+    fn index_mut(&mut self, id: ClusterId) -> &mut Cluster {
+        &mut self.heads[id]
+    }
 }
 
 impl Incremental {
     /// A new cluster without members.
     pub(super) fn new_cluster(&mut self, rank: u8) -> ClusterId {
-        let cluster = Cluster {
-            handle: self.next_handle,
-            rank,
-            public: false,
-            members: Vec::new(),
-            kinds: SmallVec::new(),
-            hubs: 0,
+        let all = &mut self.clusters;
+        all.handles += 1;
+        let cluster = Cluster { handle: all.handles, assigned: 0, rank, flags: 0 };
+        let rest = ClusterRest {
             weight: 0,
-            strongest: None,
-            limits: Limits {
-                owners_max: NO_LIMIT,
-                forward: FOREVER,
-                back: FOREVER,
-                own: Own::Time,
-            },
-            chosen: None,
-            claims: SlotList::default(),
-            owners: Tally::default(),
-            owned: Tally::default(),
-            assigned: 0,
+            head: NOBODY,
+            count: 0,
+            strongest: NOBODY,
             shown: 0,
-            name: None,
-            marks: Vec::new(),
-            touched: false,
-            stale: false,
-            by: self.changed.by,
+            group: NOBODY,
+            limits: 0,
+            touched: NOBODY,
+            extra: None,
         };
-        self.next_handle += 1;
-        if let Some(id) = self.free_clusters.pop() {
-            self.clusters[id as usize] = cluster;
-            id
-        } else {
-            self.clusters.push(cluster);
-            (self.clusters.len() - 1) as ClusterId
+        let free = all.free.pop();
+        all.rest.put(free, rest);
+        all.heads.put(free, cluster)
+    }
+
+    /// The members of a cluster.
+    pub(super) fn members(&self, id: ClusterId) -> Vec<Node> {
+        let rest = self.clusters.rest(id);
+        let mut list = Vec::with_capacity(rest.count as usize);
+        let mut node = rest.head;
+        for _ in 0..rest.count {
+            list.push(node);
+            node = self.nodes[node].next;
         }
+        list
     }
 
     /// Puts a node that is in no cluster into one. Its claims are the caller's affair.
     pub(super) fn enter(&mut self, node: Node, id: ClusterId) {
-        let record = &mut self.nodes[node as usize];
-        let cluster = &mut self.clusters[id as usize];
-        record.cluster = id;
-        record.place = cluster.members.len() as u32;
-        cluster.members.push(node);
-        cluster.hubs += u32::from(record.hub);
-        cluster.weight += record.events.len() as u64 + 1;
-        let kind = record.ident.kind;
-        match cluster.kinds.iter_mut().find(|k| k.0 == kind) {
-            Some(entry) => entry.1 += 1,
-            None => cluster.kinds.push((kind, 1)),
+        if self.matters(node, id) {
+            self.touch(id);
         }
-        if !cluster.stale {
-            let strongest = cluster.strongest.map(|n| self.nodes[n as usize].ident);
-            let ident = self.nodes[node as usize].ident;
-            if strongest.is_none_or(|s| self.config.strength(ident) < self.config.strength(s)) {
-                cluster.strongest = Some(node);
+        self.nodes[node].enter(id);
+        let head = self.clusters.rest(id).head;
+        let (before, after) = match head {
+            NOBODY => (node, node),
+            head => (self.nodes.rest(head).previous, head),
+        };
+        self.nodes[node].next = after;
+        self.nodes.rest_mut(node).previous = before;
+        self.nodes[before].next = node;
+        self.nodes.rest_mut(after).previous = node;
+        let (ident, hub, weight) = {
+            let record = &self.nodes[node];
+            (record.ident(), record.is_hub(), record.weight())
+        };
+        let first = (head != NOBODY).then(|| self.nodes[head].ident().kind);
+        let rest = self.clusters.rest_mut(id);
+        rest.weight += weight;
+        rest.count += 1;
+        if head == NOBODY {
+            rest.head = node;
+        }
+        let others = rest.count - 1;
+        let strongest = rest.strongest;
+        if hub {
+            self.clusters.extra_mut(id).hubs += 1;
+        }
+        self.count_kind(id, ident.kind, first, others);
+        if !self.clusters[id].is_stale() {
+            let strength = |node: Node| self.config.strength(self.nodes[node].ident());
+            if strongest == NOBODY || self.config.strength(ident) < strength(strongest) {
+                self.clusters.rest_mut(id).strongest = node;
             }
         }
-        self.touch(id);
+    }
+
+    /// Whether a new member changes anything about a cluster but its size.
+    fn matters(&self, node: Node, id: ClusterId) -> bool {
+        let (record, rest) = (&self.nodes[node], self.clusters.rest(id));
+        let strength = |node: Node| self.config.strength(self.nodes[node].ident());
+        rest.head == NOBODY
+            || record.is_hub()
+            || self.nodes[rest.head].ident().kind != record.ident().kind
+            || self.clusters[id].is_stale()
+            || rest.extra.is_some()
+            || strength(node) < strength(rest.strongest)
     }
 
     /// Takes a node out of its cluster.
     pub(super) fn leave(&mut self, node: Node) {
-        let record = &self.nodes[node as usize];
-        let (id, place, kind) = (record.cluster, record.place as usize, record.ident.kind);
-        let cluster = &mut self.clusters[id as usize];
-        cluster.members.swap_remove(place);
-        cluster.hubs -= u32::from(record.hub);
-        cluster.weight -= record.events.len() as u64 + 1;
-        if let Some(entry) = cluster.kinds.iter().position(|k| k.0 == kind) {
-            cluster.kinds[entry].1 -= 1;
-            if cluster.kinds[entry].1 == 0 {
-                cluster.kinds.swap_remove(entry);
-            }
+        let id = self.cluster_of(node);
+        self.touch(id);
+        let record = &self.nodes[node];
+        let (next, kind, hub) = (record.next, record.ident().kind, record.is_hub());
+        let weight = record.weight();
+        let previous = self.nodes.rest(node).previous;
+        self.nodes[previous].next = next;
+        self.nodes.rest_mut(next).previous = previous;
+        let rest = self.clusters.rest_mut(id);
+        rest.weight -= weight;
+        rest.count -= 1;
+        if rest.head == node {
+            rest.head = if next == node { NOBODY } else { next };
         }
-        cluster.stale |= cluster.strongest == Some(node);
-        if let Some(&moved) = cluster.members.get(place) {
-            self.nodes[moved as usize].place = place as u32;
-        } else if cluster.members.is_empty() {
+        let stale = rest.strongest == node;
+        if rest.count == 0 {
             self.changed.emptied.push(id);
         }
-        self.touch(id);
+        if hub {
+            self.clusters.extra_mut(id).hubs -= 1;
+        }
+        if !self.clusters.extra(id).kinds.is_empty() {
+            self.uncount_kind(id, kind);
+        }
+        if stale {
+            self.clusters[id].set(STALE, true);
+        }
     }
 
-    /// Notes that something about a cluster changed.
-    pub(super) fn touch(&mut self, id: ClusterId) {
-        let by = self.changed.by;
-        let cluster = &mut self.clusters[id as usize];
-        cluster.by = by;
-        if !cluster.touched {
-            cluster.touched = true;
-            let rank = cluster.rank;
-            let place = self.ranks.partition_point(|&r| r < rank);
-            self.changed.clusters[place].push(id);
+    /// Counts a member's type, if not all are of one type.
+    fn count_kind(&mut self, id: ClusterId, kind: u8, first: Option<u8>, others: u32) {
+        let known = self.clusters.extra(id);
+        if known.kinds.is_empty() {
+            if let Some(first) = first.filter(|&first| first != kind) {
+                let kinds = [(first, others), (kind, 1)];
+                self.clusters.extra_mut(id).kinds = SmallVec::from_iter(kinds);
+            }
+            return;
         }
+        let kinds = &mut self.clusters.extra_mut(id).kinds;
+        match kinds.iter_mut().find(|k| k.0 == kind) {
+            Some(entry) => entry.1 += 1,
+            None => kinds.push((kind, 1)),
+        }
+    }
+
+    fn uncount_kind(&mut self, id: ClusterId, kind: u8) {
+        let kinds = &mut self.clusters.extra_mut(id).kinds;
+        if let Some(place) = kinds.iter().position(|k| k.0 == kind) {
+            kinds[place].1 -= 1;
+            if kinds[place].1 == 0 {
+                kinds.swap_remove(place);
+            }
+        }
+        if kinds.len() == 1 {
+            *kinds = SmallVec::new();
+        }
+    }
+
+    /// Notes that something about a cluster is about to change.
+    pub(super) fn touch(&mut self, id: ClusterId) -> &mut Touched {
+        let by = self.changed.by;
+        let mut place = self.clusters.rest(id).touched;
+        if place == NOBODY {
+            place = self.changed.touched.len() as u32;
+            let former = self.name(id);
+            self.changed.touched.push(Touched { id, by, former, marks: Vec::new() });
+            self.clusters.rest_mut(id).touched = place;
+            let rank = self.clusters[id].rank;
+            let of_rank = self.ranks.partition_point(|&r| r < rank);
+            self.changed.clusters[of_rank].push(id);
+        }
+        let touched = &mut self.changed.touched[place as usize];
+        touched.by = by;
+        touched
+    }
+
+    /// What was noted of a cluster in this epoch.
+    pub(super) fn touched(&self, id: ClusterId) -> Option<&Touched> {
+        self.changed.touched.get(self.clusters.rest(id).touched as usize)
+    }
+
+    /// The person id last reported, as long as the cluster is not touched.
+    pub(super) fn name(&self, id: ClusterId) -> Option<Token> {
+        let strongest = self.clusters.rest(id).strongest;
+        self.clusters[id].is_named().then(|| self.nodes[strongest].ident().token)
     }
 
     /// Notes that the person of a cluster may have changed in a span.
     pub(super) fn mark(&mut self, id: ClusterId, span: Span) {
         if span.0 <= span.1 {
-            self.clusters[id as usize].marks.push(span);
-            self.touch(id);
+            self.touch(id).marks.push(span);
         }
     }
 
-    /// The limits that the members' types set. `own` is of the strongest member.
-    pub(super) fn limits(&self, cluster: &Cluster) -> Limits {
-        let mut limits =
-            Limits { owners_max: NO_LIMIT, forward: FOREVER, back: FOREVER, own: Own::Time };
-        for &(kind, _) in &cluster.kinds {
-            let kind = &self.config.types[usize::from(kind)];
-            limits.owners_max = limits.owners_max.min(kind.owners_max);
-            limits.forward = limits.forward.min(kind.forward);
-            limits.back = limits.back.min(kind.back);
-            limits.own = kind.own;
+    /// Finds the strongest member anew.
+    pub(super) fn find_strongest(&mut self, id: ClusterId) {
+        let strength = |&n: &Node| self.config.strength(self.nodes[n].ident());
+        let strongest = self.members(id).into_iter().min_by_key(strength);
+        self.clusters.rest_mut(id).strongest = strongest.unwrap_or(NOBODY);
+        self.clusters[id].set(STALE, false);
+    }
+
+    /// The limits that the members' types set, as an index into the table of limits. `own` is of
+    /// the strongest member.
+    pub(super) fn limits_now(&mut self, id: ClusterId) -> u32 {
+        let rest = self.clusters.rest(id);
+        if rest.head == NOBODY {
+            return 0;
         }
-        if cluster.kinds.len() > 1
-            && let Some(node) = cluster.strongest
-        {
-            limits.own = self.config.types[usize::from(self.nodes[node as usize].ident.kind)].own;
+        let kinds = &self.clusters.extra(id).kinds;
+        if kinds.is_empty() {
+            return u32::from(self.nodes[rest.head].ident().kind) + 1;
         }
-        limits
+        let mut mixed = Limits::NONE;
+        for &(kind, _) in kinds {
+            let one = &self.clusters.limits[usize::from(kind) + 1];
+            mixed.owners_max = mixed.owners_max.min(one.owners_max);
+            mixed.forward = mixed.forward.min(one.forward);
+            mixed.back = mixed.back.min(one.back);
+            mixed.own = one.own;
+        }
+        if rest.strongest != NOBODY {
+            let kind = self.nodes[rest.strongest].ident().kind;
+            mixed.own = self.config.types[usize::from(kind)].own;
+        }
+        let known = self.clusters.limits.iter().position(|l| *l == mixed);
+        known.unwrap_or_else(|| {
+            self.clusters.limits.push(mixed);
+            self.clusters.limits.len() - 1
+        }) as u32
     }
 }

@@ -73,10 +73,20 @@ impl Crossings {
     }
 }
 
+/// The commands that name an identifier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Named {
+    /// In force or not: it is kept while there are any.
+    commands: u32,
+    /// Merges in force: it is somebody while there are any.
+    pub merges: u32,
+}
+
 /// All commands.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     words: Map<(Node, Node), BTreeMap<Order, CommandKind>>,
+    named: Map<Node, Named>,
     /// Merges in force across ranks: the weaker cluster is the stronger one's, at all times.
     pub gifts: Crossings,
     /// Unmerges in force across ranks: claims of the stronger one's person do not count.
@@ -87,6 +97,21 @@ impl Commands {
     /// The order of the word in force on a pair.
     pub(super) fn order(&self, x: Node, y: Node) -> Option<Order> {
         self.words.get(&pair(x, y))?.last_key_value().map(|(order, _)| *order)
+    }
+
+    /// The commands that name a node, if there are any.
+    pub(super) fn named(&self, node: Node) -> Option<Named> {
+        self.named.get(&node).copied()
+    }
+
+    /// Counts commands and merges in force that come (+1) or go (-1).
+    fn count(&mut self, node: Node, commands: i32, merges: i32) {
+        let named = self.named.entry(node).or_default();
+        named.commands = named.commands.saturating_add_signed(commands);
+        named.merges = named.merges.saturating_add_signed(merges);
+        if *named == Named::default() {
+            self.named.remove(&node);
+        }
     }
 }
 
@@ -110,9 +135,8 @@ impl Incremental {
             self.commands.words.remove(&pair(x, y));
         }
         for node in [x, y] {
-            let count = &mut self.nodes[node as usize].commands;
             if changed {
-                *count = if diff > 0 { *count + 1 } else { *count - 1 };
+                self.commands.count(node, i32::from(diff), 0);
             }
             self.touch_node(node);
         }
@@ -124,12 +148,14 @@ impl Incremental {
                 self.enforce(x, y, order, kind);
             }
         }
+        for node in [x, y] {
+            self.set_commanded(node);
+        }
     }
 
-    fn count_merge(&mut self, nodes: [Node; 2], merge: bool) {
+    fn count_merge(&mut self, nodes: [Node; 2], diff: i32) {
         for node in nodes {
-            let merges = &mut self.nodes[node as usize].merges;
-            *merges = if merge { *merges + 1 } else { *merges - 1 };
+            self.commands.count(node, 0, diff);
         }
     }
 
@@ -141,7 +167,7 @@ impl Incremental {
     fn enforce(&mut self, x: Node, y: Node, order: Order, kind: CommandKind) {
         let merge = kind == CommandKind::Merge;
         if merge {
-            self.count_merge([x, y], true);
+            self.count_merge([x, y], 1);
         }
         if self.rank(x) != self.rank(y) {
             let cross = self.cross(x, y, order);
@@ -149,11 +175,12 @@ impl Incremental {
             let commands = &mut self.commands;
             let list = if merge { &mut commands.gifts } else { &mut commands.bars };
             list.add(cross, weak, strong);
+            self.note_given(weak);
             self.mark(weak, ALWAYS);
         } else if merge {
             self.join(x, y);
         } else {
-            let linked = self.in_force(x, y) && self.linked(x, y);
+            let linked = self.in_force(x, y) && self.nodes[x].neighbours.has(y);
             self.links.apart.insert(pair(x, y));
             self.changed.groups.extend([x, y]);
             if linked {
@@ -165,7 +192,7 @@ impl Incremental {
     fn revoke(&mut self, x: Node, y: Node, order: Order, kind: CommandKind) {
         let merge = kind == CommandKind::Merge;
         if merge {
-            self.count_merge([x, y], false);
+            self.count_merge([x, y], -1);
         }
         if self.rank(x) != self.rank(y) {
             let cross = self.cross(x, y, order);
@@ -173,16 +200,23 @@ impl Incremental {
             let commands = &mut self.commands;
             let list = if merge { &mut commands.gifts } else { &mut commands.bars };
             list.remove(cross, weak, strong);
+            self.note_given(weak);
             self.mark(weak, ALWAYS);
         } else if merge {
             self.unjoin(x, y);
         } else {
             self.links.apart.remove(&pair(x, y));
             self.changed.groups.extend([x, y]);
-            if self.in_force(x, y) && self.linked(x, y) {
+            if self.in_force(x, y) && self.nodes[x].neighbours.has(y) {
                 self.link_up(x, y);
             }
         }
+    }
+
+    /// Notes whether a merge gives a cluster to a stronger one.
+    fn note_given(&mut self, id: ClusterId) {
+        let given = !self.commands.gifts.on(id).is_empty();
+        self.clusters[id].set_given(given);
     }
 
     /// A node moved: so do its commands, and weaker clusters may follow another person.
@@ -191,6 +225,8 @@ impl Incremental {
         moved.extend(self.commands.bars.follow(node, from, to));
         for cross in moved {
             if cross.weak == node {
+                self.note_given(from);
+                self.note_given(to);
                 self.mark(from, ALWAYS);
                 self.mark(to, ALWAYS);
             } else {

@@ -1,30 +1,22 @@
 //! Links between identifiers of one rank, and what they connect: units and groups.
 
-use super::partition::{Edge, Partition, cut};
-use super::slots::{ClusterId, Node};
+use super::cut::{Edge, cut};
+use super::slots::{NOBODY, Node};
+use super::units::Units;
 use super::{Incremental, Map, Set};
-
-/// A raw link: the number of events that show it, and its places in the two lists of neighbours.
-#[derive(Debug)]
-struct Link {
-    events: u32,
-    places: [u32; 2],
-}
+use crate::identity::{IdentityConfig, NO_LIMIT};
 
 /// Links and what they connect.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    raw: Map<(Node, Node), Link>,
-    /// Connected by links in force.
-    units: Partition,
-    /// Connected by the links of units within `cluster_max` and by merges.
-    groups: Partition,
+    /// Connected by links in force; only where `cluster_max` is a limit.
+    pub units: Option<Units>,
+    /// `cluster_max`.
+    max: usize,
     /// Merges in force inside a rank, both ways.
     joins: Map<Node, Vec<Node>>,
     /// Pairs of one rank with an unmerge in force: a link of such a pair does not count.
     pub apart: Set<(Node, Node)>,
-    /// Groups that an unmerge divides: their clusters are found by `settle`.
-    pub divided: Set<u32>,
     /// A node that is becoming a hub, and the neighbours whose link is closed already.
     closing: Option<(Node, Set<Node>)>,
 }
@@ -35,28 +27,31 @@ pub(super) fn pair(x: Node, y: Node) -> (Node, Node) {
 }
 
 impl Links {
+    pub(super) fn new(config: &IdentityConfig) -> Self {
+        let units = (config.cluster_max != NO_LIMIT).then(Units::default);
+        Self { units, max: config.cluster_max as usize, ..Self::default() }
+    }
+
     pub(super) fn add_node(&mut self, node: Node) {
-        self.units.add(node);
-        self.groups.add(node);
+        if let Some(units) = &mut self.units {
+            units.add(node);
+        }
+    }
+
+    /// Whether the units of these nodes can be made one within `cluster_max`, `NOBODY` being a new
+    /// node.
+    pub(super) fn have_room(&self, nodes: &[Node]) -> bool {
+        self.units.as_ref().is_none_or(|units| {
+            let size = |&node: &Node| if node == NOBODY { 1 } else { units.size(node) as usize };
+            nodes.iter().map(size).sum::<usize>() <= self.max
+        })
     }
 
     /// Forgets a node without links and merges.
     pub(super) fn remove_node(&mut self, node: Node) {
-        self.divided.remove(&self.groups.of(node));
-        self.units.remove(node);
-        self.groups.remove(node);
-    }
-
-    pub(super) fn group(&self, node: Node) -> u32 {
-        self.groups.of(node)
-    }
-
-    pub(super) fn group_members(&self, group: u32) -> &[Node] {
-        self.groups.members(group)
-    }
-
-    pub(super) fn has(&self, pair: (Node, Node)) -> bool {
-        self.raw.contains_key(&pair)
+        if let Some(units) = &mut self.units {
+            units.remove(node);
+        }
     }
 
     fn closed(&self, x: Node, y: Node) -> bool {
@@ -70,18 +65,12 @@ impl Links {
 impl Incremental {
     /// One more event shows the link.
     pub(super) fn link(&mut self, x: Node, y: Node) {
-        let key = pair(x, y);
-        if let Some(link) = self.links.raw.get_mut(&key) {
-            link.events += 1;
+        if self.nodes[x].neighbours.more(y) {
+            self.nodes[y].neighbours.more(x);
             return;
         }
-        let mut places = [0; 2];
-        for (place, (at, to)) in places.iter_mut().zip([key, (key.1, key.0)]) {
-            let list = &mut self.nodes[at as usize].neighbours;
-            *place = list.len() as u32;
-            list.push(to);
-        }
-        self.links.raw.insert(key, Link { events: 1, places });
+        self.nodes[x].neighbours.add(y);
+        self.nodes[y].neighbours.add(x);
         self.grow_hub(x, y);
         self.grow_hub(y, x);
         if self.in_force(x, y) {
@@ -91,25 +80,12 @@ impl Incremental {
 
     /// One event fewer shows the link.
     pub(super) fn unlink(&mut self, x: Node, y: Node) {
-        let key = pair(x, y);
-        let Some(link) = self.links.raw.get_mut(&key) else { return };
-        link.events -= 1;
-        if link.events > 0 {
+        let stays = self.nodes[x].neighbours.less(y);
+        self.nodes[y].neighbours.less(x);
+        if stays != Some(false) {
             return;
         }
-        let places = link.places;
-        let in_force = self.in_force(x, y);
-        self.links.raw.remove(&key);
-        for (place, at) in places.into_iter().zip([key.0, key.1]) {
-            let list = &mut self.nodes[at as usize].neighbours;
-            list.swap_remove(place as usize);
-            if let Some(&moved) = list.get(place as usize)
-                && let Some(other) = self.links.raw.get_mut(&pair(at, moved))
-            {
-                other.places[usize::from(at > moved)] = place;
-            }
-        }
-        if in_force {
+        if self.in_force(x, y) {
             self.link_down(x, y);
         }
         self.shrink_hub(x);
@@ -118,7 +94,7 @@ impl Incremental {
 
     /// Whether a raw link counts: neither end is a hub, and no unmerge names the pair.
     pub(super) fn in_force(&self, x: Node, y: Node) -> bool {
-        !self.nodes[x as usize].hub && !self.nodes[y as usize].hub && !self.links.closed(x, y)
+        !self.nodes[x].is_hub() && !self.nodes[y].is_hub() && !self.links.closed(x, y)
     }
 
     /// Whether a link that is in force joins clusters: its unit is within `cluster_max`.
@@ -132,22 +108,23 @@ impl Incremental {
     }
 
     fn oversize(&self, node: Node) -> bool {
-        self.links.units.size(node) > self.config.cluster_max as usize
+        let max = self.config.cluster_max;
+        self.links.units.as_ref().is_some_and(|units| units.size(node) > max)
     }
 
     fn degree_max(&self, node: Node) -> usize {
-        let kind = self.nodes[node as usize].ident.kind;
+        let kind = self.nodes[node].ident().kind;
         self.config.types[usize::from(kind)].degree_max as usize
     }
 
     /// After `node` was linked with `new`, not yet in force: closes all its links if it is a hub
     /// now.
     fn grow_hub(&mut self, node: Node, new: Node) {
-        let record = &self.nodes[node as usize];
-        if record.hub || record.neighbours.len() <= self.degree_max(node) {
+        let record = &self.nodes[node];
+        if record.is_hub() || record.neighbours.len() <= self.degree_max(node) {
             return;
         }
-        let neighbours = record.neighbours.clone();
+        let neighbours = record.neighbours.all();
         self.links.closing = Some((node, Set::from_iter([new])));
         for other in neighbours {
             if self.in_force(node, other) {
@@ -162,11 +139,11 @@ impl Incremental {
     }
 
     fn shrink_hub(&mut self, node: Node) {
-        let record = &self.nodes[node as usize];
-        if !record.hub || record.neighbours.len() > self.degree_max(node) {
+        let record = &self.nodes[node];
+        if !record.is_hub() || record.neighbours.len() > self.degree_max(node) {
             return;
         }
-        let neighbours = record.neighbours.clone();
+        let neighbours = record.neighbours.all();
         self.set_hub(node, false);
         for other in neighbours {
             if self.in_force(node, other) {
@@ -176,24 +153,24 @@ impl Incremental {
     }
 
     fn set_hub(&mut self, node: Node, hub: bool) {
-        self.nodes[node as usize].hub = hub;
+        self.nodes[node].set_hub(hub);
         let cluster = self.cluster_of(node);
-        let hubs = &mut self.clusters[cluster as usize].hubs;
-        *hubs = if hub { *hubs + 1 } else { *hubs - 1 };
         self.touch(cluster);
+        let hubs = &mut self.clusters.extra_mut(cluster).hubs;
+        *hubs = if hub { *hubs + 1 } else { *hubs - 1 };
     }
 
     /// A link came into force.
     pub(super) fn link_up(&mut self, x: Node, y: Node) {
         self.touch_group(x);
         self.touch_group(y);
-        let units = &mut self.links.units;
+        let Some(units) = &self.links.units else { return self.join_groups(x, y) };
         if units.of(x) == units.of(y) {
             return;
         }
-        let max = self.config.cluster_max as usize;
+        let max = self.config.cluster_max;
         let sizes = [(x, units.size(x)), (y, units.size(y))];
-        units.join(x, y);
+        self.join_units(x, y);
         if sizes[0].1 + sizes[1].1 <= max {
             self.join_groups(x, y);
             return;
@@ -208,8 +185,13 @@ impl Incremental {
     /// A link is in force no longer; `in_force` says so already.
     pub(super) fn link_down(&mut self, x: Node, y: Node) {
         self.touch_group(x);
+        if self.links.units.is_none() {
+            return self.search_groups(x, y);
+        }
         let oversize = self.oversize(x);
-        let Some(side) = cut(x, y, |node, edge| self.unit_edge(node, edge)) else { return };
+        let (side, steps) = cut(x, y, |node, edge| self.unit_edge(node, edge));
+        self.work += steps;
+        let Some(side) = side else { return };
         if !oversize {
             // Only merges could still connect the side with the rest of the group.
             if side.iter().all(|&node| self.merged_with(node).is_empty()) {
@@ -218,7 +200,9 @@ impl Incremental {
                 self.search_groups(x, y);
             }
         }
-        self.links.units.separate(&side);
+        if let Some(units) = &mut self.links.units {
+            units.separate(&side);
+        }
         if oversize {
             for node in [x, y] {
                 if !self.oversize(node) {
@@ -253,24 +237,17 @@ impl Incremental {
         self.search_groups(x, y);
     }
 
-    /// Notes that a divided group is to be divided anew.
-    fn touch_group(&mut self, node: Node) {
-        if self.links.divided.contains(&self.links.group(node)) {
-            self.changed.groups.push(node);
-        }
-    }
-
     fn unit_edge(&self, node: Node, edge: usize) -> Edge {
-        match self.nodes[node as usize].neighbours.get(edge) {
-            Some(&to) if self.in_force(node, to) => Edge::To(to),
+        match self.nodes[node].neighbours.get(edge) {
+            Some(to) if self.in_force(node, to) => Edge::To(to),
             Some(_) => Edge::Closed,
             None => Edge::End,
         }
     }
 
     fn group_edge(&self, node: Node, edge: usize) -> Edge {
-        let neighbours = &self.nodes[node as usize].neighbours;
-        if let Some(&to) = neighbours.get(edge) {
+        let neighbours = &self.nodes[node].neighbours;
+        if let Some(to) = neighbours.get(edge) {
             if self.in_force(node, to) && self.joins(node, to) {
                 return Edge::To(to);
             }
@@ -282,60 +259,21 @@ impl Incremental {
         }
     }
 
-    /// Joins the groups of two nodes, and their clusters.
-    fn join_groups(&mut self, x: Node, y: Node) {
-        let (gx, gy) = (self.links.group(x), self.links.group(y));
-        if gx == gy {
-            return;
-        }
-        self.changed.structure = true;
-        let divided = self.links.divided.remove(&gx) | self.links.divided.remove(&gy);
-        self.links.groups.join(x, y);
-        if divided {
-            self.links.divided.insert(self.links.group(x));
-            self.changed.groups.push(x);
-        } else {
-            self.merge_clusters(self.cluster_of(x), self.cluster_of(y));
-        }
-    }
-
     /// After an edge went: separates the groups of its ends if nothing else connects them.
     fn search_groups(&mut self, x: Node, y: Node) {
-        if self.links.group(x) == self.links.group(y)
-            && let Some(side) = cut(x, y, |node, edge| self.group_edge(node, edge))
-        {
+        if self.group(x) != self.group(y) {
+            return;
+        }
+        let (side, steps) = cut(x, y, |node, edge| self.group_edge(node, edge));
+        self.work += steps;
+        if let Some(side) = side {
             self.separate_groups(&side);
         }
     }
 
-    /// Makes some nodes of one group a group of their own, and a cluster.
-    fn separate_groups(&mut self, side: &[Node]) {
-        let Some(&first) = side.first() else { return };
-        let whole = self.links.group(first);
-        self.changed.structure = true;
-        self.links.groups.separate(side);
-        if self.links.divided.contains(&whole) {
-            self.links.divided.insert(self.links.group(first));
-            self.changed.groups.push(first);
-            self.changed.groups.extend(self.links.groups.members(whole).first());
-            return;
-        }
-        let from: ClusterId = self.cluster_of(first);
-        let cluster = &self.clusters[from as usize];
-        let weight: u64 =
-            side.iter().map(|&n| self.nodes[n as usize].events.len() as u64 + 1).sum();
-        let light = if weight * 2 <= cluster.weight {
-            side.to_vec()
-        } else {
-            self.links.groups.members(whole).to_vec()
-        };
-        let to = self.split_off(from);
-        self.move_nodes(&light, to);
-    }
-
     /// Finds the groups of a node's group anew, after its links ceased to join.
     fn regroup(&mut self, node: Node) {
-        let all = self.links.groups.members(self.links.group(node)).to_vec();
+        let all = self.group_members(self.group(node));
         let mut seen = Set::default();
         let mut parts: Vec<Vec<Node>> = Vec::new();
         for start in all {
@@ -366,10 +304,9 @@ impl Incremental {
 
     /// Joins the groups of a node's unit along its links, after they began to join.
     fn condense(&mut self, node: Node) {
-        let unit = self.links.units.members(self.links.units.of(node)).to_vec();
-        for x in unit {
+        for x in self.unit_members(node) {
             self.touch_group(x);
-            for y in self.nodes[x as usize].neighbours.clone() {
+            for y in self.nodes[x].neighbours.all() {
                 if x < y && self.in_force(x, y) {
                     self.join_groups(x, y);
                 }

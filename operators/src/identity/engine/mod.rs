@@ -8,42 +8,62 @@
 //!
 //! The layers, from the raw links up:
 //!
-//! - `slots`: the events and sorted lists of them;
-//! - `links`: raw links with multiplicity and degree; *units*, connected by the links that are in
-//!   force (no hub, no unmerge of that very pair), whose size `cluster_max` bounds; *groups*,
-//!   connected by the links of units that are not too large and by merges inside the rank;
+//! - `chunks`, `slots`, `events`, `nodes`, `cluster`: what is kept, and sorted lists of events;
+//! - `neighbours`, `links`: raw links with multiplicity and degree; `units`, connected by the links
+//!   that are in force (no hub, no unmerge of that very pair), whose size `cluster_max` bounds;
+//!   `groups`, connected by the links of units that are not too large and by merges inside the
+//!   rank; `cut`: the search for what a link that went has separated;
 //! - `settle`: a group with an unmerge inside is divided by the rule's constrained loop; any other
 //!   group is one cluster;
 //! - `moves`: clusters, their claims (events that show an owner), owners, and moving a node;
 //! - `commands`: merges and unmerges, inside a rank and across;
-//! - `follow`: marks and their way down the ranks; `person`: the rule itself, for one event.
+//! - `follow`: marks and their way down the ranks; `person`: the rule itself, for one event;
+//!   `report`: what differs from the last report.
 //!
 //! Costs. A link inside a group is one look-up; joining moves the side with fewer events; a cut
 //! searches from both ends and stops when the smaller side is exhausted; a claim marks the time up
 //! to the neighbouring claims, and nothing if the neighbour has the same owner. A group with an
 //! unmerge inside is divided anew, as a whole, in each epoch that touches it.
+//!
+//! Most events show a link that is known, between identifiers of one cluster that no claim and no
+//! command concerns. Such an event costs what it reads: the table of identifiers, the record of
+//! each, the ends of their lists, the head of the cluster. Each of these is a line or two of
+//! memory, far apart; so events are taken in by groups, and what a group needs is read in one go
+//! before.
 
+mod chunks;
 mod cluster;
 mod commands;
+mod cut;
+mod events;
 mod follow;
+mod groups;
 mod links;
 mod moves;
-mod partition;
+mod neighbours;
+mod nodes;
 mod person;
+mod report;
 mod settle;
 mod slots;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod units;
+mod waiting;
 
 use foldhash::fast::FixedState;
 
-use self::cluster::{Cluster, NodeRecord};
+use self::cluster::{Clusters, Span};
 use self::commands::Commands;
+use self::events::Events;
+use self::groups::Groups;
 use self::links::Links;
-use self::slots::{ClusterId, Events, NOBODY, Node, Slot};
-use super::{Engine, IdentityConfig, Resolution, Sighting};
-use crate::model::{EventKey, Ident};
+use self::nodes::Nodes;
+use self::slots::{ClusterId, NOBODY, Node, Slot};
+use self::waiting::Waiting;
+use super::{Engine, Handle, IdentityConfig, Resolution, Sighting};
+use crate::model::{EventKey, Ident, Token};
 
 // A fixed state: the order of iteration must not differ between two runs over the same input. Keys
 // are keyed hashes or our own numbers, so nobody outside can make them collide.
@@ -56,17 +76,29 @@ pub struct Incremental {
     config: IdentityConfig,
     /// Ranks that occur in the configuration, strongest first.
     ranks: Vec<u8>,
-    interned: Map<Ident, Node>,
-    nodes: Vec<NodeRecord>,
-    free_nodes: Vec<Node>,
+    nodes: Nodes,
     events: Events,
-    clusters: Vec<Cluster>,
-    free_clusters: Vec<ClusterId>,
-    /// The handle of the next new cluster.
-    next_handle: u64,
+    clusters: Clusters,
     links: Links,
+    groups: Groups,
     commands: Commands,
     changed: Changed,
+    /// Events that came and are not taken in yet.
+    waiting: Waiting,
+    /// See [`Incremental::work`].
+    work: u64,
+}
+
+/// A cluster that something touched in this epoch.
+#[derive(Debug)]
+struct Touched {
+    id: ClusterId,
+    /// What touched it last.
+    by: EventKey,
+    /// The person id last reported.
+    former: Option<Token>,
+    /// Spans in which the person may have changed.
+    marks: Vec<Span>,
 }
 
 /// What this epoch has touched so far.
@@ -74,6 +106,8 @@ pub struct Incremental {
 struct Changed {
     /// The sighting being taken in, to name the cause of what follows.
     by: EventKey,
+    /// Events that may be fresh, with the handle of their person.
+    fresh: Vec<(Slot, Handle)>,
     /// Events to evaluate again.
     events: Vec<Slot>,
     /// Removed events that had been reported: key and person.
@@ -82,6 +116,7 @@ struct Changed {
     released: Vec<Slot>,
     /// Nodes whose membership may differ.
     nodes: Vec<Node>,
+    touched: Vec<Touched>,
     /// Clusters touched, by rank.
     clusters: Vec<Vec<ClusterId>>,
     /// Clusters that may have become empty and unused.
@@ -90,6 +125,12 @@ struct Changed {
     groups: Vec<Node>,
     /// Whether any group changed.
     structure: bool,
+}
+
+impl Changed {
+    fn touched_mut(&mut self, place: u32) -> Option<&mut Touched> {
+        self.touched.get_mut(place as usize)
+    }
 }
 
 impl Incremental {
@@ -102,94 +143,100 @@ impl Incremental {
         Self {
             config: config.clone(),
             ranks,
-            interned: Map::default(),
-            nodes: Vec::new(),
-            free_nodes: Vec::new(),
+            nodes: Nodes::default(),
             events: Events::default(),
-            clusters: Vec::new(),
-            free_clusters: Vec::new(),
-            next_handle: 1,
-            links: Links::default(),
+            clusters: Clusters::new(config),
+            links: Links::new(config),
+            groups: Groups::default(),
             commands: Commands::default(),
             changed: Changed { clusters, ..Changed::default() },
+            waiting: Waiting::default(),
+            work: 0,
         }
     }
 
     /// Number of identifiers held.
     pub fn identifiers(&self) -> usize {
-        self.interned.len()
+        self.nodes.len()
     }
 
-    /// Number of events marked for evaluation since the last [`Engine::advance`]: a measure of the
-    /// work that is left, for tests of growth.
+    /// Number of events to evaluate since the last [`Engine::advance`]: a measure of the work that
+    /// is left, for tests of growth.
     pub fn marked(&self) -> usize {
-        self.changed.events.len()
+        self.changed.events.len() + self.changed.fresh.len() + self.waiting.len()
     }
 
-    fn intern(&mut self, ident: Ident) -> Node {
-        if let Some(&node) = self.interned.get(&ident) {
-            return node;
-        }
-        let rank = self.config.rank(ident);
-        let record = NodeRecord::new(ident, rank);
-        let node = if let Some(node) = self.free_nodes.pop() {
-            self.nodes[node as usize] = record;
-            node
-        } else {
-            self.nodes.push(record);
-            (self.nodes.len() - 1) as Node
-        };
-        self.interned.insert(ident, node);
-        self.links.add_node(node);
-        let cluster = self.new_cluster(rank);
-        self.enter(node, cluster);
-        self.touch_node(node);
-        node
+    /// Steps so far that depend on the sizes of what changes: edges looked at where a link went,
+    /// identifiers that changed their cluster, events marked. For tests of growth.
+    pub fn work(&self) -> u64 {
+        self.work
     }
 
-    fn add_event(&mut self, key: EventKey, idents: &[Ident]) {
-        let nodes = idents.iter().map(|&ident| self.intern(ident)).collect();
+    fn add_event(&mut self, key: EventKey, nodes: &[Node]) {
         let slot = self.events.add(key, nodes);
+        for &node in nodes {
+            self.list_event(node, slot, key);
+        }
+        self.claim(slot, nodes, 1);
+        self.each_link(nodes, Self::link);
+        // A move may have marked it already, and what is marked is evaluated in the end.
+        let person = if self.events.is_marked(slot) { None } else { self.clear(nodes) };
+        if let Some(person) = person {
+            self.events.set_fresh(slot, person);
+            let cluster = &mut self.clusters[person];
+            cluster.assigned += 1;
+            self.changed.fresh.push((slot, cluster.handle));
+            return;
+        }
         self.touch_event(slot);
-        let nodes = self.events[slot].nodes.clone();
-        for &node in &nodes {
-            self.nodes[node as usize].events.insert(&self.events, slot);
-            let cluster = self.nodes[node as usize].cluster;
-            self.clusters[cluster as usize].weight += 1;
+        for &node in nodes {
             self.touch_node(node);
         }
-        self.claim(slot, 1);
-        self.each_link(slot, Self::link);
+    }
+
+    /// The person of a new event of these nodes, if that is clear without a look at the rules, and
+    /// changes nothing about where the nodes lead, save those that are looked at anyway.
+    fn clear(&self, nodes: &[Node]) -> Option<ClusterId> {
+        let id = self.cluster_of(*nodes.first()?);
+        let settled = |&node: &Node| {
+            let record = &self.nodes[node];
+            record.cluster == id && (record.is_settled() || record.is_dirty())
+        };
+        // Or its name would not be reported.
+        let named = || self.clusters[id].is_named() || self.touched(id).is_some();
+        let clear = self.changed.gone.is_empty()
+            && self.clusters[id].is_plain()
+            && named()
+            && nodes.iter().all(settled);
+        clear.then_some(id)
     }
 
     fn remove_event(&mut self, key: EventKey, idents: &[Ident]) {
-        let found = idents.first().and_then(|ident| self.interned.get(ident)).and_then(|&node| {
-            let list = &self.nodes[node as usize].events;
+        let found = idents.first().and_then(|ident| self.nodes.find(*ident)).and_then(|node| {
+            let list = &self.nodes[node].events;
             list.find(&self.events, key)
         });
         let Some(slot) = found else { return };
-        self.each_link(slot, Self::unlink);
-        self.claim(slot, -1);
-        let nodes = self.events[slot].nodes.clone();
+        let nodes = events::Nodes::from_slice(self.events.nodes(slot));
+        self.each_link(&nodes, Self::unlink);
+        self.claim(slot, &nodes, -1);
         for &node in &nodes {
-            self.nodes[node as usize].events.remove(&self.events, slot);
-            let cluster = self.nodes[node as usize].cluster;
-            self.clusters[cluster as usize].weight -= 1;
+            self.unlist_event(node, slot);
             self.touch_node(node);
         }
-        let record = &mut self.events[slot];
-        record.gone = true;
-        if record.person != NOBODY {
-            self.changed.gone.insert(key, record.person);
+        self.spoil(slot);
+        self.events.set_gone(slot);
+        let person = self.events.person(slot);
+        if person != NOBODY {
+            self.changed.gone.insert(key, person);
         }
         self.changed.released.push(slot);
     }
 
-    /// Calls `act` for each pair of the event's identifiers of one rank, save rank 0.
-    fn each_link(&mut self, slot: Slot, act: impl Fn(&mut Self, Node, Node)) {
-        let nodes = self.events[slot].nodes.clone();
+    /// Calls `act` for each pair of an event's identifiers of one rank, save rank 0.
+    fn each_link(&mut self, nodes: &[Node], act: impl Fn(&mut Self, Node, Node)) {
         for (i, &x) in nodes.iter().enumerate() {
-            let rank = self.nodes[x as usize].rank;
+            let rank = self.rank(x);
             if rank == 0 {
                 continue;
             }
@@ -202,27 +249,18 @@ impl Incremental {
         }
     }
 
-    fn rank(&self, node: Node) -> u8 {
-        self.nodes[node as usize].rank
-    }
-
-    fn cluster_of(&self, node: Node) -> ClusterId {
-        self.nodes[node as usize].cluster
-    }
-
     fn touch_event(&mut self, slot: Slot) {
-        let record = &mut self.events[slot];
-        if !record.dirty {
-            record.dirty = true;
+        if self.events.mark(slot) {
+            self.spoil(slot);
+            self.work += 1;
             self.changed.events.push(slot);
         }
     }
 
-    fn touch_node(&mut self, node: Node) {
-        let record = &mut self.nodes[node as usize];
-        if !record.dirty {
-            record.dirty = true;
-            self.changed.nodes.push(node);
+    /// Takes back the person of a fresh event.
+    fn spoil(&mut self, slot: Slot) {
+        if let Some(person) = self.events.spoil(slot) {
+            self.clusters[person].assigned -= 1;
         }
     }
 }
@@ -230,18 +268,20 @@ impl Incremental {
 impl Engine for Incremental {
     fn update(&mut self, sighting: Sighting, diff: i8) {
         match sighting {
-            Sighting::Event(key, idents) => {
-                self.changed.by = key;
-                if idents.is_empty() {
-                    return; // nobody's, now and always
-                }
-                if diff > 0 {
-                    self.add_event(key, &idents);
-                } else {
-                    self.remove_event(key, &idents);
+            // Of nobody, now and always.
+            Sighting::Event(_, idents) if idents.is_empty() => {}
+            Sighting::Event(key, idents) if diff > 0 => {
+                if self.waiting.push(key, &idents) {
+                    self.take_in();
                 }
             }
+            Sighting::Event(key, idents) => {
+                self.take_in();
+                self.changed.by = key;
+                self.remove_event(key, &idents);
+            }
             Sighting::Command(key, command) => {
+                self.take_in();
                 self.changed.by = key;
                 self.command(key, command, diff);
             }
@@ -249,6 +289,7 @@ impl Engine for Incremental {
     }
 
     fn advance(&mut self, out: &mut Resolution) {
+        self.take_in();
         self.settle();
         self.decide_public();
         self.refresh();

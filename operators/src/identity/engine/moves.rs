@@ -11,12 +11,10 @@ use crate::model::EventKey;
 impl Incremental {
     /// The strongest identifier of an event that is stronger than `rank` and not public.
     pub(super) fn owner(&self, slot: Slot, rank: u8) -> Option<Node> {
-        let nodes = &self.events[slot].nodes;
+        let nodes = self.events.nodes(slot).iter().copied();
         nodes
-            .iter()
-            .copied()
             .take_while(|&n| self.rank(n) < rank)
-            .find(|&n| !self.clusters[self.cluster_of(n) as usize].public)
+            .find(|&n| !self.clusters[self.cluster_of(n)].is_public())
     }
 
     fn owner_cluster(&self, slot: Slot, rank: u8) -> Option<ClusterId> {
@@ -25,16 +23,18 @@ impl Incremental {
 
     /// The owner that a cluster's claim shows.
     pub(super) fn claimed_by(&self, cluster: ClusterId, claim: Slot) -> Option<ClusterId> {
-        self.owner_cluster(claim, self.clusters[cluster as usize].rank)
+        self.owner_cluster(claim, self.clusters[cluster].rank)
     }
 
     /// Adds (`diff` > 0) or takes away the claims of an event.
-    pub(super) fn claim(&mut self, slot: Slot, diff: i8) {
-        for (place, &node) in self.events[slot].nodes.clone().iter().enumerate() {
+    pub(super) fn claim(&mut self, slot: Slot, nodes: &[Node], diff: i8) {
+        if nodes.last().is_none_or(|&last| self.rank(last) == self.rank(nodes[0])) {
+            return; // strongest first: no identifier has a stronger one beside it
+        }
+        for (place, &node) in nodes.iter().enumerate() {
             let cluster = self.cluster_of(node);
             let Some(owner) = self.owner_cluster(slot, self.rank(node)) else { continue };
-            let seen = &self.events[slot].nodes[..place];
-            if seen.iter().any(|&n| self.cluster_of(n) == cluster) {
+            if nodes[..place].iter().any(|&n| self.cluster_of(n) == cluster) {
                 continue;
             }
             if diff > 0 {
@@ -63,36 +63,37 @@ impl Incremental {
         }
         self.touch(cluster);
         if before.is_none() {
-            self.clusters[cluster as usize].claims.insert(&self.events, slot);
+            self.clusters.extra_mut(cluster).claims.insert(&self.events, slot);
         }
         let comes_or_goes = before.is_none() || after.is_none();
         let owner = before.or(after).filter(|_| alone && comes_or_goes);
         self.mark_claim(cluster, slot, owner);
         if after.is_none() {
-            self.clusters[cluster as usize].claims.remove(&self.events, slot);
+            self.clusters.extra_mut(cluster).claims.remove(&self.events, slot);
         }
+        self.clusters.note_claims(cluster);
         if let Some(owner) = before {
-            self.clusters[cluster as usize].owners.remove(owner);
-            self.clusters[owner as usize].owned.remove(cluster);
+            self.clusters.extra_mut(cluster).owners.remove(owner);
+            self.clusters.extra_mut(owner).owned.remove(cluster);
+            self.clusters.trim(owner);
         }
         if let Some(owner) = after {
-            self.clusters[cluster as usize].owners.add(owner);
-            self.clusters[owner as usize].owned.add(cluster);
+            self.clusters.extra_mut(cluster).owners.add(owner);
+            self.clusters.extra_mut(owner).owned.add(cluster);
         }
     }
 
     /// Marks the time that a claim may decide: up to its neighbours, within the limits, less that
     /// in which neighbours of the same owner decide the same.
     fn mark_claim(&mut self, id: ClusterId, slot: Slot, owner: Option<ClusterId>) {
-        let cluster = &self.clusters[id as usize];
         // `first` and `last`, a gift, an unmerge and becoming public mark the whole elsewhere.
-        if cluster.public || cluster.limits.own != Own::Time {
+        let limits = self.clusters.limits(id);
+        if self.clusters[id].is_public() || limits.own != Own::Time {
             return;
         }
-        let limits = cluster.limits;
-        let key = self.events[slot].key;
-        let (before, after) = cluster.claims.around(&self.events, key);
-        let at = |slot: Slot| self.events[slot].key;
+        let key = self.events.key(slot);
+        let (before, after) = self.clusters.extra(id).claims.around(&self.events, key);
+        let at = |slot: Slot| self.events.key(slot);
         let since = |time| EventKey { time, ..EventKey::MIN };
         let until = |time| EventKey { time, ..EventKey::MAX };
         let mut low = since(key.time.saturating_sub(limits.back));
@@ -125,23 +126,19 @@ impl Incremental {
 
     /// Makes one cluster of two: the one with fewer events moves.
     pub(super) fn merge_clusters(&mut self, a: ClusterId, b: ClusterId) {
-        let weight = |id: ClusterId| self.clusters[id as usize].weight;
+        let weight = |id: ClusterId| self.clusters.rest(id).weight;
         // Of equal ones the older stays.
-        let order =
-            |id: ClusterId| (weight(id), std::cmp::Reverse(self.clusters[id as usize].handle));
+        let order = |id: ClusterId| (weight(id), std::cmp::Reverse(self.clusters[id].handle));
         let (keep, lose) = if order(a) > order(b) { (a, b) } else { (b, a) };
-        let members = self.clusters[lose as usize].members.clone();
+        let members = self.members(lose);
         self.move_nodes(&members, keep);
     }
 
     /// A new empty cluster, public if the one it is split from is.
     pub(super) fn split_off(&mut self, from: ClusterId) -> ClusterId {
-        let (rank, public) = {
-            let cluster = &self.clusters[from as usize];
-            (cluster.rank, cluster.public)
-        };
+        let (rank, public) = (self.clusters[from].rank, self.clusters[from].is_public());
         let id = self.new_cluster(rank);
-        self.clusters[id as usize].public = public;
+        self.clusters[id].set_public(public);
         id
     }
 
@@ -155,10 +152,11 @@ impl Incremental {
     }
 
     fn move_node(&mut self, node: Node, to: ClusterId) {
+        self.work += 1;
         let from = self.cluster_of(node);
         let rank = self.rank(node);
-        let slots: Vec<Slot> = self.nodes[node as usize].events.iter().collect();
-        let flips = self.clusters[from as usize].public != self.clusters[to as usize].public;
+        let slots: Vec<Slot> = self.nodes[node].events.iter().collect();
+        let flips = self.clusters[from].is_public() != self.clusters[to].is_public();
 
         // What weaker clusters show as owner because of this node.
         let mut shown = Vec::new();
@@ -173,13 +171,12 @@ impl Incremental {
             }
         }
         // The node's own claims go along, unless another member shows them too.
-        for &slot in &slots {
+        let weaker_than_some = self.ranks.first() != Some(&rank);
+        for &slot in slots.iter().filter(|_| weaker_than_some) {
             let Some(owner) = self.owner_cluster(slot, rank) else { continue };
             let other_in = |cluster: ClusterId| {
-                self.events[slot]
-                    .nodes
-                    .iter()
-                    .any(|&n| n != node && self.nodes[n as usize].cluster == cluster)
+                let mut nodes = self.events.nodes(slot).iter();
+                nodes.any(|&n| n != node && self.cluster_of(n) == cluster)
             };
             let (stays, there) = (other_in(from), other_in(to));
             if !stays {
@@ -205,7 +202,7 @@ impl Incremental {
     /// Calls `visit` for each cluster of an event that is weaker than `rank`, once, with its rank.
     fn each_weaker(&self, slot: Slot, rank: u8, mut visit: impl FnMut(&Self, ClusterId, u8)) {
         let mut seen: SmallVec<[ClusterId; 4]> = SmallVec::new();
-        for &node in self.events[slot].nodes.iter().rev() {
+        for &node in self.events.nodes(slot).iter().rev() {
             let weaker = self.rank(node);
             if weaker <= rank {
                 break;
@@ -220,16 +217,15 @@ impl Incremental {
 
     /// Makes a cluster public, or no longer: what it owns passes to the next stronger or weaker.
     pub(super) fn flip(&mut self, id: ClusterId) {
-        let cluster = &self.clusters[id as usize];
-        let (rank, members) = (cluster.rank, cluster.members.clone());
+        let (rank, members) = (self.clusters[id].rank, self.members(id));
         let mut shown = Vec::new();
         for &node in &members {
             self.touch_node(node);
             if self.ranks.last() == Some(&rank) {
                 continue;
             }
-            for slot in self.nodes[node as usize].events.iter() {
-                let mut of_cluster = self.events[slot].nodes.iter();
+            for slot in self.nodes[node].events.iter() {
+                let mut of_cluster = self.events.nodes(slot).iter();
                 if of_cluster.find(|&&n| self.cluster_of(n) == id) != Some(&node) {
                     continue; // another member has taken care of this event
                 }
@@ -238,8 +234,9 @@ impl Incremental {
                 });
             }
         }
-        let cluster = &mut self.clusters[id as usize];
-        cluster.public = !cluster.public;
+        self.touch(id);
+        let public = self.clusters[id].is_public();
+        self.clusters[id].set_public(!public);
         for (cluster, slot, weaker, before) in shown {
             let after = self.owner_cluster(slot, weaker);
             self.replace(cluster, slot, before, after, false);

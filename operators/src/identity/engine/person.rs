@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Incremental;
 use super::Map;
-use super::slots::{ClusterId, Slot};
+use super::slots::{ClusterId, NOBODY, Slot};
 use crate::identity::Own;
 use crate::model::EventKey;
 
@@ -14,40 +14,48 @@ pub(super) type Held = Map<ClusterId, Rc<[(EventKey, ClusterId)]>>;
 impl Incremental {
     /// The person of an event: where its strongest identifier that is not public leads.
     pub(super) fn person_of(&self, slot: Slot, held: &mut Held) -> ClusterId {
-        let record = &self.events[slot];
-        let not_public = |&&n: &&u32| !self.clusters[self.cluster_of(n) as usize].public;
-        let anchor = record.nodes.iter().find(not_public).unwrap_or(&record.nodes[0]);
-        self.person(self.cluster_of(*anchor), record.key, held)
+        let nodes = self.events.nodes(slot);
+        let mut clusters = nodes.iter().map(|&n| self.cluster_of(n));
+        let first = clusters.next().unwrap_or(NOBODY);
+        if self.clusters[first].is_plain() {
+            return first;
+        }
+        let not_public = |&id: &ClusterId| !self.clusters[id].is_public();
+        let anchor = std::iter::once(first).chain(clusters).find(not_public).unwrap_or(first);
+        self.person(anchor, self.events.key(slot), held)
     }
 
     /// The cluster that a cluster belongs to at a moment. Ranks fall strictly, so it ends.
     pub(super) fn person(&self, id: ClusterId, at: EventKey, held: &mut Held) -> ClusterId {
+        let cluster = &self.clusters[id];
+        if cluster.is_plain() {
+            return id;
+        }
         if let Some(gift) = self.commands.gifts.on(id).iter().max() {
             return self.person(self.cluster_of(gift.strong), at, held);
         }
-        let cluster = &self.clusters[id as usize];
-        if cluster.public || cluster.claims.is_empty() {
+        if cluster.is_public() || self.clusters.extra(id).claims.is_empty() {
             return id;
         }
         let owner = if self.commands.bars.on(id).is_empty() {
             self.owner_at(id, at)
         } else {
             let claims = self.held(id, held);
-            owner_among(&claims, cluster.limits, at)
+            owner_among(&claims, self.clusters.limits(id), at)
         };
         owner.map_or(id, |owner| self.person(owner, at, held))
     }
 
     /// The owner that decides at a moment, where no unmerge bars any.
     fn owner_at(&self, id: ClusterId, at: EventKey) -> Option<ClusterId> {
-        let cluster = &self.clusters[id as usize];
-        let limits = cluster.limits;
+        let claims = &self.clusters.extra(id).claims;
+        let limits = self.clusters.limits(id);
         let claim = match limits.own {
-            Own::First => cluster.claims.first(),
-            Own::Last => cluster.claims.last(),
+            Own::First => claims.first(),
+            Own::Last => claims.last(),
             Own::Time => {
-                let time = |slot: &Slot| self.events[*slot].key.time;
-                let (before, after) = cluster.claims.beside(&self.events, at);
+                let time = |slot: &Slot| self.events.time(*slot);
+                let (before, after) = claims.beside(&self.events, at);
                 before
                     .filter(|s| at.time.saturating_sub(time(s)) <= limits.forward)
                     .or(after.filter(|s| time(s).saturating_sub(at.time) <= limits.back))
@@ -64,8 +72,8 @@ impl Incremental {
         let bars: Vec<ClusterId> =
             self.commands.bars.on(id).iter().map(|bar| self.cluster_of(bar.strong)).collect();
         let mut list = Vec::new();
-        for claim in self.clusters[id as usize].claims.iter() {
-            let key = self.events[claim].key;
+        for claim in self.clusters.extra(id).claims.iter() {
+            let key = self.events.key(claim);
             let Some(owner) = self.claimed_by(id, claim) else { continue };
             let person = self.person(owner, key, held);
             if bars.iter().all(|&bar| self.person(bar, key, held) != person) {

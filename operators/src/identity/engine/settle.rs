@@ -1,6 +1,6 @@
 //! Groups that an unmerge divides: the rule's constrained loop, in that group alone.
 
-use super::links::pair;
+use super::groups::{DIVIDED, Group};
 use super::slots::{ClusterId, Node};
 use super::{Incremental, Map, Set};
 
@@ -14,34 +14,28 @@ impl Incremental {
         if !std::mem::take(&mut self.changed.structure) && touched.is_empty() {
             return;
         }
-        let mut bars: Map<u32, Vec<(Node, Node)>> = Map::default();
+        let mut bars: Map<Group, Vec<(Node, Node)>> = Map::default();
         for &(x, y) in &self.links.apart {
-            let group = self.links.group(x);
-            if group == self.links.group(y) {
+            let group = self.group(x);
+            if group == self.group(y) {
                 bars.entry(group).or_default().push((x, y));
             }
         }
-        let mut groups: Vec<u32> = touched.into_iter().map(|n| self.links.group(n)).collect();
-        groups.extend(bars.keys().filter(|g| !self.links.divided.contains(*g)));
-        groups.extend(self.links.divided.iter().filter(|g| !bars.contains_key(*g)));
-        self.divide_all(groups, &bars);
-    }
-
-    fn divide_all(&mut self, mut groups: Vec<u32>, bars: &Map<u32, Vec<(Node, Node)>>) {
+        let mut groups: Vec<Group> = touched.into_iter().map(|n| self.group(n)).collect();
+        groups.extend(bars.keys().filter(|&&g| g & DIVIDED == 0));
+        groups.extend(self.groups.divided().filter(|g| !bars.contains_key(g)));
         groups.sort_unstable();
         groups.dedup();
-        // All together: groups that were one may still share a cluster.
-        let mut parts = Vec::new();
         for group in groups {
-            let members = self.links.group_members(group).to_vec();
-            if let Some(bars) = bars.get(&group) {
-                self.links.divided.insert(group);
-                parts.extend(self.constrained(&members, bars));
-            } else if self.links.divided.remove(&group) {
-                parts.push(members);
-            }
+            let members = self.group_members(group);
+            let parts = match bars.get(&group) {
+                Some(bars) => self.constrained(&members, bars),
+                None if group & DIVIDED != 0 => vec![members],
+                None => continue,
+            };
+            let clusters = self.arrange(parts);
+            self.set_group(group, clusters, bars.contains_key(&group));
         }
-        self.arrange(parts);
     }
 
     /// Joins the ends of each edge in turn, unless that would bring a barred pair together: merges
@@ -74,7 +68,7 @@ impl Incremental {
 
     fn ordered_edges(&self, members: &[Node]) -> Vec<(Node, Node)> {
         let token = |n: Node| {
-            let ident = self.nodes[n as usize].ident;
+            let ident = self.nodes[n].ident();
             (ident.token, ident.kind)
         };
         let (mut merges, mut links) = (Vec::new(), Vec::new());
@@ -84,7 +78,7 @@ impl Incremental {
                     merges.push((self.commands.order(node, other), node, other));
                 }
             }
-            for &other in &self.nodes[node as usize].neighbours {
+            for other in self.nodes[node].neighbours.all() {
                 if token(node) < token(other) && self.joining(node, other) {
                     links.push((token(node), token(other), node, other));
                 }
@@ -96,9 +90,10 @@ impl Incremental {
         merges.chain(links.into_iter().map(|(_, _, x, y)| (x, y))).collect()
     }
 
-    /// Makes each part a cluster. A part keeps the cluster that weighs most in it.
-    fn arrange(&mut self, mut parts: Vec<Vec<Node>>) {
-        let weight = |n: &Node| self.nodes[*n as usize].events.len() as u64 + 1;
+    /// Makes each part a cluster; returns the clusters. A part keeps the cluster that weighs most
+    /// in it.
+    fn arrange(&mut self, mut parts: Vec<Vec<Node>>) -> Vec<ClusterId> {
+        let weight = |n: &Node| self.nodes[*n].weight();
         let weigh = |part: &Vec<Node>| {
             let mut by_cluster: Map<ClusterId, u64> = Map::default();
             for node in part {
@@ -117,6 +112,7 @@ impl Incremental {
         let mut weighed: Vec<_> = parts.into_iter().map(|part| (weigh(&part), part)).collect();
         weighed.sort_by(|a, b| b.0[0].0.cmp(&a.0[0].0).then_with(|| a.1.cmp(&b.1)));
         let mut taken: Set<ClusterId> = Set::default();
+        let mut made = Vec::new();
         for (clusters, part) in weighed {
             let keep = clusters.iter().map(|(_, c)| *c).find(|c| taken.insert(*c));
             let to = keep.unwrap_or_else(|| {
@@ -125,16 +121,13 @@ impl Incremental {
                 id
             });
             self.move_nodes(&part, to);
+            made.push(to);
         }
+        made
     }
 
     /// Whether a link joins clusters: it is in force and its unit within `cluster_max`.
     fn joining(&self, x: Node, y: Node) -> bool {
         self.in_force(x, y) && self.joins(x, y)
-    }
-
-    /// Whether two identifiers have a raw link.
-    pub(super) fn linked(&self, x: Node, y: Node) -> bool {
-        self.links.has(pair(x, y))
     }
 }

@@ -1,7 +1,8 @@
-//! The events that identity knows, and lists of them in the total order.
+//! Lists of events in the total order.
 
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
+use super::events::Events;
 use crate::model::EventKey;
 
 /// Index of a node (an identifier).
@@ -13,78 +14,40 @@ pub(super) type ClusterId = u32;
 /// No cluster.
 pub(super) const NOBODY: ClusterId = u32::MAX;
 
-/// An event: its key, its identifiers strongest first, and the person last reported for it.
-#[derive(Debug)]
-pub(super) struct EventRecord {
-    pub key: EventKey,
-    pub nodes: SmallVec<[Node; 3]>,
-    pub person: ClusterId,
-    /// In the list of events to look at again.
-    pub dirty: bool,
-    /// Removed; the slot is free after this epoch.
-    pub gone: bool,
-}
-
-/// All events, by slot.
-#[derive(Debug, Default)]
-pub(super) struct Events {
-    records: Vec<EventRecord>,
-    free: Vec<Slot>,
-}
-
-impl Events {
-    pub(super) fn add(&mut self, key: EventKey, nodes: SmallVec<[Node; 3]>) -> Slot {
-        let record = EventRecord { key, nodes, person: NOBODY, dirty: false, gone: false };
-        if let Some(slot) = self.free.pop() {
-            self[slot] = record;
-            slot
-        } else {
-            self.records.push(record);
-            (self.records.len() - 1) as Slot
-        }
-    }
-
-    pub(super) fn release(&mut self, slot: Slot) {
-        self[slot].nodes = SmallVec::new();
-        self.free.push(slot);
-    }
-}
-
-impl std::ops::Index<Slot> for Events {
-    type Output = EventRecord;
-    fn index(&self, slot: Slot) -> &EventRecord {
-        &self.records[slot as usize]
-    }
-}
-
-impl std::ops::IndexMut<Slot> for Events {
-    fn index_mut(&mut self, slot: Slot) -> &mut EventRecord {
-        &mut self.records[slot as usize]
-    }
-}
-
 /// Chunks hold at most this many slots, so that an insertion in the middle moves 2 KiB at most.
 const CHUNK: usize = 512;
 
-/// Events in the total order: one small vector for most, chunks for the long ones.
+/// Events in the total order: in place, in one vector for most, in chunks for the long ones.
 #[derive(Debug)]
 pub(super) enum SlotList {
-    Small(SmallVec<[Slot; 4]>),
-    /// No chunk is empty, and there is at least one.
-    Large(Vec<Vec<Slot>>, usize),
+    /// How many of the slots are taken, and the slots.
+    Few(u8, [Slot; FEW]),
+    Small(ThinVec<Slot>),
+    Large(Box<Large>),
+}
+
+/// Slots that need no memory of their own.
+const FEW: usize = 3;
+
+/// No chunk is empty, and there is at least one.
+#[derive(Debug)]
+pub(super) struct Large {
+    chunks: Vec<Vec<Slot>>,
+    len: usize,
 }
 
 impl Default for SlotList {
     fn default() -> Self {
-        Self::Small(SmallVec::new())
+        Self::Few(0, [0; FEW])
     }
 }
 
 impl SlotList {
     pub(super) fn len(&self) -> usize {
         match self {
+            Self::Few(len, _) => usize::from(*len),
             Self::Small(list) => list.len(),
-            Self::Large(_, len) => *len,
+            Self::Large(large) => large.len,
         }
     }
 
@@ -92,102 +55,121 @@ impl SlotList {
         self.len() == 0
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        let (small, large): (&[Slot], &[Vec<Slot>]) = match self {
+    /// The slots as one or as several slices.
+    fn parts(&self) -> (&[Slot], &[Vec<Slot>]) {
+        match self {
+            Self::Few(len, slots) => (&slots[..usize::from(*len)], &[]),
             Self::Small(list) => (list, &[]),
-            Self::Large(chunks, _) => (&[], chunks),
-        };
+            Self::Large(large) => (&[], &large.chunks),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        let (small, large) = self.parts();
         small.iter().chain(large.iter().flatten()).copied()
     }
 
     pub(super) fn first(&self) -> Option<Slot> {
-        match self {
-            Self::Small(list) => list.first().copied(),
-            Self::Large(chunks, _) => chunks.first()?.first().copied(),
-        }
+        let (small, large) = self.parts();
+        small.first().or_else(|| large.first()?.first()).copied()
     }
 
     pub(super) fn last(&self) -> Option<Slot> {
-        match self {
-            Self::Small(list) => list.last().copied(),
-            Self::Large(chunks, _) => chunks.last()?.last().copied(),
-        }
+        let (small, large) = self.parts();
+        small.last().or_else(|| large.last()?.last()).copied()
     }
 
     /// Chunk and place of the first event at or after `key`; may be one past the end of a chunk.
     fn locate(&self, events: &Events, key: EventKey) -> (usize, usize) {
         let place = |list: &[Slot]| {
             // Most events come at the end.
-            if list.last().is_none_or(|&s| events[s].key < key) {
+            if list.last().is_none_or(|&s| events.key(s) < key) {
                 return list.len();
             }
-            list.partition_point(|&s| events[s].key < key)
+            list.partition_point(|&s| events.key(s) < key)
         };
-        match self {
-            Self::Small(list) => (0, place(list)),
-            Self::Large(chunks, _) => {
+        match self.parts() {
+            (small, []) => (0, place(small)),
+            (_, chunks) => {
                 let chunk = chunks
-                    .partition_point(|c| c.last().is_some_and(|&s| events[s].key < key))
+                    .partition_point(|c| c.last().is_some_and(|&s| events.key(s) < key))
                     .min(chunks.len() - 1);
                 (chunk, place(&chunks[chunk]))
             }
         }
     }
 
+    /// Adds an event that is after all others.
+    pub(super) fn push(&mut self, slot: Slot) {
+        match self {
+            Self::Large(large) => {
+                let place = large.chunks.last().map_or(0, Vec::len);
+                large.insert(large.chunks.len() - 1, place, slot);
+            }
+            _ => self.put(self.len(), slot),
+        }
+    }
+
+    /// Adds an event to a list that is not large.
+    fn put(&mut self, place: usize, slot: Slot) {
+        match self {
+            Self::Few(len, slots) if usize::from(*len) < FEW => {
+                let taken = usize::from(*len);
+                slots.copy_within(place..taken, place + 1);
+                slots[place] = slot;
+                *len += 1;
+            }
+            Self::Few(_, slots) => {
+                let mut list: ThinVec<Slot> = slots.iter().copied().collect();
+                list.insert(place, slot);
+                *self = Self::Small(list);
+            }
+            Self::Small(list) => {
+                list.insert(place, slot);
+                if list.len() > CHUNK {
+                    let (head, tail) = list.split_at(CHUNK / 2);
+                    let chunks = vec![head.to_vec(), tail.to_vec()];
+                    *self = Self::Large(Box::new(Large { chunks, len: CHUNK + 1 }));
+                }
+            }
+            Self::Large(_) => {}
+        }
+    }
+
     /// Adds an event; false if it is there already.
     pub(super) fn insert(&mut self, events: &Events, slot: Slot) -> bool {
-        let (chunk, place) = self.locate(events, events[slot].key);
+        let (chunk, place) = self.locate(events, events.key(slot));
+        if self.at(chunk, place) == Some(slot) {
+            return false;
+        }
         match self {
-            Self::Small(list) => {
-                if list.get(place) == Some(&slot) {
-                    return false;
-                }
-                list.insert(place, slot);
-                if list.len() > CHUNK {
-                    let tail = list.split_off_at(CHUNK / 2);
-                    *self = Self::Large(vec![list.to_vec(), tail], CHUNK + 1);
-                }
-            }
-            Self::Large(chunks, len) => {
-                let list = &mut chunks[chunk];
-                if list.get(place) == Some(&slot) {
-                    return false;
-                }
-                list.insert(place, slot);
-                *len += 1;
-                if list.len() > CHUNK {
-                    // A list that grows at its end leaves full chunks behind.
-                    let at = if place + 1 == list.len() { CHUNK } else { CHUNK / 2 };
-                    let tail = list.split_off(at);
-                    chunks.insert(chunk + 1, tail);
-                }
-            }
+            Self::Large(large) => large.insert(chunk, place, slot),
+            _ => self.put(place, slot),
         }
         true
     }
 
     /// Takes an event out; false if it is not there.
     pub(super) fn remove(&mut self, events: &Events, slot: Slot) -> bool {
-        let (chunk, place) = self.locate(events, events[slot].key);
+        let (chunk, place) = self.locate(events, events.key(slot));
+        if self.at(chunk, place) != Some(slot) {
+            return false;
+        }
         match self {
-            Self::Small(list) => {
-                if list.get(place) != Some(&slot) {
-                    return false;
-                }
-                list.remove(place);
-            }
-            Self::Large(chunks, len) => {
-                let list = &mut chunks[chunk];
-                if list.get(place) != Some(&slot) {
-                    return false;
-                }
-                list.remove(place);
+            Self::Few(len, slots) => {
+                slots.copy_within(place + 1..usize::from(*len), place);
                 *len -= 1;
+            }
+            Self::Small(list) => {
+                list.remove(place);
                 if list.is_empty() {
-                    chunks.remove(chunk);
+                    *self = Self::default();
                 }
-                if *len <= CHUNK / 2 {
-                    *self = Self::Small(self.iter().collect());
+            }
+            Self::Large(large) => {
+                large.remove(chunk, place);
+                if large.len <= CHUNK / 2 {
+                    *self = Self::Small(large.chunks.iter().flatten().copied().collect());
                 }
             }
         }
@@ -195,9 +177,9 @@ impl SlotList {
     }
 
     fn at(&self, chunk: usize, place: usize) -> Option<Slot> {
-        match self {
-            Self::Small(list) => list.get(place).copied(),
-            Self::Large(chunks, _) => chunks[chunk]
+        match self.parts() {
+            (small, []) => small.get(place).copied(),
+            (_, chunks) => chunks[chunk]
                 .get(place)
                 .or_else(|| chunks.get(chunk + 1).and_then(|next| next.first()))
                 .copied(),
@@ -205,28 +187,28 @@ impl SlotList {
     }
 
     fn back(&self, chunk: usize, place: usize) -> Option<Slot> {
-        match self {
-            Self::Small(list) => place.checked_sub(1).map(|p| list[p]),
-            Self::Large(chunks, _) => match place.checked_sub(1) {
-                Some(p) => Some(chunks[chunk][p]),
-                None => chunk.checked_sub(1).and_then(|c| chunks[c].last()).copied(),
-            },
+        match (self.parts(), place.checked_sub(1)) {
+            ((small, []), before) => before.map(|p| small[p]),
+            ((_, chunks), Some(p)) => Some(chunks[chunk][p]),
+            ((_, chunks), None) => chunk.checked_sub(1).and_then(|c| chunks[c].last()).copied(),
         }
     }
 
     /// The event with this key.
     pub(super) fn find(&self, events: &Events, key: EventKey) -> Option<Slot> {
         let (chunk, place) = self.locate(events, key);
-        self.at(chunk, place).filter(|&s| events[s].key == key)
+        self.at(chunk, place).filter(|&s| events.key(s) == key)
     }
 
     /// The events next to `key` on both sides, itself left out.
     pub(super) fn around(&self, events: &Events, key: EventKey) -> (Option<Slot>, Option<Slot>) {
         let (chunk, place) = self.locate(events, key);
         let next = match self.at(chunk, place) {
-            Some(slot) if events[slot].key == key => {
-                let past = match self {
-                    Self::Large(chunks, _) if place == chunks[chunk].len() => (chunk + 1, 1),
+            Some(slot) if events.key(slot) == key => {
+                let past = match self.parts() {
+                    (_, chunks) if chunks.get(chunk).is_some_and(|c| place == c.len()) => {
+                        (chunk + 1, 1)
+                    }
                     _ => (chunk, place + 1),
                 };
                 self.at(past.0, past.1)
@@ -253,18 +235,18 @@ impl SlotList {
         let (chunk, place) = self.locate(events, low);
         let mut run = |list: &[Slot]| {
             for &slot in list {
-                if events[slot].key > high {
+                if events.key(slot) > high {
                     return false;
                 }
                 visit(slot);
             }
             true
         };
-        match self {
-            Self::Small(list) => {
-                run(&list[place..]);
+        match self.parts() {
+            (small, []) => {
+                run(&small[place..]);
             }
-            Self::Large(chunks, _) => {
+            (_, chunks) => {
                 if run(&chunks[chunk][place..]) {
                     let _all_or_stopped = chunks[chunk + 1..].iter().all(|list| run(list));
                 }
@@ -273,14 +255,26 @@ impl SlotList {
     }
 }
 
-/// `split_off` for the small vector.
-trait SplitOff {
-    fn split_off_at(&mut self, at: usize) -> Vec<Slot>;
-}
+impl Large {
+    fn insert(&mut self, chunk: usize, place: usize, slot: Slot) {
+        let list = &mut self.chunks[chunk];
+        list.insert(place, slot);
+        self.len += 1;
+        if list.len() > CHUNK {
+            // A list that grows at its end leaves full chunks behind.
+            let at = if place + 1 == list.len() { CHUNK } else { CHUNK / 2 };
+            let tail = list.split_off(at);
+            self.chunks.insert(chunk + 1, tail);
+        }
+    }
 
-impl SplitOff for SmallVec<[Slot; 4]> {
-    fn split_off_at(&mut self, at: usize) -> Vec<Slot> {
-        self.drain(at..).collect()
+    fn remove(&mut self, chunk: usize, place: usize) {
+        let list = &mut self.chunks[chunk];
+        list.remove(place);
+        self.len -= 1;
+        if list.is_empty() {
+            self.chunks.remove(chunk);
+        }
     }
 }
 
@@ -291,18 +285,18 @@ mod tests {
     /// Every operation agrees with a sorted vector, through growth to many chunks and back.
     #[test]
     fn agrees_with_a_sorted_vector() {
+        assert_eq!(size_of::<SlotList>(), 16);
         let mut events = Events::default();
         let key = |time: i64| EventKey { time, seq: 0, id: 0 };
         let count = 3_000i64;
-        let slots: Vec<Slot> =
-            (0..count).map(|i| events.add(key(i * 2), SmallVec::new())).collect();
+        let slots: Vec<Slot> = (0..count).map(|i| events.add(key(i * 2), &[])).collect();
         let mut list = SlotList::default();
         let mut naive: Vec<Slot> = Vec::new();
         let check = |list: &SlotList, naive: &[Slot], events: &Events, probe: i64| {
             let k = key(probe);
-            let before = naive.iter().rev().find(|&&s| events[s].key < k).copied();
-            let after = naive.iter().find(|&&s| events[s].key > k).copied();
-            let equal = naive.iter().find(|&&s| events[s].key == k).copied();
+            let before = naive.iter().rev().find(|&&s| events.key(s) < k).copied();
+            let after = naive.iter().find(|&&s| events.key(s) > k).copied();
+            let equal = naive.iter().find(|&&s| events.key(s) == k).copied();
             assert_eq!(list.around(events, k), (before, after));
             assert_eq!(list.beside(events, k), (equal.or(before), after));
             assert_eq!(list.find(events, k), equal);
@@ -315,7 +309,7 @@ mod tests {
             let expected: Vec<Slot> = naive
                 .iter()
                 .copied()
-                .filter(|&s| events[s].key >= k && events[s].key.time <= probe + 700)
+                .filter(|&s| events.key(s) >= k && events.key(s).time <= probe + 700)
                 .collect();
             assert_eq!(range, expected);
         };
@@ -325,7 +319,10 @@ mod tests {
             let slot = slots[(at >> 33) as usize % slots.len()];
             let there = naive.contains(&slot);
             let grow = step < count;
-            if grow {
+            let last = naive.last().is_none_or(|&l| events.key(l) < events.key(slot));
+            if grow && last && step % 2 == 0 {
+                list.push(slot);
+            } else if grow {
                 assert_eq!(list.insert(&events, slot), !there);
             } else {
                 assert_eq!(list.remove(&events, slot), there);
@@ -333,7 +330,7 @@ mod tests {
             naive.retain(|&s| s != slot);
             if grow {
                 naive.push(slot);
-                naive.sort_by_key(|&s| events[s].key);
+                naive.sort_by_key(|&s| events.key(s));
             }
             assert_eq!(list.len(), naive.len());
             if step % 37 == 0 {

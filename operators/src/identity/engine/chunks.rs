@@ -1,0 +1,104 @@
+//! Items by index, in chunks: growth moves no item and leaves little unused.
+
+use std::ops::{Index, IndexMut};
+
+/// Bits of the index inside a chunk: 16,384 items.
+const BITS: u32 = 14;
+const MASK: u32 = (1 << BITS) - 1;
+
+/// A vector in chunks. The first chunk grows as a vector does, so that a small one is small.
+#[derive(Debug)]
+pub(super) struct Chunks<T> {
+    chunks: Vec<Vec<T>>,
+    len: u32,
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Chunks<T> {
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Adds an item; returns its index.
+    pub(super) fn push(&mut self, item: T) -> u32 {
+        let index = self.len;
+        let chunk = (index >> BITS) as usize;
+        if chunk == self.chunks.len() {
+            self.chunks.push(if chunk == 0 { Vec::new() } else { Vec::with_capacity(1 << BITS) });
+        }
+        self.chunks[chunk].push(item);
+        self.len += 1;
+        index
+    }
+
+    /// Puts an item at an index that is free for it, or adds it.
+    pub(super) fn put(&mut self, free: Option<u32>, item: T) -> u32 {
+        match free {
+            Some(index) => {
+                self[index] = item;
+                index
+            }
+            None => self.push(item),
+        }
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&T> {
+        self.chunks.get((index >> BITS) as usize)?.get((index & MASK) as usize)
+    }
+
+    /// Takes an item out; the last one takes its place.
+    pub(super) fn swap_remove(&mut self, index: u32) -> Option<T> {
+        let chunk = self.chunks.last_mut()?;
+        let last = chunk.pop()?;
+        if chunk.is_empty() {
+            self.chunks.pop();
+        }
+        self.len -= 1;
+        if index == self.len { Some(last) } else { Some(std::mem::replace(&mut self[index], last)) }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+}
+
+impl<T> Index<u32> for Chunks<T> {
+    type Output = T;
+    fn index(&self, index: u32) -> &T {
+        &self.chunks[(index >> BITS) as usize][(index & MASK) as usize]
+    }
+}
+
+impl<T> IndexMut<u32> for Chunks<T> {
+    fn index_mut(&mut self, index: u32) -> &mut T {
+        &mut self.chunks[(index >> BITS) as usize][(index & MASK) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_a_vector() {
+        let (mut chunks, mut naive) = (Chunks::default(), Vec::new());
+        for number in 0..50_000_u32 {
+            assert_eq!(chunks.push(number), number);
+            naive.push(number);
+        }
+        for step in 0..49_000_u32 {
+            let index = step.wrapping_mul(2_654_435_761) % naive.len() as u32;
+            assert_eq!(chunks.swap_remove(index), Some(naive.swap_remove(index as usize)));
+            assert_eq!(chunks.len() as usize, naive.len());
+        }
+        assert!(chunks.iter().eq(&naive));
+        assert_eq!((chunks.get(7), chunks.get(1_000)), (naive.get(7), None));
+        assert_eq!(chunks.put(Some(3), 99), 3);
+        assert_eq!((chunks[3], chunks.put(None, 98)), (99, 1_000));
+    }
+}
