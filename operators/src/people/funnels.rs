@@ -104,12 +104,9 @@ impl Funnels {
                 let steps = furthest(&state.bests(spec));
                 shifts.extend(Shift::new(&mut self.traits, view, steps));
             }
-            let Some(who) = who.filter(|_| !gone.is_empty() || !come.is_empty()) else { continue };
-            let rows = |list: Vec<Best>| -> Vec<Row> {
-                let table = tables[usize::from(view)] + 1;
-                list.iter().map(|best| best_row(table, changed.tenant, who, best)).collect()
-            };
-            out.replace(rows(gone), rows(come), changed.cause);
+            if let Some(who) = who.filter(|_| !gone.is_empty() || !come.is_empty()) {
+                tell(tables[usize::from(view)] + 1, changed, who, (gone, come), out);
+            }
         }
     }
 
@@ -141,6 +138,20 @@ impl Funnels {
         }
         rows
     }
+}
+
+/// Tells the rows of best outcomes that went and came.
+fn tell(
+    table: u16,
+    changed: &Changed<'_>,
+    who: &Cell,
+    (gone, come): (Vec<Best>, Vec<Best>),
+    out: &mut PeopleOutput,
+) {
+    let rows = |list: Vec<Best>| -> Vec<Row> {
+        list.iter().map(|best| best_row(table, changed.tenant, who, best)).collect()
+    };
+    out.replace(rows(gone), rows(come), changed.cause);
 }
 
 /// How many steps the best of some outcomes has behind it.

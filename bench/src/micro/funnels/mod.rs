@@ -1,5 +1,5 @@
-//! Funnels alone: beside one pass over sorted events and differential's own operators; and how their
-//! cost grows.
+//! Funnels alone: beside one pass over sorted events and differential's own operators; and how
+//! their cost grows.
 
 mod differential;
 mod growth;
@@ -22,7 +22,7 @@ use crate::workload::events;
 /// Funnels.
 pub const FUNNELS: Bench = Bench {
     name: "funnels",
-    about: "two funnels beside one pass and differential's operators; 30 steps, 1,000 values, 50 funnels",
+    about: "two funnels beside one pass and differential; 30 steps, 1,000 values, 50 funnels",
     unit: "events",
     size: 2_000_000,
     cases: &[

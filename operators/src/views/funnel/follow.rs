@@ -38,8 +38,8 @@ impl Scan<'_> {
         self.finish(entry as u32, path)
     }
 
-    /// Tells the outcomes of an entry, each with the value of the breakdown that it is under: `None`
-    /// save where a step is attributed.
+    /// Tells the outcomes of an entry, each with the value of the breakdown that it is under:
+    /// `None` save where a step is attributed.
     pub(super) fn outcomes(&self, entry: usize, mut tell: impl FnMut(Option<&Cell>, Followed)) {
         let Attribution::Step(step) = self.spec.attribution else {
             return tell(None, self.attempt(entry));

@@ -221,8 +221,8 @@ impl FunnelSpec {
         })
     }
 
-    /// The predicates of all its conditions: an event that has none of them takes no step and is not
-    /// excluded.
+    /// The predicates of all its conditions: an event that has none of them takes no step and is
+    /// not excluded.
     pub fn mask(&self) -> Matches {
         let mut mask = Matches::default();
         self.filters().for_each(|filter| mask.set(filter.predicate));

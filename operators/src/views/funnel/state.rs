@@ -88,8 +88,8 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The events from a key that is the first of its moment up to the moment `end`; where not every event counts, those that no
-    /// step or exclusion asks for may be missing.
+    /// The events from a key that is the first of its moment up to the moment `end`; where not
+    /// every event counts, those that no step or exclusion asks for may be missing.
     pub(super) fn stretch(
         &self,
         low: EventKey,

@@ -1,5 +1,5 @@
-//! One event of a dense history at a time, where steps exclude each other: what is followed entry by
-//! entry against the oracle.
+//! One event of a dense history at a time, where steps exclude each other: what is followed entry
+//! by entry against the oracle.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
