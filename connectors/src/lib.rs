@@ -1,6 +1,8 @@
-//! How bytes get in and out: files, formats, bindings, tables.
+//! How bytes get in and out: files, Kafka, formats, bindings, tables.
 
 pub mod bindings;
 pub mod decode;
 pub mod file;
+pub mod kafka;
+pub mod moments;
 pub mod table;

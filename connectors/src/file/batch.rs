@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use operators::time::Lane;
 
 use super::Fields;
 
-/// A run of consecutive records of one file, split but not decoded. Cheap to clone.
+/// A run of consecutive records of one partition of a source, split but not decoded. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     /// Index of the source in the job file.
     pub source: u16,
-    /// Index of the file in the source's list.
+    /// The partition: for a file, its index in the source's list.
     pub partition: u32,
-    /// Number of the first record in its file, from 1.
+    /// Offset of the first record: in a file its number, from 1.
     pub first: u64,
+    /// Offsets of all records, where there are gaps between them.
+    pub offsets: Option<Arc<[u64]>>,
     /// The records.
     pub records: RawRecords,
     /// Bytes in memory, for bounds on what is in flight.
@@ -25,7 +29,9 @@ impl RawBatch {
     /// How many records there are.
     pub fn len(&self) -> usize {
         match &self.records {
-            RawRecords::Json(rows) | RawRecords::Delimited { rows, .. } => rows.len(),
+            RawRecords::Json(rows)
+            | RawRecords::Messages(rows)
+            | RawRecords::Delimited { rows, .. } => rows.len(),
             RawRecords::Table(batch) => batch.num_rows(),
         }
     }
@@ -34,13 +40,31 @@ impl RawBatch {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Which part of its source it belongs to, of those whose records are in order of event time
+    /// each by itself: for Kafka the partition. Files follow one another, so all of them are one.
+    pub fn lane(&self) -> Lane {
+        let partition = match self.records {
+            RawRecords::Messages(_) => self.partition,
+            RawRecords::Json(_) | RawRecords::Delimited { .. } | RawRecords::Table(_) => 0,
+        };
+        Lane { source: self.source, partition }
+    }
+
+    /// Offset of a record.
+    pub fn offset(&self, index: usize) -> u64 {
+        let listed = self.offsets.as_ref().and_then(|offsets| offsets.get(index));
+        listed.copied().unwrap_or(self.first + index as u64)
+    }
 }
 
 /// The records of a batch.
 #[derive(Clone, Debug)]
 pub enum RawRecords {
-    /// JSON texts.
+    /// JSON texts, one a line: a blank line is no record.
     Json(Arc<Rows>),
+    /// JSON texts that came one by one: an empty one is a record too, and can't be used.
+    Messages(Arc<Rows>),
     /// Rows of CSV or TSV.
     Delimited {
         /// Names of the columns: the first row of the file.
@@ -99,6 +123,23 @@ impl Rows {
         self.push(&kept[..kept.len().min(Self::KEPT_BYTES)]);
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.ends.len() * size_of::<u32>()
+    }
+
+    /// Keeps the first `count` records and gives the others.
+    pub fn split_off(&mut self, count: usize) -> Self {
+        if count >= self.len() {
+            return Self::default();
+        }
+        let (count, start) = (count as u32, count.checked_sub(1).map_or(0, |last| self.ends[last]));
+        let ends = self.ends.split_off(count as usize).into_iter().map(|end| end - start);
+        let at = self.cut.partition_point(|(index, _)| *index < count);
+        let cut = self.cut.split_off(at).into_iter().map(|(index, bytes)| (index - count, bytes));
+        Self { ends: ends.collect(), cut: cut.collect(), data: self.data.split_off(start as usize) }
+    }
+
     /// Each record, with its full length if only its beginning is here.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
         let mut cut = self.cut.iter().peekable();
@@ -126,5 +167,27 @@ impl Header {
             }
         }
         Ok(Self { delimiter, columns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cut in two anywhere, the same records follow each other.
+    #[test]
+    fn rows_split_and_stay_the_same() {
+        let mut rows = Rows::default();
+        rows.push(b"one");
+        rows.push_cut(b"two", 2000);
+        rows.push(b"");
+        rows.push_cut(b"four", 4000);
+        for count in 0..=5 {
+            let mut first = rows.clone();
+            let rest = first.split_off(count);
+            assert_eq!(first.len(), count.min(4));
+            let joined: Vec<_> = first.iter().chain(rest.iter()).collect();
+            assert_eq!(joined, rows.iter().collect::<Vec<_>>());
+        }
     }
 }
