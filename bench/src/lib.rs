@@ -2,6 +2,7 @@
 
 pub mod harness;
 pub mod micro;
+pub mod whole;
 pub mod workload;
 
 use harness::Bench;
@@ -14,4 +15,5 @@ pub const BENCHES: &[&Bench] = &[
     &micro::LATENCY,
     &micro::PEOPLE,
     &micro::GROWTH,
+    &whole::JOB,
 ];

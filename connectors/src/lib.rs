@@ -1,5 +1,6 @@
 //! How bytes get in and out: files, Kafka, formats, bindings, tables.
 
+pub mod avro;
 pub mod bindings;
 pub mod decode;
 pub mod file;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::dedup::{self, shadow::Shadows};
 use crate::graph::Job;
 use crate::identity::{Membership, Sighting, oracle::resolve};
-use crate::model::{Cell, Event, Ident, Micros, Row};
+use crate::model::{Cell, Cells, Event, Ident, Micros, Row};
 use crate::people::oracle::{World, all};
 use crate::shard::tenant;
 use crate::store::PersonRef;
@@ -21,7 +21,7 @@ pub fn rows(job: &Job, records: &[Arc<Event>]) -> Vec<Row> {
     let mut duplicate = |tenant: &Arc<str>, message_id: &str, cause: &str, copies: u64| {
         rows.extend(view.filter(|_| copies > 0).map(|view| Row {
             view,
-            cells: Box::new([
+            cells: Cells::from([
                 Cell::Str(Arc::clone(tenant)),
                 Cell::str(message_id),
                 Cell::str(cause),

@@ -45,7 +45,8 @@ pub fn computed<'a>(schema: &ViewSchema, rows: impl Iterator<Item = &'a Row>) ->
     let mut all = Rows::new();
     for row in rows {
         let names = schema.columns.iter().map(|column| column.name.to_owned());
-        let object: Map<String, Value> = names.zip(row.cells.iter().map(of_cell)).collect();
+        let object: Map<String, Value> =
+            names.zip(row.cells.to_vec().iter().map(of_cell)).collect();
         *all.entry(Value::Object(object).to_string()).or_default() += 1;
     }
     all

@@ -16,10 +16,11 @@ pub fn measure(
     rounds: usize,
 ) -> Result<BTreeMap<&'static str, Vec<Sample>>, String> {
     let mut samples: BTreeMap<&'static str, Vec<Sample>> = BTreeMap::new();
+    let whole = bench.by == By::Wall;
     for round in 0..rounds {
         for case in bench.cases {
             eprintln!("{} {} ({} of {rounds})", bench.name, case.name, round + 1);
-            let sample = in_child(bench.name, case.name, size)?;
+            let sample = in_child(bench.name, case.name, size, whole)?;
             samples.entry(case.name).or_default().push(sample);
         }
         for case in bench.cases.iter().filter(|_| bench.by != By::Growth) {
@@ -35,14 +36,15 @@ pub fn measure(
     Ok(samples)
 }
 
-fn in_child(bench: &str, case: &str, size: u64) -> Result<Sample, String> {
+fn in_child(bench: &str, case: &str, size: u64, whole: bool) -> Result<Sample, String> {
     let program = std::env::current_exe().map_err(|e| format!("can't find this program: {e}"))?;
-    let output = Command::new(program)
-        .args([bench, "--case", case, "--size", &size.to_string()])
+    let mut command = Command::new(program);
+    command.args([bench, "--case", case, "--size", &size.to_string()]);
+    if !whole {
         // Freed memory goes back to the system at once: what is resident is what is held.
-        .env("MIMALLOC_PURGE_DELAY", "0")
-        .output()
-        .map_err(|e| format!("can't start a process: {e}"))?;
+        command.env("MIMALLOC_PURGE_DELAY", "0");
+    }
+    let output = command.output().map_err(|e| format!("can't start a process: {e}"))?;
     let what = format!("{bench} {case}");
     if !output.status.success() {
         return Err(format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim()));

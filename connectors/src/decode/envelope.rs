@@ -16,11 +16,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use operators::model::{
-    Command, CommandKind, Event, EventKey, Ident, Micros, Origin, Reason, Value, message_hash,
+    Command, CommandKind, Event, EventKey, Ident, Idents, Micros, Origin, Reason, Token, Value,
+    message_hash,
 };
 use serde_json::Value as Json;
 use siphasher::sip::SipHasher13;
-use smallvec::SmallVec;
 
 use super::plan::{Get, GetTime, Plan};
 use super::raw::{NoText, Raw};
@@ -38,7 +38,6 @@ pub(super) struct Refusal {
 
 /// A reason and its detail, before the tenant is added.
 type Wrong = (Reason, String);
-type Idents = SmallVec<[Ident; 3]>;
 
 impl Decoder {
     /// Makes an event of a record's fields and adds it to `out`.
@@ -103,7 +102,7 @@ impl Decoder {
         let business_key = match &plan.business_key {
             Some(get) if command.is_none() => text(get, slots, "the business key")?
                 .filter(|value| !self.blocked.contains(value))
-                .map(|value| message_hash(&value)),
+                .map(|value| Token(message_hash(&value))),
             _ => None,
         };
         let event = Event {
@@ -174,7 +173,7 @@ impl Decoder {
         self.erased.get(&event.tenant).is_some_and(|erased| {
             let pair = event.command.as_deref().map(|command| [command.x, command.y]);
             let mut all = event.idents.iter().chain(pair.iter().flatten());
-            erased.messages.contains(&event.key.id)
+            erased.messages.contains(&{ event.key.id })
                 || all.any(|ident| erased.identifiers.contains(ident))
         })
     }
@@ -408,7 +407,7 @@ fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
         }
     }
     if let Some(business_key) = event.business_key {
-        buffer.extend_from_slice(&business_key.to_le_bytes());
+        buffer.extend_from_slice(&business_key.0.to_le_bytes());
     }
     SipHasher13::new_with_keys(0x6272_6169_645f_636f, 0x6e74_656e_745f_7631).hash(buffer)
 }

@@ -198,6 +198,10 @@ impl Decoder {
                     let kept = record.len();
                     Err((Reason::TooLarge, format!("{bytes} bytes, the first {kept} are kept")))
                 }
+                (None, _) if rows.wrong(index).is_some() => {
+                    let detail = rows.wrong(index).unwrap_or_default();
+                    Err((Reason::Malformed, detail.to_owned()))
+                }
                 (None, Err(e)) => {
                     let at = e.valid_up_to();
                     Err((Reason::Malformed, format!("not UTF-8 from byte {at} on")))

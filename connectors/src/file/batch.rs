@@ -95,6 +95,8 @@ pub struct Rows {
     /// Records that were too large: their index and full length in bytes. Only their first
     /// [`Rows::KEPT_BYTES`] bytes are in `data`.
     pub(super) cut: Vec<(u32, u64)>,
+    /// Records of another format that can't be read as theirs: their index and what is wrong.
+    pub(super) wrong: Vec<(u32, Box<str>)>,
 }
 
 impl Rows {
@@ -123,6 +125,18 @@ impl Rows {
         self.push(&kept[..kept.len().min(Self::KEPT_BYTES)]);
     }
 
+    /// Adds a record that can't be used, as it came.
+    pub fn push_wrong(&mut self, record: &[u8], detail: &str) {
+        self.wrong.push((self.ends.len() as u32, detail.into()));
+        self.push(record);
+    }
+
+    /// What is wrong with a record, if that is known.
+    pub fn wrong(&self, index: usize) -> Option<&str> {
+        let place = self.wrong.binary_search_by_key(&index, |(at, _)| *at as usize);
+        place.ok().map(|place| &*self.wrong[place].1)
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.data.len() + self.ends.len() * size_of::<u32>()
@@ -137,7 +151,14 @@ impl Rows {
         let ends = self.ends.split_off(count as usize).into_iter().map(|end| end - start);
         let at = self.cut.partition_point(|(index, _)| *index < count);
         let cut = self.cut.split_off(at).into_iter().map(|(index, bytes)| (index - count, bytes));
-        Self { ends: ends.collect(), cut: cut.collect(), data: self.data.split_off(start as usize) }
+        let at = self.wrong.partition_point(|(index, _)| *index < count);
+        let wrong = self.wrong.split_off(at).into_iter();
+        Self {
+            ends: ends.collect(),
+            cut: cut.collect(),
+            wrong: wrong.map(|(index, detail)| (index - count, detail)).collect(),
+            data: self.data.split_off(start as usize),
+        }
     }
 
     /// Each record, with its full length if only its beginning is here.

@@ -30,6 +30,8 @@ pub(super) struct TextReader {
     unquoted: usize,
     /// Whether `buffer` has all that is left.
     at_end: bool,
+    /// Bytes of the largest batch so far: the next one is made with room for as much.
+    typical: usize,
     /// What stopped reading. Said again each time, for what was read before it goes out first.
     failed: Option<io::Error>,
 }
@@ -52,8 +54,16 @@ impl TextReader {
     /// Reads records from `input`; with a delimiter, rows whose fields may be quoted.
     pub(super) fn new(input: Box<dyn Read + Send>, delimiter: Option<u8>) -> io::Result<Self> {
         let buffer = Vec::new();
-        let mut reader =
-            Self { input, delimiter, buffer, start: 0, unquoted: 0, at_end: false, failed: None };
+        let mut reader = Self {
+            input,
+            delimiter,
+            buffer,
+            start: 0,
+            unquoted: 0,
+            at_end: false,
+            typical: 0,
+            failed: None,
+        };
         reader.refill()?;
         if reader.buffer.starts_with(b"\xef\xbb\xbf") {
             reader.start = 3;
@@ -71,6 +81,9 @@ impl TextReader {
     /// the batch is full. An error comes only when no record is left before it.
     pub(super) fn read(&mut self, max_records: usize, rows: &mut Rows) -> io::Result<usize> {
         let mut count = 0;
+        if max_records > 1 {
+            rows.data.reserve_exact(self.typical);
+        }
         while count < max_records && rows.data.len() < BATCH_BYTES_MAX {
             match self.record() {
                 Ok(Some(Found::Whole(record))) => rows.push(record),
@@ -82,6 +95,8 @@ impl TextReader {
             }
             count += 1;
         }
+        // A little over, for the next records may be a little longer.
+        self.typical = self.typical.max(rows.data.len() + rows.data.len() / 16);
         Ok(count)
     }
 

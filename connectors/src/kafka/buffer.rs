@@ -35,6 +35,12 @@ impl Fetched {
         self.offsets.push(offset);
     }
 
+    /// Adds a record that can't be used, as it came.
+    pub(super) fn push_wrong(&mut self, offset: u64, value: &[u8], detail: &str) {
+        self.rows.push_wrong(value, detail);
+        self.offsets.push(offset);
+    }
+
     /// How many records there are.
     pub(super) fn len(&self) -> usize {
         self.offsets.len()

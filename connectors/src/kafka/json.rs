@@ -15,7 +15,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use operators::model::{Cell, ColumnType, Micros, Row, ViewSchema};
+use operators::model::{CellRef, ColumnType, Micros, Row, ViewSchema};
 use serde_json::{Map, Value as Json, json};
 
 /// Writes text with its quotes.
@@ -32,26 +32,26 @@ fn moment(at: Micros, out: &mut Vec<u8>) {
 }
 
 /// Writes a cell.
-fn cell(cell_: &Cell, out: &mut Vec<u8>) {
+fn cell(cell_: CellRef<'_>, out: &mut Vec<u8>) {
     match cell_ {
-        Cell::Null => out.extend_from_slice(b"null"),
-        Cell::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        Cell::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        Cell::Float(bits) => {
+        CellRef::Null => out.extend_from_slice(b"null"),
+        CellRef::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        CellRef::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        CellRef::Float(bits) => {
             // Writing to memory can't fail; what is not finite is written as null.
-            let _ = serde_json::to_writer(out, &f64::from_bits(*bits));
+            let _ = serde_json::to_writer(out, &f64::from_bits(bits));
         }
-        Cell::Time(at) => moment(*at, out),
-        Cell::Id(token) => text(&token.to_string(), out),
-        Cell::Str(value) => text(value, out),
-        Cell::Bytes(value) => text(&STANDARD.encode(value), out),
-        Cell::List(items) => {
+        CellRef::Time(at) => moment(at, out),
+        CellRef::Id(token) => text(&token.to_string(), out),
+        CellRef::Str(value) => text(value, out),
+        CellRef::Bytes(value) => text(&STANDARD.encode(value), out),
+        CellRef::List(items) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                cell(item, out);
+                cell(item.as_ref(), out);
             }
             out.push(b']');
         }
@@ -66,7 +66,7 @@ fn object(schema: &ViewSchema, columns: impl Iterator<Item = usize>, row: &Row) 
         }
         text(schema.columns[index].name, &mut out);
         out.push(b':');
-        cell(row.cells.get(index).unwrap_or(&Cell::Null), &mut out);
+        cell(row.cells.get(index), &mut out);
     }
     out.push(b'}');
     out
@@ -125,7 +125,7 @@ fn kind(kind_: ColumnType, nullable: bool) -> Json {
 mod tests {
     use std::sync::Arc;
 
-    use operators::model::{Column, Token};
+    use operators::model::{Cell, Column, Token};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientSpec, KafkaError};
+use super::{ClientSpec, KafkaError, Values};
 
 /// A Kafka source as the job describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +19,8 @@ pub struct KafkaSpec {
     pub client: ClientSpec,
     /// Names of topics; one that begins with `^` is a regular expression for whole names.
     pub topics: Vec<String>,
+    /// What their values are.
+    pub values: Values,
     /// The consumer group under which positions are shown to other tools. It decides nothing.
     pub group: String,
     /// How many threads read.
@@ -44,6 +46,7 @@ impl KafkaSpec {
             source,
             client,
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+            values: Values::Json,
             group: format!("braid-{name}"),
             threads: 1,
             bytes_max: 32 << 20,

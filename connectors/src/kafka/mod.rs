@@ -16,9 +16,10 @@
 //! - A partition is idle when it has been read to its end, markers included, and the brokers have
 //!   confirmed lately that this is the end. One whose leader does not answer is not idle.
 //! - Brokers that go away while the job runs are waited for; [`KafkaSource::trouble`] says so.
-//! - Values are JSON. A record without a value (a tombstone), or with an empty one, is a dead
-//!   letter `malformed`: there is no row in an event stream that it could delete. Keys, headers and
-//!   the records' own timestamps are not looked at: identifiers and times are in the event.
+//! - Values are JSON, or Avro ([`Values`]). A record without a value (a tombstone), or with an
+//!   empty one, is a dead letter `malformed`: there is no row in an event stream that it could
+//!   delete. Keys, headers and the records' own timestamps are not looked at: identifiers and times
+//!   are in the event.
 //! - Memory: [`KafkaSpec::bytes_max`] of records for the owner to take, and about as much again in
 //!   the client's queues. A partition whose buffer is full is not fetched.
 //!
@@ -66,9 +67,11 @@ mod net;
 mod producer;
 mod progress;
 mod reader;
+mod registry;
 mod sink;
 mod source;
 mod topics;
+mod values;
 mod watch;
 
 pub use bindings::{KafkaBindingLog, KafkaBindingsSpec};
@@ -79,3 +82,4 @@ pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry};
 pub use progress::Claim;
 pub use sink::{KafkaSink, KafkaSinkSpec, Sent};
 pub use source::{KafkaSource, PartitionStatus, Replayed};
+pub use values::Values;

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn change(key: i64, value: i64, diff: i64, cause: Cause) -> Change {
-        let cells = Box::from([Cell::Int(key), Cell::Int(value)]);
+        let cells = [Cell::Int(key), Cell::Int(value)].into();
         Change { row: Row { view: 0, cells, final_at: 10 }, diff, cause }
     }
 

@@ -20,6 +20,7 @@ use super::buffer::{Fetched, Shared};
 use super::client::Context;
 use super::control::{consumer, listen};
 use super::listing::PartitionId;
+use super::values::ValueReader;
 use super::{KafkaError, KafkaSpec};
 
 /// Records taken from one partition before the next one has its turn.
@@ -55,6 +56,7 @@ pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     lanes: Vec<Lane>,
     orders: Receiver<Order>,
+    values: ValueReader,
     shared: Arc<Shared>,
 }
 
@@ -78,7 +80,9 @@ impl Reader {
             ("statistics.interval.ms", REPORT),
         ];
         let consumer = Arc::new(consumer(spec, &ours)?);
-        Ok(Self { what: spec.what(), consumer, lanes: Vec::new(), orders, shared })
+        let (what, lanes) = (spec.what(), Vec::new());
+        let values = ValueReader::new(&spec.values, &what)?;
+        Ok(Self { what, consumer, lanes, orders, values, shared })
     }
 
     /// Reads until asked to stop or until something can't be read on.
@@ -102,11 +106,12 @@ impl Reader {
             }
         }
         let mut all = Vec::new();
-        for lane in &self.lanes {
-            let room = self.shared.room(lane.partition).min(TURN_BYTES);
-            let fetched = self.turn(lane, room)?;
+        for place in 0..self.lanes.len() {
+            let partition = self.lanes[place].partition;
+            let room = self.shared.room(partition).min(TURN_BYTES);
+            let fetched = self.turn(place, room)?;
             if fetched.len() > 0 {
-                all.push((lane.partition, fetched));
+                all.push((partition, fetched));
             }
         }
         self.listen()?;
@@ -141,12 +146,18 @@ impl Reader {
     }
 
     /// Takes what has come of a partition, as far as there is room.
-    fn turn(&self, lane: &Lane, room: usize) -> Result<Fetched, KafkaError> {
+    fn turn(&mut self, place: usize, room: usize) -> Result<Fetched, KafkaError> {
+        let lane = &self.lanes[place];
         let mut fetched = Fetched::default();
         while fetched.bytes() < room && fetched.len() < TURN_RECORDS {
             match lane.queue.poll(Duration::ZERO) {
                 None => break,
-                Some(Ok(message)) => fetched.push(message.offset() as u64, message.payload()),
+                Some(Ok(message)) => {
+                    let (offset, value) = (message.offset() as u64, message.payload());
+                    if !self.values.take(offset, value, &mut fetched, &self.shared) {
+                        break; // asked to stop
+                    }
+                }
                 Some(Err(error)) => self.judge(lane, &error)?,
             }
         }

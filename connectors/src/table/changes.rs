@@ -1,35 +1,105 @@
 //! Changes of a view, netted: as rows of the changelog, and as what they do to the current rows.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::FixedState;
-use operators::model::{Cause, Cell, Change, DAY, Epoch, Micros, Row, Status, ViewSchema};
+use operators::model::{Cause, CellRef, Change, DAY, Epoch, Micros, Row, Status, ViewSchema};
 
 use super::Granularity;
 use super::delta::Partition;
 
-/// A change, its epoch, and the watermark after it.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub epoch: Epoch,
-    pub watermark: Micros,
-    pub change: Change,
+/// Changes that wait for a commit, in the order of their epochs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiting {
+    changes: Vec<Change>,
+    epochs: Vec<Batch>,
+}
+
+/// The changes of one epoch.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    /// Index after that of the last one.
+    end: u32,
+    epoch: Epoch,
+    /// After the epoch.
+    watermark: Micros,
+}
+
+impl Waiting {
+    /// Adds a change of the last epoch or a later one.
+    pub(super) fn push(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
+        self.changes.push(change);
+        let end = self.changes.len() as u32;
+        match self.epochs.last_mut() {
+            Some(last) if last.epoch == epoch => last.end = end,
+            _ => self.epochs.push(Batch { end, epoch, watermark }),
+        }
+    }
+
+    /// Number of changes.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    fn change(&self, place: Place) -> &Change {
+        &self.changes[place.index as usize]
+    }
+
+    fn row(&self, place: Place) -> &Row {
+        &self.change(place).row
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.changes.iter().map(|change| &change.row)
+    }
+
+    /// The places of epochs after `done`.
+    pub(super) fn after<'p>(&self, done: Option<Epoch>, places: &'p [Place]) -> Cow<'p, [Place]> {
+        let passed = self.epochs.partition_point(|batch| Some(batch.epoch) <= done);
+        match passed.checked_sub(1).map(|last| self.epochs[last].end) {
+            None => Cow::Borrowed(places),
+            Some(first) => places.iter().filter(|place| place.index >= first).copied().collect(),
+        }
+    }
+}
+
+/// What a row of the changelog says that is not in the row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Op {
+    Insert,
+    Update,
+    Delete,
+}
+
+impl Op {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// A row of the changelog.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Logged<'a> {
     pub row: &'a Row,
-    pub op: &'static str,
+    pub op: Op,
     pub epoch: Epoch,
     pub status: Status,
     pub cause: Cause,
 }
 
 /// Rows with how many more or fewer of each there are, in order, none zero.
-pub(super) type Net = Vec<(Row, i64)>;
+pub(super) type Net<'a> = Vec<(&'a Row, i64)>;
 
 /// Whether a row is final at a watermark.
 pub(super) fn status(final_at: Micros, watermark: Micros) -> Status {
@@ -43,153 +113,225 @@ pub(super) fn order(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
 }
 
 fn by_key(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
-    let cells = schema.key.iter().map(|&c| (&a.cells[c], &b.cells[c]));
-    cells.map(|(a, b)| a.cmp(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+    let cells = schema.key.iter().map(|&c| (a.cells.get(c), b.cells.get(c)));
+    cells.map(|(a, b)| a.cmp(&b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-/// The first bits of a cell in the order of cells, to compare most of them as numbers.
-fn prefix(cell: &Cell) -> u64 {
+/// A change and the first of what orders it, so that most comparisons are of two numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Rank of the tenant among those of the changes.
+    tenant: u32,
+    /// Index of the change.
+    index: u32,
+    /// The first bits of the first column of the key after the tenant.
+    prefix: u64,
+}
+
+impl Place {
+    fn first(self) -> (u32, u64) {
+        (self.tenant, self.prefix)
+    }
+}
+
+/// The tenants of some rows, in order.
+struct Tenants<'a>(Vec<&'a str>);
+
+fn tenant(row: &Row) -> &str {
+    match row.cells.get(0) {
+        CellRef::Str(tenant) => tenant,
+        _ => "",
+    }
+}
+
+impl<'a> Tenants<'a> {
+    fn of(waiting: &'a Waiting) -> Self {
+        let mut tenants: Vec<&str> = waiting.rows().map(tenant).collect();
+        // Most neighbours have the same.
+        tenants.dedup();
+        tenants.sort_unstable();
+        tenants.dedup();
+        Self(tenants)
+    }
+
+    fn rank(&self, name: &str, last: u32) -> u32 {
+        if self.0.get(last as usize) == Some(&name) {
+            return last;
+        }
+        self.0.partition_point(|tenant| *tenant < name) as u32
+    }
+}
+
+/// The first bits of a cell in the order of cells. Of texts the first `common` bytes are left out,
+/// which all have in common.
+fn prefix(cell: CellRef<'_>, common: usize) -> u64 {
     let signed = |i: i64| (i as u64 ^ 1 << 63) >> 4;
     let text = |bytes: &[u8]| {
+        let bytes = bytes.get(common..).unwrap_or_default();
         let mut first = [0; 8];
         let length = bytes.len().min(8);
         first[..length].copy_from_slice(&bytes[..length]);
         u64::from_be_bytes(first) >> 4
     };
     let (class, bits) = match cell {
-        Cell::Null => (0, 0),
-        Cell::Bool(b) => (1, u64::from(*b)),
-        Cell::Int(i) => (2, signed(*i)),
-        Cell::Float(bits) => (3, bits >> 4),
-        Cell::Time(at) => (4, signed(*at)),
-        Cell::Id(token) => (5, (token.0 >> 68) as u64),
-        Cell::Str(t) => (6, text(t.as_bytes())),
-        Cell::Bytes(b) => (7, text(b)),
-        Cell::List(_) => (8, 0),
+        CellRef::Null => (0, 0),
+        CellRef::Bool(b) => (1, u64::from(b)),
+        CellRef::Int(i) => (2, signed(i)),
+        CellRef::Float(bits) => (3, bits >> 4),
+        CellRef::Time(at) => (4, signed(at)),
+        CellRef::Id(token) => (5, (token.0 >> 68) as u64),
+        CellRef::Str(t) => (6, text(t.as_bytes())),
+        CellRef::Bytes(b) => (7, text(b)),
+        CellRef::List(_) => (8, 0),
     };
     class << 60 | bits
 }
 
-/// Entries in the order of their rows, as indices.
-pub(super) fn sorted(schema: &ViewSchema, entries: &[Entry]) -> Vec<u32> {
-    let tenants: HashSet<&Cell, FixedState> =
-        entries.iter().map(|entry| &entry.change.row.cells[0]).collect();
-    let mut tenants: Vec<&Cell> = tenants.into_iter().collect();
-    tenants.sort_unstable();
-    let second = schema.key.get(1).copied().unwrap_or(0);
-    let ranked = |(index, entry): (usize, &Entry)| {
-        let cells = &entry.change.row.cells;
-        let tenant = tenants.partition_point(|t| **t < cells[0]) as u32;
-        (tenant, prefix(&cells[second]), index as u32)
-    };
-    let mut keys: Vec<(u32, u64, u32)> = entries.iter().enumerate().map(ranked).collect();
-    keys.sort_unstable_by(|a, b| {
-        let row = |key: &(u32, u64, u32)| &entries[key.2 as usize].change.row;
-        (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| order(schema, row(a), row(b))).then(a.2.cmp(&b.2))
+/// How many bytes all texts of a column begin with.
+fn common(waiting: &Waiting, column: usize) -> usize {
+    let mut texts = waiting.rows().map(|row| match row.cells.get(column) {
+        CellRef::Str(text) => text.as_bytes(),
+        CellRef::Bytes(bytes) => bytes,
+        _ => &[],
     });
-    keys.into_iter().map(|key| key.2).collect()
+    let first = texts.next().unwrap_or_default();
+    let mut common = first.len();
+    for text in texts {
+        if common == 0 {
+            break;
+        }
+        let same = text.iter().zip(&first[..common]).take_while(|(a, b)| a == b).count();
+        common = common.min(same);
+    }
+    common
+}
+
+/// The places of all changes in the order of their rows.
+pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting) -> Vec<Place> {
+    let tenants = Tenants::of(waiting);
+    let second = schema.key.get(1).copied().unwrap_or(0);
+    let common = common(waiting, second);
+    let mut places = Vec::with_capacity(waiting.len());
+    let mut last = 0;
+    for (index, row) in (0..).zip(waiting.rows()) {
+        last = tenants.rank(tenant(row), last);
+        let prefix = prefix(row.cells.get(second), common);
+        places.push(Place { tenant: last, index, prefix });
+    }
+    places.sort_unstable_by(|a, b| {
+        let first = a.first().cmp(&b.first());
+        let rows = || order(schema, waiting.row(*a), waiting.row(*b));
+        first.then_with(rows).then(a.index.cmp(&b.index))
+    });
+    places
+}
+
+/// Places by epoch, each in order.
+fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
+    if epochs.len() == 1 {
+        return vec![sorted.to_vec()];
+    }
+    let mut places = vec![Vec::new(); epochs.len()];
+    for place in sorted {
+        places[epochs.partition_point(|batch| batch.end <= place.index)].push(*place);
+    }
+    places
 }
 
 /// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a
-/// delete and an insert are an update. `sorted` has the indices of the entries that count.
+/// delete and an insert are an update. `sorted` has the places of the changes that count.
 pub(super) fn changelog<'a>(
     schema: &ViewSchema,
-    entries: &'a [Entry],
-    sorted: &[u32],
+    waiting: &'a Waiting,
+    sorted: &[Place],
 ) -> Vec<Logged<'a>> {
-    let mut by_epoch: Vec<&Entry> = sorted.iter().map(|&i| &entries[i as usize]).collect();
-    by_epoch.sort_by_key(|entry| entry.epoch);
-    let mut net: Vec<(&Entry, i64, Cause)> = Vec::with_capacity(by_epoch.len());
-    for entry in by_epoch {
-        match net.last_mut() {
-            Some((last, diff, cause))
-                if last.epoch == entry.epoch && last.change.row == entry.change.row =>
-            {
-                *diff += entry.change.diff;
-                *cause = entry.change.cause.max(*cause);
+    type Sum<'a> = (Place, &'a Row, i64, Cause);
+    let mut logged = Vec::with_capacity(sorted.len());
+    let epochs = &waiting.epochs;
+    for (&Batch { epoch, watermark, .. }, places) in epochs.iter().zip(by_epoch(epochs, sorted)) {
+        let mut net: Vec<Sum<'_>> = Vec::with_capacity(places.len());
+        for place in places {
+            let Change { row, diff, cause } = waiting.change(place);
+            match net.last_mut() {
+                Some((last, before, sum, causes))
+                    if last.first() == place.first() && *before == row =>
+                {
+                    *sum += diff;
+                    *causes = (*cause).max(*causes);
+                }
+                _ => net.push((place, row, *diff, *cause)),
             }
-            _ => net.push((entry, entry.change.diff, entry.change.cause)),
         }
-    }
-    net.retain(|(_, diff, _)| *diff != 0);
-    let mut logged = Vec::with_capacity(net.len());
-    let same_key = |a: &Entry, b: &Entry| {
-        a.epoch == b.epoch && by_key(schema, &a.change.row, &b.change.row).is_eq()
-    };
-    for group in net.chunk_by(|a, b| same_key(a.0, b.0)) {
-        let gone = group.iter().any(|(_, diff, _)| *diff < 0);
-        let come = group.iter().any(|(_, diff, _)| *diff > 0);
-        for &(entry, diff, cause) in group {
-            let op = match (diff > 0, gone, come) {
-                (true, true, _) => "update",
-                (true, false, _) => "insert",
-                (false, _, true) => continue, // the new row says it
-                (false, ..) => "delete",
-            };
-            let row = &entry.change.row;
-            let status = status(row.final_at, entry.watermark);
-            let line = Logged { row, op, epoch: entry.epoch, status, cause };
-            logged.extend(std::iter::repeat_n(line, diff.unsigned_abs() as usize));
+        net.retain(|(_, _, diff, _)| *diff != 0);
+        let same_key = |a: &Sum<'_>, b: &Sum<'_>| {
+            a.0.first() == b.0.first() && by_key(schema, a.1, b.1).is_eq()
+        };
+        for group in net.chunk_by(same_key) {
+            let gone = group.iter().any(|(_, _, diff, _)| *diff < 0);
+            let come = group.iter().any(|(_, _, diff, _)| *diff > 0);
+            for &(_, row, diff, cause) in group {
+                let op = match (diff > 0, gone, come) {
+                    (true, true, _) => Op::Update,
+                    (true, false, _) => Op::Insert,
+                    (false, _, true) => continue, // the new row says it
+                    (false, ..) => Op::Delete,
+                };
+                let status = status(row.final_at, watermark);
+                let line = Logged { row, op, epoch, status, cause };
+                logged.extend(std::iter::repeat_n(line, diff.unsigned_abs() as usize));
+            }
         }
     }
     logged
 }
 
 /// What changes do to the current rows, by partition.
-pub(super) fn by_partition(
+pub(super) fn by_partition<'a>(
     schema: &ViewSchema,
     granularity: Granularity,
-    entries: Vec<Entry>,
-    sorted: &[u32],
-) -> BTreeMap<Partition, Net> {
-    let mut rows: Vec<Option<Change>> = entries.into_iter().map(|e| Some(e.change)).collect();
-    let mut buckets: HashMap<(Option<Arc<str>>, i64), Net, FixedState> = HashMap::default();
-    let mut put = |row: Row, diff: i64| {
-        if diff != 0 {
-            buckets.entry(bucket(schema, &row, granularity)).or_default().push((row, diff));
-        }
-    };
-    let mut last: Option<(Row, i64)> = None;
-    for &index in sorted {
-        let Some(change) = rows[index as usize].take() else { continue };
-        match &mut last {
-            Some((row, diff)) if *row == change.row => *diff += change.diff,
-            _ => {
-                if let Some((row, diff)) = last.replace((change.row, change.diff)) {
-                    put(row, diff);
-                }
+    waiting: &'a Waiting,
+    sorted: &[Place],
+) -> BTreeMap<Partition, Net<'a>> {
+    let mut buckets: HashMap<(u32, i64), Net<'a>, FixedState> = HashMap::default();
+    let mut rest = sorted;
+    while let Some((place, mut after)) = rest.split_first() {
+        let Change { row, diff, .. } = waiting.change(*place);
+        let mut diff = *diff;
+        while let Some((next, others)) = after.split_first() {
+            let change = waiting.change(*next);
+            if next.first() != place.first() || change.row != *row {
+                break;
             }
+            diff += change.diff;
+            after = others;
         }
-    }
-    if let Some((row, diff)) = last {
-        put(row, diff);
+        if diff != 0 {
+            let bucket = (place.tenant, day(schema, row, granularity));
+            buckets.entry(bucket).or_default().push((row, diff));
+        }
+        rest = after;
     }
     let dated = schema.date.is_some() && granularity != Granularity::None;
-    let named = |((tenant, day), net): ((Option<Arc<str>>, i64), Net)| {
-        let mut partition = vec![tenant.map_or(String::new(), |t| t.to_string())];
+    let named = |((_, day), net): ((u32, i64), Net<'a>)| {
+        let mut partition = vec![net.first().map_or("", |(row, _)| tenant(row)).to_owned()];
         partition.extend(dated.then(|| date(day)));
         (partition, net)
     };
     buckets.into_iter().map(named).collect()
 }
 
-/// The partition of a row as tenant and day since 1970.
-fn bucket(schema: &ViewSchema, row: &Row, granularity: Granularity) -> (Option<Arc<str>>, i64) {
-    let tenant = match &row.cells[0] {
-        Cell::Str(tenant) => Some(Arc::clone(tenant)),
-        _ => None,
-    };
-    let time = match schema.date.map(|column| &row.cells[column]) {
-        Some(Cell::Time(time)) => *time,
+/// The partition of a row inside its tenant's, as a day since 1970.
+fn day(schema: &ViewSchema, row: &Row, granularity: Granularity) -> i64 {
+    let time = match schema.date.map(|column| row.cells.get(column)) {
+        Some(CellRef::Time(time)) => time,
         _ => 0,
     };
     let day = time.div_euclid(DAY);
-    let day = match granularity {
+    match granularity {
         Granularity::Day => day,
         Granularity::Month => first_of_month(day),
         Granularity::None => 0,
-    };
-    (tenant, day)
+    }
 }
 
 fn civil(day: i64) -> Option<jiff::civil::Date> {
@@ -212,24 +354,23 @@ fn date(day: i64) -> String {
 /// # Errors
 ///
 /// The first row that goes and is not there.
-pub(super) fn merge(schema: &ViewSchema, old: Vec<Row>, net: Net) -> Result<Vec<Row>, Box<Row>> {
+pub(super) fn merge<'a>(
+    schema: &ViewSchema,
+    old: &'a [Row],
+    net: Net<'a>,
+) -> Result<Vec<&'a Row>, Box<Row>> {
     let mut merged = Vec::with_capacity(old.len() + net.len());
-    let mut old = old.into_iter().peekable();
+    let mut old = old.iter().peekable();
     for (row, diff) in net {
-        while let Some(before) = old.next_if(|there| order(schema, there, &row).is_lt()) {
+        while let Some(before) = old.next_if(|there| order(schema, there, row).is_lt()) {
             merged.push(before);
         }
         for _ in diff..0 {
-            if old.next_if_eq(&row).is_none() {
-                return Err(Box::new(row));
+            if old.next_if(|there| *there == row).is_none() {
+                return Err(Box::new(row.clone()));
             }
         }
-        for _ in 1..diff {
-            merged.push(row.clone());
-        }
-        if diff > 0 {
-            merged.push(row);
-        }
+        merged.extend(std::iter::repeat_n(row, usize::try_from(diff).unwrap_or(0)));
     }
     merged.extend(old);
     Ok(merged)

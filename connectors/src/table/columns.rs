@@ -1,6 +1,5 @@
 //! Rows as Arrow columns and as Delta fields.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,7 +11,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use deltalake_core::kernel::{ArrayType, DataType as DeltaType, PrimitiveType, StructField};
-use operators::model::{Cell, ColumnType, Token};
+use operators::model::{Cell, CellRef, ColumnType, Micros, Token};
 
 /// A column of a table: name, type, whether it may be null.
 pub(super) type Layout = (&'static str, ColumnType, bool);
@@ -62,105 +61,129 @@ pub(super) fn delta_fields(columns: &[Layout]) -> Vec<StructField> {
     fields.collect()
 }
 
-fn text<'a>(cell: &'a Cell, buffer: &'a mut String) -> Option<&'a str> {
-    match cell {
-        Cell::Str(text) => Some(text),
-        Cell::Id(token) => {
-            buffer.clear();
-            // Writing to a string can't fail.
-            let _ = write!(buffer, "{token}");
-            Some(buffer)
-        }
-        _ => None,
-    }
+/// A column that grows by its cells. A cell of another type than the column's is null.
+enum Writer {
+    Bool(BooleanBuilder),
+    Int(Int64Builder),
+    Float(Float64Builder),
+    Time(TimestampMicrosecondBuilder),
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    Texts(ListBuilder<StringBuilder>),
+    Times(ListBuilder<TimestampMicrosecondBuilder>),
 }
 
-/// One column from its cells. A cell of another type than the column's is null.
-pub(super) fn array<'a>(kind: ColumnType, cells: impl Iterator<Item = &'a Cell>) -> ArrayRef {
-    let mut buffer = String::new();
-    match kind {
-        ColumnType::Bool => {
-            let mut builder = BooleanBuilder::new();
-            cells.for_each(|c| {
-                builder.append_option(if let Cell::Bool(b) = c { Some(*b) } else { None });
-            });
-            Arc::new(builder.finish())
+impl Writer {
+    fn new(kind: ColumnType, rows: usize) -> Self {
+        let times = |rows| TimestampMicrosecondBuilder::with_capacity(rows).with_timezone(utc());
+        let element = || match arrow_type(kind) {
+            DataType::List(element) => element,
+            kind => Arc::new(Field::new("element", kind, true)),
+        };
+        match kind {
+            ColumnType::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
+            ColumnType::Int => Self::Int(Int64Builder::with_capacity(rows)),
+            ColumnType::Float => Self::Float(Float64Builder::with_capacity(rows)),
+            ColumnType::Time => Self::Time(times(rows)),
+            ColumnType::Id => Self::Text(StringBuilder::with_capacity(rows, rows * 32)),
+            ColumnType::Str => Self::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            ColumnType::Bytes => Self::Bytes(BinaryBuilder::new()),
+            ColumnType::StrList => {
+                Self::Texts(ListBuilder::new(StringBuilder::new()).with_field(element()))
+            }
+            ColumnType::TimeList => Self::Times(ListBuilder::new(times(0)).with_field(element())),
         }
-        ColumnType::Int => {
-            let mut builder = Int64Builder::new();
-            cells.for_each(|c| {
-                builder.append_option(if let Cell::Int(i) = c { Some(*i) } else { None });
-            });
-            Arc::new(builder.finish())
-        }
-        ColumnType::Float => {
-            let mut builder = Float64Builder::new();
-            for cell in cells {
-                let bits = if let Cell::Float(bits) = cell { Some(*bits) } else { None };
+    }
+
+    fn extend<'a>(&mut self, cells: impl Iterator<Item = CellRef<'a>>) {
+        match self {
+            Self::Bool(builder) => cells.for_each(|c| {
+                builder.append_option(if let CellRef::Bool(b) = c { Some(b) } else { None });
+            }),
+            Self::Int(builder) => cells.for_each(|c| {
+                builder.append_option(if let CellRef::Int(i) = c { Some(i) } else { None });
+            }),
+            Self::Float(builder) => cells.for_each(|c| {
+                let bits = if let CellRef::Float(bits) = c { Some(bits) } else { None };
                 builder.append_option(bits.map(f64::from_bits));
-            }
-            Arc::new(builder.finish())
-        }
-        ColumnType::Time => {
-            let mut builder = TimestampMicrosecondBuilder::new().with_timezone(utc());
-            cells.for_each(|c| {
-                builder.append_option(if let Cell::Time(t) = c { Some(*t) } else { None });
-            });
-            Arc::new(builder.finish())
-        }
-        ColumnType::Id | ColumnType::Str => {
-            let mut builder = StringBuilder::new();
-            cells.for_each(|c| builder.append_option(text(c, &mut buffer)));
-            Arc::new(builder.finish())
-        }
-        ColumnType::Bytes => {
-            let mut builder = BinaryBuilder::new();
-            cells.for_each(|c| {
-                builder.append_option(if let Cell::Bytes(b) = c { Some(&**b) } else { None });
-            });
-            Arc::new(builder.finish())
-        }
-        ColumnType::StrList => {
-            let field = Field::new("element", DataType::Utf8, true);
-            let mut builder = ListBuilder::new(StringBuilder::new()).with_field(field);
-            for cell in cells {
-                let Cell::List(items) = cell else {
-                    builder.append_null();
-                    continue;
-                };
-                items.iter().for_each(|c| builder.values().append_option(text(c, &mut buffer)));
+            }),
+            Self::Time(builder) => cells.for_each(|c| builder.append_option(time(c))),
+            Self::Text(builder) => cells.for_each(|c| text(builder, c)),
+            Self::Bytes(builder) => cells.for_each(|c| {
+                builder.append_option(if let CellRef::Bytes(b) = c { Some(b) } else { None });
+            }),
+            Self::Texts(builder) => cells.for_each(|c| {
+                let CellRef::List(items) = c else { return builder.append_null() };
+                items.iter().for_each(|item| text(builder.values(), item.as_ref()));
                 builder.append(true);
-            }
-            Arc::new(builder.finish())
-        }
-        ColumnType::TimeList => {
-            let kind = DataType::Timestamp(TimeUnit::Microsecond, Some(utc()));
-            let values = TimestampMicrosecondBuilder::new().with_timezone(utc());
-            let mut builder =
-                ListBuilder::new(values).with_field(Field::new("element", kind, true));
-            for cell in cells {
-                let Cell::List(items) = cell else {
-                    builder.append_null();
-                    continue;
-                };
-                for item in items.iter() {
-                    let time = if let Cell::Time(t) = item { Some(*t) } else { None };
-                    builder.values().append_option(time);
-                }
+            }),
+            Self::Times(builder) => cells.for_each(|c| {
+                let CellRef::List(items) = c else { return builder.append_null() };
+                items.iter().for_each(|item| builder.values().append_option(time(item.as_ref())));
                 builder.append(true);
-            }
-            Arc::new(builder.finish())
+            }),
+        }
+    }
+
+    fn finish(self) -> ArrayRef {
+        match self {
+            Self::Bool(mut builder) => Arc::new(builder.finish()),
+            Self::Int(mut builder) => Arc::new(builder.finish()),
+            Self::Float(mut builder) => Arc::new(builder.finish()),
+            Self::Time(mut builder) => Arc::new(builder.finish()),
+            Self::Text(mut builder) => Arc::new(builder.finish()),
+            Self::Bytes(mut builder) => Arc::new(builder.finish()),
+            Self::Texts(mut builder) => Arc::new(builder.finish()),
+            Self::Times(mut builder) => Arc::new(builder.finish()),
         }
     }
 }
 
-/// A batch of columns, each given as its cells.
-pub(super) fn batch(columns: Vec<(Layout, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
-    let (layouts, arrays): (Vec<Layout>, Vec<ArrayRef>) = columns.into_iter().unzip();
-    RecordBatch::try_new(arrow_schema(&layouts), arrays)
+fn time(cell: CellRef<'_>) -> Option<Micros> {
+    if let CellRef::Time(at) = cell { Some(at) } else { None }
 }
 
-/// The cells of a column of a file that was written by [`array`]; its exact inverse, save that a
+fn text(builder: &mut StringBuilder, cell: CellRef<'_>) {
+    match cell {
+        CellRef::Str(text) => builder.append_value(text),
+        CellRef::Id(token) => builder.append_value(token.hex(&mut [0; 32])),
+        _ => builder.append_null(),
+    }
+}
+
+/// Lines of which every column is written before the next ones are read: what a line refers to
+/// stays in the near cache.
+const BLOCK: usize = 256;
+
+/// A batch of some lines: `cell` gives a line's value in the column of a place.
+///
+/// # Errors
+///
+/// A value is null in a column that has none.
+pub(super) fn batch<'a, T>(
+    columns: &[Layout],
+    lines: &'a [T],
+    cell: impl Fn(&'a T, usize) -> CellRef<'a>,
+) -> Result<RecordBatch, ArrowError> {
+    let mut writers: Vec<Writer> =
+        columns.iter().map(|layout| Writer::new(layout.1, lines.len())).collect();
+    for block in lines.chunks(BLOCK) {
+        for (place, writer) in writers.iter_mut().enumerate() {
+            writer.extend(block.iter().map(|line| cell(line, place)));
+        }
+    }
+    let arrays = writers.into_iter().map(Writer::finish).collect();
+    RecordBatch::try_new(arrow_schema(columns), arrays)
+}
+
+/// A column of one text.
+pub(super) fn constant(text: &str, rows: usize) -> ArrayRef {
+    let mut writer = Writer::new(ColumnType::Str, rows);
+    writer.extend(std::iter::repeat_n(CellRef::Str(text), rows));
+    writer.finish()
+}
+
+/// The cells of a column of a file that was written by [`batch`]; its exact inverse, save that a
 /// list of ids comes back as a list of text.
 pub(super) fn cells(kind: ColumnType, array: &ArrayRef) -> Option<Vec<Cell>> {
     let rows = 0..array.len();
@@ -249,9 +272,10 @@ mod tests {
             ),
         ];
         for (kind, list) in columns {
-            let array = array(kind, list.iter());
+            let batch = batch(&[("x", kind, true)], &list, |cell, _| cell.as_ref()).unwrap();
+            let array = batch.column(0);
             assert_eq!(array.data_type(), &arrow_type(kind));
-            assert_eq!(cells(kind, &array), Some(list));
+            assert_eq!(cells(kind, array), Some(list));
         }
     }
 }

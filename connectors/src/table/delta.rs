@@ -18,7 +18,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -36,13 +36,29 @@ struct TableFile {
     bytes: i64,
 }
 
+/// How a table is laid out.
+pub(super) struct TableLayout {
+    pub columns: Vec<Layout>,
+    /// Columns that stand in the names of folders and in the log instead of the files.
+    pub partition_by: Vec<&'static str>,
+    /// Columns that are written without a dictionary, since hardly two rows have the same value.
+    pub plain: Vec<&'static str>,
+}
+
+/// Partitions that get other rows, of one commit.
+#[derive(Default)]
+pub(super) struct Replacing {
+    actions: Vec<Action>,
+    changed: Vec<(Partition, Option<TableFile>)>,
+}
+
 /// A Delta table on the local disk.
 pub(super) struct Delta {
     folder: PathBuf,
     app: String,
     table: DeltaTable,
     committed: Option<Epoch>,
-    partition_by: Vec<&'static str>,
+    layout: TableLayout,
     files: BTreeMap<Partition, Vec<TableFile>>,
 }
 
@@ -65,8 +81,7 @@ impl Delta {
         runtime: &Runtime,
         path: &Path,
         app: &str,
-        columns: &[Layout],
-        partition_by: &[&'static str],
+        layout: TableLayout,
     ) -> Result<Self, TableError> {
         fs::create_dir_all(path).map_err(|e| TableError::disk(path, &e))?;
         let fail = |e| TableError::delta(path, e);
@@ -78,8 +93,8 @@ impl Delta {
             let create = CreateBuilder::new()
                 .with_location(url(&folder)?.as_str())
                 .with_save_mode(SaveMode::ErrorIfExists)
-                .with_columns(delta_fields(columns))
-                .with_partition_columns(partition_by.iter().copied());
+                .with_columns(delta_fields(&layout.columns))
+                .with_partition_columns(layout.partition_by.iter().copied());
             table = runtime.block_on(create.into_future()).map_err(fail)?;
         }
         let mut this = Self {
@@ -87,21 +102,21 @@ impl Delta {
             app: app.to_owned(),
             table,
             committed: None,
-            partition_by: partition_by.to_vec(),
+            layout,
             files: BTreeMap::new(),
         };
-        this.take_stock(runtime, columns)?;
+        this.take_stock(runtime)?;
         Ok(this)
     }
 
     /// Reads the log: the columns, what is committed, the files.
-    fn take_stock(&mut self, runtime: &Runtime, columns: &[Layout]) -> Result<(), TableError> {
+    fn take_stock(&mut self, runtime: &Runtime) -> Result<(), TableError> {
         let fail = |e| TableError::delta(&self.folder, e);
         let log = self.table.log_store();
         let snapshot = self.table.snapshot().map_err(fail)?;
         let names: Vec<String> =
             snapshot.schema().fields().map(|field| field.name().clone()).collect();
-        if !names.iter().map(String::as_str).eq(columns.iter().map(|c| c.0)) {
+        if !names.iter().map(String::as_str).eq(self.layout.columns.iter().map(|c| c.0)) {
             return Err(TableError::Schema { path: self.folder.clone(), found: names.join(", ") });
         }
         let version = runtime
@@ -111,7 +126,7 @@ impl Delta {
         for file in snapshot.log_data().iter() {
             let values = file.partition_values_map();
             let value = |name: &&str| values.get(*name).cloned().flatten().unwrap_or_default();
-            let partition = self.partition_by.iter().map(value).collect();
+            let partition = self.layout.partition_by.iter().map(value).collect();
             let file = TableFile { path: file.path().into_owned(), bytes: file.size() };
             self.files.entry(partition).or_default().push(file);
         }
@@ -154,7 +169,7 @@ impl Delta {
         let mut actions = Vec::new();
         let mut files = Vec::new();
         for batch in batches {
-            files.extend(self.put(&Partition::new(), batch, &mut actions, written)?);
+            files.extend(self.write_batch(&Partition::new(), batch, &mut actions, written)?);
         }
         self.commit(runtime, upto, actions)?;
         if !files.is_empty() {
@@ -163,32 +178,40 @@ impl Delta {
         Ok(())
     }
 
-    /// Replaces the rows of some partitions, by none where there is no batch, and makes the table
-    /// complete up to an epoch. A partition whose rows are the same keeps its file.
+    /// Writes the rows that a partition gets, by none if there is no batch. One whose rows are the
+    /// same keeps its file.
+    pub(super) fn put(
+        &self,
+        replacing: &mut Replacing,
+        partition: &Partition,
+        batch: Option<&RecordBatch>,
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let new = match batch {
+            Some(batch) => {
+                match self.write_batch(partition, batch, &mut replacing.actions, written)? {
+                    Some(file) => Some(file),
+                    None => return Ok(()),
+                }
+            }
+            None => None,
+        };
+        for old in self.files.get(partition).into_iter().flatten() {
+            replacing.actions.push(self.remove(old, partition));
+        }
+        replacing.changed.push((partition.clone(), new));
+        Ok(())
+    }
+
+    /// Replaces the rows of the partitions, and makes the table complete up to an epoch.
     pub(super) fn replace(
         &mut self,
         runtime: &Runtime,
         upto: Epoch,
-        parts: &[(Partition, Option<RecordBatch>)],
-        written: &mut Written,
+        replacing: Replacing,
     ) -> Result<(), TableError> {
-        let mut actions = Vec::new();
-        let mut changed = Vec::new();
-        for (partition, batch) in parts {
-            let new = match batch {
-                Some(batch) => match self.put(partition, batch, &mut actions, written)? {
-                    Some(file) => Some(file),
-                    None => continue,
-                },
-                None => None,
-            };
-            for old in self.files.get(partition).into_iter().flatten() {
-                actions.push(self.remove(old, partition));
-            }
-            changed.push((partition.clone(), new));
-        }
-        self.commit(runtime, upto, actions)?;
-        for (partition, new) in changed {
+        self.commit(runtime, upto, replacing.actions)?;
+        for (partition, new) in replacing.changed {
             match new {
                 Some(file) => drop(self.files.insert(partition, vec![file])),
                 None => drop(self.files.remove(&partition)),
@@ -198,18 +221,19 @@ impl Delta {
     }
 
     /// Writes a file of a partition; `None` if the table has that very file.
-    fn put(
+    fn write_batch(
         &self,
         partition: &Partition,
         batch: &RecordBatch,
         actions: &mut Vec<Action>,
         written: &mut Written,
     ) -> Result<Option<TableFile>, TableError> {
-        let content = encode(batch).map_err(|e| TableError::parquet(&self.folder, &e))?;
+        let content =
+            encode(batch, &self.layout.plain).map_err(|e| TableError::parquet(&self.folder, &e))?;
         let hash = blake3::hash(&content).to_hex();
         let mut path = String::new();
         // Writing to a string can't fail.
-        for (name, value) in self.partition_by.iter().zip(partition) {
+        for (name, value) in self.layout.partition_by.iter().zip(partition) {
             let _ = write!(path, "{name}={}/", escaped(value));
         }
         let _ = write!(path, "part-{}.parquet", &hash.as_str()[..32]);
@@ -247,7 +271,7 @@ impl Delta {
     }
 
     fn values(&self, partition: &Partition) -> HashMap<String, Option<String>> {
-        let pairs = self.partition_by.iter().zip(partition);
+        let pairs = self.layout.partition_by.iter().zip(partition);
         pairs.map(|(name, value)| ((*name).to_owned(), Some(value.clone()))).collect()
     }
 
@@ -316,11 +340,17 @@ pub(super) fn read_all(
 }
 
 /// The bytes of a Parquet file: the same for the same rows.
-fn encode(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
-    let properties = WriterProperties::builder()
+fn encode(batch: &RecordBatch, plain: &[&str]) -> Result<Vec<u8>, ParquetError> {
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_created_by("braid".to_owned())
-        .build();
+        // Room for the ids of the people of a large file: an index into them is a tenth of one.
+        .set_dictionary_page_size_limit(8 << 20)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_created_by("braid".to_owned());
+    for name in plain {
+        properties = properties.set_column_dictionary_enabled((*name).into(), false);
+    }
+    let properties = properties.build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.into_inner()

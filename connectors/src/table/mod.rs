@@ -12,11 +12,13 @@
 //! - `<out>/changelog/<view>`: every change, with `_op`, `_epoch`, `_status` (as of that epoch),
 //!   `_cause`, `_job`.
 //!
-//! Memory: what waits for a commit, and while one goes on, the rows of one partition. The rows that
-//! stand are read from the table's own files.
+//! Memory: what waits for a commit, and while one goes on, for each thread that writes the rows of
+//! one partition. The rows that stand are read from the table's own files.
 
+mod changelog;
 mod changes;
 mod columns;
+mod current;
 mod delta;
 mod ipc;
 mod read;
@@ -24,14 +26,16 @@ mod read;
 mod tests;
 mod view;
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use deltalake_core::DeltaTableError;
 use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
-use self::changes::Entry;
 pub use self::read::read;
 use self::view::View;
 
@@ -71,6 +75,15 @@ pub struct Written {
     pub files: u64,
     /// Bytes of them.
     pub bytes: u64,
+}
+
+impl Written {
+    fn add(&mut self, other: Self) {
+        self.rows_changelog += other.rows_changelog;
+        self.rows_current += other.rows_current;
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
 }
 
 /// Why a table could not be written.
@@ -138,11 +151,18 @@ impl TableError {
     }
 }
 
+/// Tables that are written at the same time at most: each holds the rows of a partition.
+const THREADS_MAX: usize = 4;
+
+/// What drives the commits of a thread.
+fn runtime(out: &Path) -> Result<Runtime, TableError> {
+    Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))
+}
+
 /// All tables of a job.
 pub struct TableSink {
     out: PathBuf,
     options: TableOptions,
-    runtime: Runtime,
     views: Vec<View>,
     pending: usize,
 }
@@ -154,13 +174,12 @@ impl TableSink {
         schemas: &[ViewSchema],
         options: TableOptions,
     ) -> Result<Self, TableError> {
-        let runtime =
-            Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))?;
+        let runtime = runtime(out)?;
         let mut views = Vec::new();
         for (index, schema) in schemas.iter().enumerate() {
             views.push(View::open(&runtime, out, (index as u16, schema), &options)?);
         }
-        Ok(Self { out: out.into(), options, runtime, views, pending: 0 })
+        Ok(Self { out: out.into(), options, views, pending: 0 })
     }
 
     /// The epoch up to which every table is complete.
@@ -182,7 +201,7 @@ impl TableSink {
     /// one that a table has committed is passed over.
     pub fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
         if let Some(view) = self.views.get_mut(usize::from(change.row.view)) {
-            self.pending += usize::from(view.add(Entry { epoch, watermark, change }));
+            self.pending += usize::from(view.add(epoch, watermark, change));
         }
     }
 
@@ -197,10 +216,37 @@ impl TableSink {
         watermark: Micros,
         all: bool,
     ) -> Result<Written, TableError> {
-        let mut written = Written::default();
+        let mut commits = Vec::new();
         for view in &mut self.views {
-            let job = &self.options.job_hash;
-            view.commit(&self.runtime, (upto, watermark), job, all, &mut written)?;
+            if let Some(commit) = view.commit(upto, watermark, all) {
+                commits.push((view, commit));
+            }
+        }
+        let mut tasks = Vec::new();
+        for (view, commit) in &mut commits {
+            let (schema, tables) = view.tasks();
+            tasks.extend(tables.map(|task| (task, schema, &*commit)));
+        }
+        // The largest first: the others fill the time that it takes.
+        tasks.sort_by_key(|(_, _, commit)| Reverse(commit.len()));
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let (tasks, out) = (Mutex::new(tasks.into_iter()), &self.out);
+        let work = || -> Result<Written, TableError> {
+            let (runtime, mut written) = (runtime(out)?, Written::default());
+            loop {
+                let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((task, schema, commit)) = next else { return Ok(written) };
+                task.run(&runtime, schema, commit, &mut written)?;
+            }
+        };
+        let parts: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        let mut written = Written::default();
+        for part in parts {
+            // A panic is the program's mistake: it goes on to who started it.
+            written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         self.pending = 0;
         Ok(written)
@@ -212,7 +258,12 @@ impl TableSink {
         let written = self.commit_some(upto, watermark, true)?;
         if self.options.arrow {
             for view in &self.views {
-                ipc::write(&self.out, view.name(), &view.stream_schema(), view.stream())?;
+                ipc::write(
+                    &self.out,
+                    view.name(),
+                    &view.current.stream_schema(),
+                    view.current.stream(),
+                )?;
             }
         }
         Ok(written)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use operators::identity::testing::Seeded;
-use operators::model::{Cause, Cell, Column, ColumnType, DAY, Token};
+use operators::model::{Cause, Cell, Cells, Column, ColumnType, DAY, Token};
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn row(random: &mut Seeded) -> Row {
     let at = random.below(5) as i64 * DAY * 20 - 30 * DAY + random.below(3) as i64;
     Row {
         view: 0,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::str(random.pick(&["a", "b c/%~=é"])),
             random.pick(&[Some(0.5), Some(-1.0), None]).map_or(Cell::Null, Cell::float),
             Cell::Id(Token(u128::from(random.below(3)) << 100 | u128::from(random.below(2)))),
@@ -135,7 +135,7 @@ fn tables_hold_what_stands() {
         let mut net: BTreeMap<String, i64> = BTreeMap::new();
         for (changes, _) in &history {
             for change in changes {
-                *net.entry(format!("{:?}", change.row.cells)).or_default() += change.diff;
+                *net.entry(format!("{:?}", change.row.cells.to_vec())).or_default() += change.diff;
             }
         }
         net.retain(|_, n| *n != 0);

@@ -9,7 +9,7 @@ use connectors::kafka::{KafkaSink, Sent};
 use connectors::table::TableSink;
 use crossbeam_channel::Receiver;
 use operators::graph::Emitted;
-use operators::model::{Cell, Change, Epoch, Micros, Reason};
+use operators::model::{Cell, CellRef, Change, Epoch, Micros, Reason};
 use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
 
@@ -28,6 +28,8 @@ const COMMIT_CHANGES: usize = 1_000_000;
 #[derive(Default)]
 struct Standing {
     rows: Vec<i64>,
+    /// Whether a table is that of a funnel's counts.
+    is_funnel: Vec<bool>,
     /// By table, value of the breakdown and step.
     funnels: BTreeMap<(u16, Cell, i64), StandingStep>,
 }
@@ -80,7 +82,11 @@ impl Sink {
         let mut summary = Summary::default();
         let mut standing = Standing::default();
         standing.rows.resize(self.catalog.schemas.len(), 0);
-        let mut waiting: BTreeMap<Epoch, Vec<Change>> = BTreeMap::new();
+        standing.is_funnel.resize(self.catalog.schemas.len(), false);
+        for (table, spec) in self.catalog.tables.iter().zip(&self.catalog.specs) {
+            standing.is_funnel[usize::from(*table)] = spec.funnel().is_some();
+        }
+        let mut waiting: BTreeMap<Epoch, Vec<Vec<Change>>> = BTreeMap::new();
         let mut marks: BTreeMap<Epoch, Micros> = BTreeMap::new();
         let mut closed = vec![0; self.workers];
         let (mut done, mut watermark) = (0, Micros::MIN);
@@ -99,8 +105,8 @@ impl Sink {
                         *summary.dead_letters.entry(reason.word().to_owned()).or_default() += count;
                     }
                 }
-                Told::Graph(_, Emitted::Changes(epoch, mut changes)) => {
-                    waiting.entry(epoch).or_default().append(&mut changes);
+                Told::Graph(_, Emitted::Changes(epoch, changes)) => {
+                    waiting.entry(epoch).or_default().push(changes);
                 }
                 Told::Graph(_, Emitted::Watermark(epoch, at)) => {
                     marks.insert(epoch, at);
@@ -164,46 +170,39 @@ impl Sink {
     fn take(
         &mut self,
         (epoch, watermark): (Epoch, Micros),
-        changes: Vec<Change>,
+        changes: Vec<Vec<Change>>,
         standing: &mut Standing,
         summary: &mut Summary,
     ) {
         let built_in = self.catalog.built_in;
-        for change in changes {
+        for change in changes.into_iter().flatten() {
             let view = change.row.view;
             let cells = &change.row.cells;
             standing.rows[usize::from(view)] += change.diff;
             if Some(view) == built_in.id_changes {
-                match &cells[3] {
-                    Cell::Str(kind) if **kind == *"merge" => summary.merges += 1,
+                match cells.get(3) {
+                    CellRef::Str("merge") => summary.merges += 1,
                     _ => summary.splits += 1,
                 }
             } else if Some(view) == built_in.duplicates {
-                if let (Cell::Str(cause), Cell::Int(copies)) = (&cells[2], &cells[3]) {
+                if let (CellRef::Str(cause), CellRef::Int(copies)) = (cells.get(2), cells.get(3)) {
                     let count = summary.duplicates.entry(cause.to_string()).or_default();
                     *count += copies * change.diff;
                 }
-            } else if let Some(Cell::Str(period)) = cells.get(1)
-                && **period == *"all"
-                && self.is_funnel(view)
-                && let (Cell::Int(step), Cell::Int(count)) = (&cells[4], &cells[6])
+            } else if standing.is_funnel[usize::from(view)]
+                && cells.get(1) == CellRef::Str("all")
+                && let (CellRef::Int(step), CellRef::Int(count)) = (cells.get(4), cells.get(6))
             {
-                let key = (view, cells[3].clone(), *step);
+                let key = (view, cells.get(3).into(), step);
                 let standing = standing.funnels.entry(key).or_default();
                 standing.count += count * change.diff;
-                *standing.medians.entry(cells[10].clone()).or_default() += change.diff;
+                *standing.medians.entry(cells.get(10).into()).or_default() += change.diff;
                 standing.medians.retain(|_, times| *times != 0);
             }
             if let Some(tables) = &mut self.tables {
                 tables.add(epoch, watermark, change);
             }
         }
-    }
-
-    /// Whether a table is that of a funnel's counts.
-    fn is_funnel(&self, table: u16) -> bool {
-        let mut places = self.catalog.tables.iter().zip(&self.catalog.specs);
-        places.any(|(t, spec)| *t == table && spec.funnel().is_some())
     }
 
     /// Fills in what follows from the rows that stand at the end.

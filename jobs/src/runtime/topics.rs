@@ -47,12 +47,13 @@ impl TopicWriter {
 
     /// Hands over a closed epoch. Says false when the thread has failed; [`TopicWriter::finish`]
     /// says why.
-    pub(super) fn take(&self, epoch: Epoch, watermark: Micros, changes: &[Change]) -> bool {
+    pub(super) fn take(&self, epoch: Epoch, watermark: Micros, changes: &[Vec<Change>]) -> bool {
         while self.waiting.load(Ordering::Acquire) > CHANGES_MAX && !self.thread.is_finished() {
             thread::sleep(LOOK_EVERY);
         }
+        let changes: Vec<Change> = changes.iter().flatten().cloned().collect();
         self.waiting.fetch_add(changes.len(), Ordering::AcqRel);
-        self.inbox.send((epoch, watermark, changes.to_vec())).is_ok()
+        self.inbox.send((epoch, watermark, changes)).is_ok()
     }
 
     /// Commits what is left.

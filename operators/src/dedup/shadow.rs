@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Event, EventKey};
+use crate::model::{Event, EventKey, Token};
 use crate::shard::tenant;
 
 /// An event begins (`shadowed`) or ceases to be shadowed.
@@ -38,8 +38,8 @@ struct Rivals {
 pub struct Shadows {
     /// Channels, strongest first; those not named are weakest.
     strongest: Vec<Arc<str>>,
-    by_key: std::collections::HashMap<(u64, u128), Rivals, FixedState>,
-    touched: Vec<(u64, u128)>,
+    by_key: std::collections::HashMap<(u64, Token), Rivals, FixedState>,
+    touched: Vec<(u64, Token)>,
 }
 
 impl Shadows {

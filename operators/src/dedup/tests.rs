@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::shadow::Shadows;
 use super::*;
 use crate::identity::testing::Seeded;
+use crate::model::Token;
 use crate::people::testing::{event, matcher};
 use crate::views::predicate::Matcher;
 
@@ -165,7 +166,7 @@ fn the_strongest_channel_counts_and_the_next_returns() {
                     continue;
                 }
                 let mut new = event(&mut random, &matcher, SmallVec::new());
-                new.business_key = random.pick(&[None, Some(1), Some(2)]);
+                new.business_key = random.pick(&[None, Some(Token(1)), Some(Token(2))]);
                 shadows.update(&new, 1);
                 present.push(new);
             }

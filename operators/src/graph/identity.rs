@@ -9,14 +9,14 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::Map as _;
 
 use super::Job;
-use super::shell::per_epoch;
+use super::shell::{Batches, per_epoch};
 use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
 use crate::identity::{
     Assign, Engine, EngineKind, IdChange, IdentityConfig, Membership, Resolution, Sighting,
 };
-use crate::model::{Cause, Epoch, EventKey, Token};
+use crate::model::{Cause, Epoch, Event, EventKey, Token};
 use crate::shard::{place, tenant};
 use crate::store::PersonRef;
 
@@ -60,44 +60,78 @@ pub(super) fn resolve<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
     job: &Arc<Job>,
 ) -> StreamVec<'scope, Epoch, IdentityOut> {
-    let seen = counted.map(|c| {
-        let sighting = match &c.event.command {
-            Some(command) => Sighting::Command(c.event.key, **command),
-            None => Sighting::Event(c.event.key, c.event.idents.clone()),
-        };
-        (Arc::clone(&c.event.tenant), sighting, c.diff)
-    });
     let resolved = match job.engine {
-        EngineKind::Incremental => incremental(seen, &job.identity),
-        EngineKind::Differential => differential::resolve(seen, &job.identity),
+        EngineKind::Incremental => incremental(counted, &job.identity),
+        EngineKind::Differential => differential::resolve(counted.map(seen), &job.identity),
     };
     resolved.flat_map(|(name, resolution)| hand_on(&name, resolution))
 }
 
+/// What identity is told of an event.
+fn sighting(event: &Event) -> Sighting {
+    match &event.command {
+        Some(command) => Sighting::Command(event.key, **command),
+        None => Sighting::Event(event.key, event.idents.clone()),
+    }
+}
+
+fn seen(counted: Counted) -> Seen {
+    (Arc::clone(&counted.event.tenant), sighting(&counted.event), counted.diff)
+}
+
 fn incremental<'scope>(
-    seen: StreamVec<'scope, Epoch, Seen>,
+    counted: StreamVec<'scope, Epoch, Counted>,
     config: &Arc<IdentityConfig>,
 ) -> StreamVec<'scope, Epoch, (Arc<str>, Resolution)> {
-    let by_tenant = Exchange::new(|(name, ..): &Seen| place(name));
-    let mut engines: BTreeMap<Arc<str>, Incremental> = BTreeMap::new();
+    let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.tenant));
+    let mut tenants: BTreeMap<Arc<str>, Tenant> = BTreeMap::new();
     let config = Arc::clone(config);
-    per_epoch(seen, by_tenant, "Identity", move |_, mut list: Vec<Seen>, out| {
-        // The order decides handles and named causes: it must not depend on how records arrived.
-        list.sort_unstable_by(|a, b| (&a.0, a.2, &a.1).cmp(&(&b.0, b.2, &b.1)));
+    per_epoch(counted, by_tenant, "Identity", move |_, list: Batches<Counted>, out| {
         let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
-        for (name, sighting, diff) in list {
-            let engine =
-                engines.entry(Arc::clone(&name)).or_insert_with(|| Incremental::new(&config));
-            engine.update(sighting, diff);
-            touched.insert(name);
+        for counted in list.into_iter().flatten() {
+            let name = &counted.event.tenant;
+            let tenant = match tenants.get_mut(name) {
+                Some(tenant) => tenant,
+                None => tenants.entry(Arc::clone(name)).or_insert_with(|| Tenant::new(&config)),
+            };
+            if tenant.waiting.is_empty() {
+                touched.insert(Arc::clone(name));
+            }
+            tenant.waiting.push((counted.diff, counted.event.key, counted.event));
         }
         for name in touched {
-            let Some(engine) = engines.get_mut(&name) else { continue };
-            let mut resolution = Resolution::default();
-            engine.advance(&mut resolution);
-            out.push((name, resolution));
+            if let Some(tenant) = tenants.get_mut(&name) {
+                let resolution = tenant.advance();
+                out.push((name, resolution));
+            }
         }
     })
+}
+
+/// A tenant's engine, and what it is told when the epoch is complete: what goes first, then in the
+/// order of events.
+struct Tenant {
+    engine: Incremental,
+    waiting: Vec<(i8, EventKey, Arc<Event>)>,
+}
+
+impl Tenant {
+    fn new(config: &IdentityConfig) -> Self {
+        Self { engine: Incremental::new(config), waiting: Vec::new() }
+    }
+
+    fn advance(&mut self) -> Resolution {
+        // The order decides handles and named causes: it must not depend on how records arrived.
+        self.waiting.sort_unstable_by(|(a_diff, a_key, a), (b_diff, b_key, b)| {
+            (a_diff, a_key).cmp(&(b_diff, b_key)).then_with(|| sighting(a).cmp(&sighting(b)))
+        });
+        for (diff, _, event) in self.waiting.drain(..) {
+            self.engine.update(sighting(&event), diff);
+        }
+        let mut resolution = Resolution::default();
+        self.engine.advance(&mut resolution);
+        resolution
+    }
 }
 
 fn hand_on(name: &Arc<str>, resolution: Resolution) -> Vec<IdentityOut> {

@@ -31,11 +31,11 @@ use timely::worker::Worker;
 
 use self::identity::{IdentityOut, resolve};
 pub use self::rows::refused;
-use self::shell::per_epoch;
+use self::shell::{Batches, per_epoch};
 use crate::dedup::shadow::{Shadowing, Shadows};
 use crate::dedup::{Admitted, Changes, Counted, Dedup};
 use crate::identity::{EngineKind, IdentityConfig};
-use crate::model::{Change, DeadLetter, Epoch, Event, Micros};
+use crate::model::{Change, DeadLetter, Epoch, Event, EventKey, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
 use crate::store::{Fact, Store};
@@ -130,16 +130,9 @@ enum PeopleIn {
     Identity(IdentityOut),
 }
 
-#[derive(Clone, Debug)]
-enum Out {
-    Change(Change),
-    Number(Contribution),
-    Fact(Fact),
-}
-
 /// Builds the graph of one worker. `emit` is called with what it hands out.
 pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 'static) -> Graph {
-    let emit = Rc::new(RefCell::new(emit));
+    let emit = Emit(Rc::new(RefCell::new(emit)));
     let job = Arc::clone(job);
     let index = worker.index() as u64;
     worker.dataflow::<Epoch, _, _>(move |scope| {
@@ -149,40 +142,44 @@ pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 's
 
         let watermarks = watermark(marks, &job, &emit);
         let admitted = admit(events, watermarks.clone(), &job, &emit);
-        let refused = admitted.clone().flat_map(Result::err);
-        let letters = letters.concat(refused);
-        let admitted = admitted.flat_map(Result::ok);
-
         let watermarks = watermarks.map(move |now| DedupIn::Watermark(index, now));
-        let (counted, duplicates) = dedup(admitted, watermarks, &job);
+        let counted = dedup(admitted, watermarks, &job, &emit);
         let shadowings = shadow(counted.clone(), &job);
         let resolved = resolve(counted.clone(), &job);
-        let stored = store(counted, shadowings, resolved.clone(), &job);
-        let facts = stored.clone().flat_map(|out| match out {
-            Out::Fact(fact) => Some(fact),
-            Out::Change(_) | Out::Number(_) => None,
-        });
-        let people = people(facts, resolved, &job);
-        let counts = counts(people.clone(), &job);
-        let letters = rows::letters(letters, &job);
-
-        let changes = |out| match out {
-            Out::Change(change) => Some(change),
-            Out::Fact(_) | Out::Number(_) => None,
-        };
-        let all = people
-            .flat_map(changes)
-            .concat(stored.flat_map(changes))
-            .concat(duplicates)
-            .concat(counts)
-            .concat(letters);
+        let facts = store(counted, shadowings, resolved.clone(), &job, &emit);
+        let numbers = people(facts, resolved, &job, &emit);
+        let counts = counts(numbers, &job, &emit);
+        let letters = letters_out(letters, &job, &emit);
         let probe = ProbeHandle::new();
-        hand_out(all, &emit).probe_with(&probe);
+        close(counts.concat(letters), &emit).probe_with(&probe);
         Graph { events: events_in, letters: letters_in, marks: marks_in, probe }
     })
 }
 
-type Emit<F> = Rc<RefCell<F>>;
+/// The callback, shared by the operators that hand something out. An operator does so before it
+/// lets its epoch go, hence before any worker's [`Emitted::Closed`] that passes the epoch.
+struct Emit<F>(Rc<RefCell<F>>);
+
+impl<F> Clone for Emit<F> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<F: FnMut(Emitted) + 'static> Emit<F> {
+    fn tell(&self, emitted: Emitted) {
+        (self.0.borrow_mut())(emitted);
+    }
+
+    fn changes(&self, epoch: Epoch, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.tell(Emitted::Changes(epoch, changes));
+        }
+    }
+}
+
+/// Nothing flows from an operator that only hands out: its stream says how far it has come.
+type Done<'scope> = StreamVec<'scope, Epoch, ()>;
 
 /// The watermark after each epoch, on every worker.
 fn watermark<'scope, F: FnMut(Emitted) + 'static>(
@@ -191,13 +188,13 @@ fn watermark<'scope, F: FnMut(Emitted) + 'static>(
     emit: &Emit<F>,
 ) -> StreamVec<'scope, Epoch, Micros> {
     let mut watermark = Watermark::new(job.time.disorder, job.sources.len() as u16);
-    let emit = Rc::clone(emit);
-    per_epoch(marks.broadcast(), Pipeline, "Watermark", move |epoch, marks: Vec<Mark>, out| {
-        for mark in marks {
+    let emit = emit.clone();
+    per_epoch(marks.broadcast(), Pipeline, "Watermark", move |epoch, marks: Batches<Mark>, out| {
+        for mark in marks.into_iter().flatten() {
             watermark.observe(mark.lane, mark.largest, mark.quiet);
         }
         let now = watermark.advance();
-        (emit.borrow_mut())(Emitted::Watermark(epoch, now));
+        emit.tell(Emitted::Watermark(epoch, now));
         out.push(now);
     })
 }
@@ -208,16 +205,17 @@ fn admit<'scope, F: FnMut(Emitted) + 'static>(
     watermarks: StreamVec<'scope, Epoch, Micros>,
     job: &Arc<Job>,
     emit: &Emit<F>,
-) -> StreamVec<'scope, Epoch, Result<Admitted, DeadLetter>> {
+) -> StreamVec<'scope, Epoch, Admitted> {
+    let job = Arc::clone(job);
     let time = job.time;
-    let emit = Rc::clone(emit);
+    let emit = emit.clone();
     events.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
         watermarks,
         Pipeline,
         Pipeline,
         "Admit",
         |_, _| {
-            let mut waiting = BTreeMap::new();
+            let mut waiting: BTreeMap<Epoch, (_, Batches<Arc<Event>>)> = BTreeMap::new();
             let mut known: BTreeMap<Epoch, Micros> = BTreeMap::new();
             let mut before = Micros::MIN;
             move |(events, events_frontier), (marks, marks_frontier), output| {
@@ -226,9 +224,7 @@ fn admit<'scope, F: FnMut(Emitted) + 'static>(
                     let (_, list) = waiting
                         .entry(epoch)
                         .or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                    for batch in data {
-                        list.append(batch);
-                    }
+                    list.extend(data.map(std::mem::take));
                 });
                 marks.for_each_stamp(|capability, data| {
                     let Some(&epoch) = capability.stamp().iter().next() else { return };
@@ -241,47 +237,64 @@ fn admit<'scope, F: FnMut(Emitted) + 'static>(
                     if events_frontier.less_equal(&epoch) || marks_frontier.less_than(&epoch) {
                         break;
                     }
-                    let (capability, list): (_, Vec<Arc<Event>>) = entry.remove();
+                    let (capability, list) = entry.remove();
                     while let Some(entry) = known.first_entry().filter(|e| *e.key() < epoch) {
                         before = entry.remove();
                     }
-                    let (mut admitted, mut late) = (0, 0);
+                    let (mut admitted, mut late, mut refused) = (0, 0, Vec::new());
                     let mut session = output.session(&capability);
-                    for event in list {
-                        session.give(match admission::admit(&time, before, event.key.time) {
+                    for event in list.into_iter().flatten() {
+                        match admission::admit(&time, before, event.key.time) {
                             Ok(late) => {
                                 admitted += 1;
-                                Ok(Admitted { event, late })
+                                session.give(Admitted { event, late });
                             }
                             Err(reason) => {
                                 late += 1;
-                                Err(rows::refused(&event, reason, before))
+                                let letter = rows::refused(&event, reason, before);
+                                refused.extend(rows::letter(&job, letter));
                             }
-                        });
+                        }
                     }
-                    (emit.borrow_mut())(Emitted::Admitted(epoch, admitted, late));
+                    emit.changes(epoch, refused);
+                    emit.tell(Emitted::Admitted(epoch, admitted, late));
                 }
             }
         },
     )
 }
 
-fn dedup<'scope>(
+/// Dead letters of records that were never events.
+fn letters_out<'scope, F: FnMut(Emitted) + 'static>(
+    letters: StreamVec<'scope, Epoch, DeadLetter>,
+    job: &Arc<Job>,
+    emit: &Emit<F>,
+) -> Done<'scope> {
+    let (job, emit) = (Arc::clone(job), emit.clone());
+    per_epoch(letters, Pipeline, "DeadLetters", move |epoch, list: Batches<DeadLetter>, _| {
+        let letters = list.into_iter().flatten();
+        emit.changes(epoch, letters.filter_map(|l| rows::letter(&job, l)).collect());
+    })
+}
+
+fn dedup<'scope, F: FnMut(Emitted) + 'static>(
     admitted: StreamVec<'scope, Epoch, Admitted>,
     watermarks: StreamVec<'scope, Epoch, DedupIn>,
     job: &Arc<Job>,
-) -> (StreamVec<'scope, Epoch, Counted>, StreamVec<'scope, Epoch, Change>) {
+    emit: &Emit<F>,
+) -> StreamVec<'scope, Epoch, Counted> {
+    let emit = emit.clone();
     let mut dedup = Dedup::new(job.time.ids);
     let horizon = job.time.admit.saturating_add(job.time.ids);
     let all = admitted.map(DedupIn::Admitted).concat(watermarks);
     let by_id = Exchange::new(|item: &DedupIn| match item {
-        DedupIn::Admitted(admitted) => place(&admitted.event.key.id),
+        DedupIn::Admitted(admitted) => at_event(admitted.event.key),
         DedupIn::Watermark(worker, _) => *worker,
     });
     let view = job.catalog.built_in.duplicates;
-    let out = per_epoch(all, by_id, "Dedup", move |_, list: Vec<DedupIn>, out| {
+    per_epoch(all, by_id, "Dedup", move |epoch, list: Batches<DedupIn>, out| {
         let mut watermark = Micros::MIN;
-        for item in list {
+        for item in list.into_iter().flatten() {
             match item {
                 DedupIn::Admitted(admitted) => dedup.update(admitted),
                 DedupIn::Watermark(_, now) => watermark = watermark.max(now),
@@ -290,13 +303,12 @@ fn dedup<'scope>(
         let mut changes = Changes::default();
         dedup.advance(&mut changes);
         dedup.forget(watermark.saturating_sub(horizon));
-        out.extend(changes.counted.into_iter().map(Ok));
+        out.append(&mut changes.counted);
         if let Some(view) = view {
             let recounts = changes.recounts.iter();
-            out.extend(recounts.flat_map(|r| rows::duplicates(view, r)).map(Err));
+            emit.changes(epoch, recounts.flat_map(|r| rows::duplicates(view, r)).collect());
         }
-    });
-    (out.clone().flat_map(Result::ok), out.flat_map(Result::err))
+    })
 }
 
 fn shadow<'scope>(
@@ -306,20 +318,27 @@ fn shadow<'scope>(
     let mut shadows = Shadows::new(job.strongest.clone());
     let keyed = counted.flat_map(|c| c.event.business_key.is_some().then_some(c));
     let by_key = Exchange::new(|c: &Counted| place(&(&c.event.tenant, c.event.business_key)));
-    per_epoch(keyed, by_key, "Shadow", move |_, list: Vec<Counted>, out| {
-        for counted in list {
+    per_epoch(keyed, by_key, "Shadow", move |_, list: Batches<Counted>, out| {
+        for counted in list.into_iter().flatten() {
             shadows.update(&counted.event, counted.diff);
         }
         shadows.advance(out);
     })
 }
 
-fn store<'scope>(
+/// Where what concerns an event is placed.
+fn at_event(key: EventKey) -> u64 {
+    place(&{ key.id })
+}
+
+fn store<'scope, F: FnMut(Emitted) + 'static>(
     counted: StreamVec<'scope, Epoch, Counted>,
     shadowings: StreamVec<'scope, Epoch, Shadowing>,
     resolved: StreamVec<'scope, Epoch, IdentityOut>,
     job: &Arc<Job>,
-) -> StreamVec<'scope, Epoch, Out> {
+    emit: &Emit<F>,
+) -> StreamVec<'scope, Epoch, Fact> {
+    let emit = emit.clone();
     let mut store = Store::new();
     let resolved = resolved.flat_map(|out| out.event().is_some().then_some(out));
     let all = counted
@@ -327,26 +346,31 @@ fn store<'scope>(
         .concat(shadowings.map(StoreIn::Shadowing))
         .concat(resolved.map(StoreIn::Identity));
     let by_id = Exchange::new(|item: &StoreIn| match item {
-        StoreIn::Counted(counted) => place(&counted.event.key.id),
-        StoreIn::Shadowing(shadowing) => place(&shadowing.event.id),
-        StoreIn::Identity(out) => out.event().map_or(0, |key| place(&key.id)),
+        StoreIn::Counted(counted) => at_event(counted.event.key),
+        StoreIn::Shadowing(shadowing) => at_event(shadowing.event),
+        StoreIn::Identity(out) => out.event().map_or(0, at_event),
     });
     let built_in = job.catalog.built_in;
-    per_epoch(all, by_id, "Store", move |epoch, list: Vec<StoreIn>, out| {
+    per_epoch(all, by_id, "Store", move |epoch, list: Batches<StoreIn>, out| {
         let mut id_changes = Vec::new();
         let mut shadowed = Vec::new();
         // What ceases to count first: a copy that takes its place may have the same key.
-        let (gone, rest): (Vec<_>, Vec<_>) =
-            list.into_iter().partition(|i| matches!(i, StoreIn::Counted(c) if c.diff < 0));
         let mut left = BTreeMap::new();
-        for item in gone.into_iter().chain(rest) {
+        for item in list.iter().flatten() {
+            if let StoreIn::Counted(counted) = item
+                && counted.diff < 0
+            {
+                let key = (tenant(&counted.event.tenant), counted.event.key);
+                left.insert(key, Arc::clone(&counted.event));
+                store.count(counted.clone());
+            }
+        }
+        for item in list.into_iter().flatten() {
             match item {
                 StoreIn::Counted(counted) => {
-                    if counted.diff < 0 {
-                        let key = (tenant(&counted.event.tenant), counted.event.key);
-                        left.insert(key, Arc::clone(&counted.event));
+                    if counted.diff > 0 {
+                        store.count(counted);
                     }
-                    store.count(counted);
                 }
                 StoreIn::Shadowing(shadowing) => {
                     store.shadow(&shadowing);
@@ -362,29 +386,31 @@ fn store<'scope>(
             }
         }
         let find = |tenant: u64, key| store.get(tenant, key).or_else(|| left.get(&(tenant, key)));
+        let mut changes = Vec::new();
         if let Some(view) = built_in.id_changes {
             for (name, change) in &id_changes {
                 let by = find(tenant(name), change.by);
-                out.push(Out::Change(rows::id_change(view, name, change, by, epoch)));
+                changes.push(rows::id_change(view, name, change, by, epoch));
             }
         }
         if let Some(view) = built_in.duplicates {
             for s in &shadowed {
                 let event = find(s.tenant, s.event);
-                out.extend(event.map(|e| Out::Change(rows::shadowed(view, e, s.shadowed))));
+                changes.extend(event.map(|e| rows::shadowed(view, e, s.shadowed)));
             }
         }
-        let mut facts = Vec::new();
-        store.advance(&mut facts);
-        out.extend(facts.into_iter().map(Out::Fact));
+        emit.changes(epoch, changes);
+        store.advance(out);
     })
 }
 
-fn people<'scope>(
+fn people<'scope, F: FnMut(Emitted) + 'static>(
     facts: StreamVec<'scope, Epoch, Fact>,
     resolved: StreamVec<'scope, Epoch, IdentityOut>,
     job: &Arc<Job>,
-) -> StreamVec<'scope, Epoch, Out> {
+    emit: &Emit<F>,
+) -> StreamVec<'scope, Epoch, Contribution> {
+    let emit = emit.clone();
     let types = job.identity.types.iter().map(|t| t.name.as_str().into()).collect();
     let mut people = People::new(&job.catalog, types);
     let resolved = resolved.flat_map(|out| out.person().is_some().then_some(out));
@@ -398,12 +424,12 @@ fn people<'scope>(
         PeopleIn::Group(group) => place(&(&group.fact.event.tenant, group.property, &group.id)),
         PeopleIn::Fact(fact) => match fact.person {
             Some(person) => place(&person),
-            None => place(&fact.event.key.id),
+            None => at_event(fact.event.key),
         },
         PeopleIn::Identity(out) => out.person().map_or(0, |person| place(&person)),
     });
-    per_epoch(all, by_person, "People", move |_, list: Vec<PeopleIn>, out| {
-        for item in list {
+    per_epoch(all, by_person, "People", move |epoch, list: Batches<PeopleIn>, out| {
+        for item in list.into_iter().flatten() {
             match item {
                 PeopleIn::Fact(fact) => people.update_fact(fact),
                 PeopleIn::Group(group) => people.update_group(group),
@@ -418,62 +444,41 @@ fn people<'scope>(
         }
         let mut output = PeopleOutput::default();
         people.advance(&mut output);
-        out.extend(output.changes.into_iter().map(Out::Change));
-        out.extend(output.contributions.into_iter().map(Out::Number));
+        emit.changes(epoch, output.changes);
+        out.append(&mut output.contributions);
     })
 }
 
-fn counts<'scope>(
-    people: StreamVec<'scope, Epoch, Out>,
+fn counts<'scope, F: FnMut(Emitted) + 'static>(
+    numbers: StreamVec<'scope, Epoch, Contribution>,
     job: &Arc<Job>,
-) -> StreamVec<'scope, Epoch, Change> {
+    emit: &Emit<F>,
+) -> Done<'scope> {
+    let emit = emit.clone();
     let mut counts = Counts::new(&job.catalog);
-    let numbers = people.flat_map(|out| match out {
-        Out::Number(contribution) => Some(contribution),
-        Out::Change(_) | Out::Fact(_) => None,
-    });
     let by_group = Exchange::new(|c: &Contribution| place(&c.group.home()));
-    per_epoch(numbers, by_group, "Counts", move |_, list: Vec<Contribution>, out| {
-        for contribution in list {
+    per_epoch(numbers, by_group, "Counts", move |epoch, list: Batches<Contribution>, _| {
+        for contribution in list.into_iter().flatten() {
             counts.update(contribution);
         }
-        counts.advance(out);
+        let mut changes = Vec::new();
+        counts.advance(&mut changes);
+        emit.changes(epoch, changes);
     })
 }
 
-/// Hands out the rows of complete epochs, and says which epochs are closed.
-fn hand_out<'scope, F: FnMut(Emitted) + 'static>(
-    changes: StreamVec<'scope, Epoch, Change>,
-    emit: &Emit<F>,
-) -> StreamVec<'scope, Epoch, ()> {
-    let emit = Rc::clone(emit);
-    changes.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-        Pipeline,
-        "Output",
-        |_, _| {
-            let mut gathered: BTreeMap<Epoch, Vec<Change>> = BTreeMap::new();
-            let mut closed = 0;
-            move |(input, frontier), _output| {
-                input.for_each_stamp(|capability, data| {
-                    let Some(&epoch) = capability.stamp().iter().next() else { return };
-                    let list = gathered.entry(epoch).or_default();
-                    for batch in data {
-                        list.append(batch);
-                    }
-                });
-                while let Some(entry) = gathered.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (epoch, list) = entry.remove_entry();
-                    (emit.borrow_mut())(Emitted::Changes(epoch, list));
-                }
-                let upto = frontier.frontier().first().copied().unwrap_or(Epoch::MAX);
-                if upto > closed {
-                    closed = upto;
-                    (emit.borrow_mut())(Emitted::Closed(upto));
-                }
+/// Says which epochs are closed: all that hands out rows is behind them.
+fn close<'scope, F: FnMut(Emitted) + 'static>(done: Done<'scope>, emit: &Emit<F>) -> Done<'scope> {
+    let emit = emit.clone();
+    done.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Close", |_, _| {
+        let mut closed = 0;
+        move |(input, frontier), _output| {
+            input.for_each_stamp(|_, _| {});
+            let upto = frontier.frontier().first().copied().unwrap_or(Epoch::MAX);
+            if upto > closed {
+                closed = upto;
+                emit.tell(Emitted::Closed(upto));
             }
-        },
-    )
+        }
+    })
 }

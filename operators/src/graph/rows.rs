@@ -2,39 +2,31 @@
 
 use std::sync::Arc;
 
-use timely::dataflow::StreamVec;
-use timely::dataflow::operators::vec::Map as _;
-
 use super::Job;
 use crate::dedup::Recount;
 use crate::identity::IdChange;
-use crate::model::{Cause, Cell, Change, DeadLetter, Epoch, Event, Micros, Reason, Row};
+use crate::model::{
+    Cause, Cell, Cells, Change, DeadLetter, Epoch, Event, Micros, Reason, Row, Token,
+};
 
-/// Dead letters as rows.
-pub(super) fn letters<'scope>(
-    letters: StreamVec<'scope, Epoch, DeadLetter>,
-    job: &Arc<Job>,
-) -> StreamVec<'scope, Epoch, Change> {
-    let view = job.catalog.built_in.dead_letters;
-    let sources = job.sources.clone();
-    letters.flat_map(move |letter| {
-        let view = view?;
-        let source = sources.get(usize::from(letter.origin.source));
-        let row = Row {
-            view,
-            cells: Box::new([
-                Cell::Str(letter.tenant),
-                source.map_or_else(|| Cell::str(""), |name| Cell::Str(Arc::clone(name))),
-                Cell::Int(i64::from(letter.origin.partition)),
-                Cell::Int(letter.origin.offset as i64),
-                Cell::str(letter.reason.word()),
-                Cell::str(&letter.detail),
-                Cell::Bytes(letter.payload.into()),
-            ]),
-            final_at: Micros::MIN,
-        };
-        Some(Change { row, diff: 1, cause: Cause::New })
-    })
+/// A dead letter as a row, if the job has a table of them.
+pub(super) fn letter(job: &Job, letter: DeadLetter) -> Option<Change> {
+    let view = job.catalog.built_in.dead_letters?;
+    let source = job.sources.get(usize::from(letter.origin.source));
+    let row = Row {
+        view,
+        cells: Cells::from([
+            Cell::Str(letter.tenant),
+            source.map_or_else(|| Cell::str(""), |name| Cell::Str(Arc::clone(name))),
+            Cell::Int(i64::from(letter.origin.partition)),
+            Cell::Int(letter.origin.offset as i64),
+            Cell::str(letter.reason.word()),
+            Cell::str(&letter.detail),
+            Cell::Bytes(letter.payload.into()),
+        ]),
+        final_at: Micros::MIN,
+    };
+    Some(Change { row, diff: 1, cause: Cause::New })
 }
 
 /// The dead letter of an event that is refused after it was decoded, as too late for the watermark
@@ -69,7 +61,7 @@ fn moment(at: Micros) -> String {
 fn duplicate(view: u16, event: &Event, cause: &str, copies: u64, final_at: Micros) -> Row {
     Row {
         view,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::Str(Arc::clone(&event.tenant)),
             Cell::str(&event.message_id),
             Cell::str(cause),
@@ -113,12 +105,12 @@ pub(super) fn id_change(
 ) -> Change {
     let message = match by {
         Some(event) => Cell::str(&event.message_id),
-        None => Cell::Str(format!("{:032x}", change.by.id).into()),
+        None => Cell::Str(Token(change.by.id).to_string().into()),
     };
     let kind = if change.kind == Cause::Merge { "merge" } else { "split" };
     let row = Row {
         view,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::Str(Arc::clone(tenant)),
             Cell::Id(change.from),
             Cell::Id(change.to),

@@ -10,13 +10,17 @@ use timely::dataflow::operators::generic::operator::Operator as _;
 
 use crate::model::Epoch;
 
+/// All that arrived for an epoch, in the containers in which it came: moving them into one would
+/// copy everything once more.
+pub(super) type Batches<D> = Vec<Vec<D>>;
+
 /// Gathers what arrives for an epoch, and once its input is complete hands all of it to `act`,
 /// which adds what follows. Epochs without input are passed over; epochs are acted on in order.
 pub(super) fn per_epoch<'scope, D, R, P>(
     stream: StreamVec<'scope, Epoch, D>,
     pact: P,
     name: &str,
-    mut act: impl FnMut(Epoch, Vec<D>, &mut Vec<R>) + 'static,
+    mut act: impl FnMut(Epoch, Batches<D>, &mut Vec<R>) + 'static,
 ) -> StreamVec<'scope, Epoch, R>
 where
     D: 'static,
@@ -24,16 +28,15 @@ where
     P: ParallelizationContract<Epoch, Vec<D>>,
 {
     stream.unary_frontier::<CapacityContainerBuilder<Vec<R>>, _, _, _>(pact, name, |_, _| {
-        let mut gathered: BTreeMap<Epoch, (Capability<Epoch>, Vec<D>)> = BTreeMap::new();
+        let mut gathered: BTreeMap<Epoch, (Capability<Epoch>, Batches<D>)> = BTreeMap::new();
+        let mut out = Vec::new();
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
                 let Some(&epoch) = capability.stamp().iter().next() else { return };
                 let (_, list) = gathered
                     .entry(epoch)
                     .or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                for batch in data {
-                    list.append(batch);
-                }
+                list.extend(data.map(std::mem::take));
             });
             while let Some(entry) = gathered.first_entry() {
                 if frontier.less_equal(entry.key()) {
@@ -41,12 +44,8 @@ where
                 }
                 let epoch = *entry.key();
                 let (capability, list) = entry.remove();
-                let mut out = Vec::new();
                 act(epoch, list, &mut out);
-                let mut session = output.session(&capability);
-                for item in out {
-                    session.give(item);
-                }
+                output.session(&capability).give_iterator(out.drain(..));
             }
         }
     })

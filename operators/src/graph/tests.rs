@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::identity::testing::{History, Seeded};
-use crate::model::{Command, CommandKind, Ident, Row, SECOND, Token};
+use crate::model::{Command, CommandKind, Ident, Idents, Row, SECOND, Token};
 use crate::oracle;
 use crate::people::testing::{catalog, event, matcher};
 
@@ -44,13 +44,12 @@ fn records(seed: u64, job: &Job, count: usize) -> Vec<Arc<Event>> {
             records.push(Arc::new(copy));
             continue;
         }
-        let mut idents: smallvec::SmallVec<[Ident; 3]> =
-            (0..random.below(4)).map(|_| random.pick(&pool)).collect();
+        let mut idents: Idents = (0..random.below(4)).map(|_| random.pick(&pool)).collect();
         idents.sort_by_key(|i| job.identity.strength(*i));
         idents.dedup();
         let mut new = event(&mut random, &matcher, idents);
         new.tenant = random.pick(&["t", "u"]).into();
-        new.business_key = random.pick(&[None, None, None, Some(7)]);
+        new.business_key = random.pick(&[None, None, None, Some(Token(7))]);
         let (x, y) = (random.pick(&pool), random.pick(&pool));
         if random.once_in(10) && x != y {
             let kind = random.pick(&[CommandKind::Merge, CommandKind::Unmerge]);
@@ -166,7 +165,7 @@ fn what_is_too_late_is_refused_with_its_origin() {
         let refused: Vec<&Row> =
             rows.iter().filter(|r| Some(r.view) == job.catalog.built_in.dead_letters).collect();
         assert_eq!(refused.len(), 1);
-        assert_eq!(refused[0].cells[4], crate::model::Cell::str("too_late"));
+        assert_eq!(refused[0].cells.get(4), crate::model::CellRef::Str("too_late"));
     }
 }
 

@@ -1,9 +1,8 @@
 //! What goes into identity resolution and what comes out: the same for every engine.
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use crate::model::{Cause, Command, EventKey, Ident, Token};
+use crate::model::{Cause, Command, EventKey, Ident, Idents, Token};
 
 /// A person inside one tenant: a stable number, never used again for another. Not ordered like
 /// person ids; see [`Resolution::names`].
@@ -13,7 +12,7 @@ pub type Handle = u64;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Sighting {
     /// An event and its identifiers: distinct, strongest first.
-    Event(EventKey, SmallVec<[Ident; 3]>),
+    Event(EventKey, Idents),
     /// A merge or unmerge command. Its order is (time, id); `seq` does not count.
     Command(EventKey, Command),
 }

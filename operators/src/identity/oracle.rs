@@ -32,7 +32,7 @@ pub fn erase(
 ) -> Vec<Sighting> {
     let kept = |sighting: &&Sighting| match sighting {
         Sighting::Event(key, idents) => {
-            !events.contains(&key.id) && !idents.iter().any(|i| identifiers.contains(i))
+            !events.contains(&{ key.id }) && !idents.iter().any(|i| identifiers.contains(i))
         }
         Sighting::Command(_, c) => !identifiers.contains(&c.x) && !identifiers.contains(&c.y),
     };

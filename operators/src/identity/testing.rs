@@ -5,14 +5,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use smallvec::SmallVec;
-
 use super::oracle::{Resolved, erase, resolve};
 use super::{
     Engine, FOREVER, Handle, IdentityConfig, IdentityType, Membership, NO_LIMIT, Own, Resolution,
     Sighting,
 };
-use crate::model::{Cause, Command, CommandKind, EventKey, Ident, Token};
+use crate::model::{Cause, Command, CommandKind, EventKey, Ident, Idents, Token};
 
 /// `SplitMix64`: a small generator with a seed (Steele, Lea, Flood, 2014).
 #[derive(Clone, Debug)]
@@ -164,7 +162,7 @@ fn random_event(
     key: EventKey,
 ) -> Sighting {
     let count = random.pick(&[0, 1, 1, 1, 2, 2, 2, 3, 3, 4]);
-    let mut idents: SmallVec<[Ident; 3]> = (0..count).map(|_| random.pick(pool)).collect();
+    let mut idents: Idents = (0..count).map(|_| random.pick(pool)).collect();
     idents.sort_by_key(|i| config.strength(*i));
     idents.dedup();
     Sighting::Event(key, idents)

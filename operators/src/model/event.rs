@@ -5,12 +5,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Ident, Micros, Value};
+use super::{Ident, Micros, Token, Value};
+
+/// The identifiers of an event: most name one or two.
+pub type Idents = SmallVec<[Ident; 2]>;
 
 /// The one order of events: time, then the sender's sequence, then the hash of the message id.
+///
+/// Aligned to eight bytes, as [`super::Token`] is and for the same reason.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
+#[repr(Rust, packed(8))]
 pub struct EventKey {
     /// Event time.
     pub time: Micros,
@@ -96,7 +102,7 @@ pub struct Event {
     /// Where the record came from. Not content: two copies may differ in it.
     pub origin: Origin,
     /// Identifiers, distinct, strongest first: by rank, then token.
-    pub idents: SmallVec<[Ident; 3]>,
+    pub idents: Idents,
     /// A merge or unmerge. Such an event counts in no view.
     pub command: Option<Box<Command>>,
     /// The properties the job's views ask for, in the order of the job's property list.
@@ -104,7 +110,7 @@ pub struct Event {
     /// Which of the job's predicates the event satisfies.
     pub matches: Matches,
     /// Value of the business key, if the job names one and the record has it.
-    pub business_key: Option<u128>,
+    pub business_key: Option<Token>,
     /// Hash of the record's content without its origin; orders copies of the same time and
     /// sequence.
     pub content: u64,

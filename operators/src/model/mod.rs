@@ -3,6 +3,7 @@
 //! Nothing here does anything; see the stage that produces or consumes a type for its behaviour.
 
 mod cause;
+mod cell;
 mod event;
 mod letter;
 mod row;
@@ -10,9 +11,10 @@ mod token;
 mod value;
 
 pub use cause::Cause;
-pub use event::{Command, CommandKind, Event, EventKey, Matches, Origin};
+pub use cell::{Cell, CellRef};
+pub use event::{Command, CommandKind, Event, EventKey, Idents, Matches, Origin};
 pub use letter::{DeadLetter, Reason};
-pub use row::{Cell, Change, Column, ColumnType, Row, Status, ViewSchema};
+pub use row::{Cells, Change, Column, ColumnType, Row, Status, ViewSchema};
 pub use token::{Ident, Secret, Token, message_hash};
 pub use value::Value;
 

@@ -1,47 +1,12 @@
 //! Rows of views, as sinks publish them.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Micros, Token};
-
-/// One value of a row.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-pub enum Cell {
-    /// No value.
-    #[default]
-    Null,
-    /// Yes or no.
-    Bool(bool),
-    /// A count.
-    Int(i64),
-    /// A real number as its IEEE bits, so that rows are comparable; see [`Cell::float`].
-    Float(u64),
-    /// A moment.
-    Time(Micros),
-    /// A 128-bit id, shown as 32 lower-case hexadecimal digits.
-    Id(Token),
-    /// Text.
-    Str(Arc<str>),
-    /// Bytes as read.
-    Bytes(Arc<[u8]>),
-    /// A list of cells of one type.
-    List(Arc<[Cell]>),
-}
-
-impl Cell {
-    /// A real number; not-a-number becomes null.
-    pub fn float(value: f64) -> Self {
-        // `+ 0.0` turns the negative zero into the positive one: they are one number in a table.
-        if value.is_nan() { Self::Null } else { Self::Float((value + 0.0).to_bits()) }
-    }
-
-    /// Text.
-    pub fn str(value: &str) -> Self {
-        Self::Str(Arc::from(value))
-    }
-}
+use super::{Cause, Cell, CellRef, Event, Micros, Token};
 
 /// Type of a column, as the tables declare it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,9 +86,107 @@ pub struct Row {
     /// Index of the view in the job's list of [`ViewSchema`]s.
     pub view: u16,
     /// The values, one per column.
-    pub cells: Box<[Cell]>,
+    pub cells: Cells,
     /// The row is final once the watermark is at or past this moment.
     pub final_at: Micros,
+}
+
+/// The values of a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Cells {
+    /// Each by itself.
+    List(Box<[Cell]>),
+    /// A row of `events`, of which there is one for each event: the event, shared, and its person.
+    Event(Arc<Event>, Option<Token>),
+}
+
+impl Cells {
+    /// Number of columns of `events`.
+    const EVENT: usize = 6;
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::List(cells) => cells.len(),
+            Self::Event(..) => Self::EVENT,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value in a column; null where there is no such column.
+    #[inline]
+    pub fn get(&self, column: usize) -> CellRef<'_> {
+        match self {
+            Self::List(cells) => cells.get(column).map_or(CellRef::Null, Cell::as_ref),
+            Self::Event(event, person) => match column {
+                0 => CellRef::Str(&event.tenant),
+                1 => CellRef::Str(&event.message_id),
+                2 => CellRef::Time(event.key.time),
+                3 => CellRef::Str(&event.channel),
+                4 => CellRef::Str(&event.name),
+                5 => person.map_or(CellRef::Null, CellRef::Id),
+                _ => CellRef::Null,
+            },
+        }
+    }
+
+    /// All values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = CellRef<'_>> {
+        (0..self.len()).map(|column| self.get(column))
+    }
+
+    /// All values as cells of their own.
+    pub fn to_vec(&self) -> Vec<Cell> {
+        self.iter().map(Cell::from).collect()
+    }
+}
+
+impl PartialEq for Cells {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Event(a, x), Self::Event(b, y)) if Arc::ptr_eq(a, b) => x == y,
+            _ => self.iter().eq(other.iter()),
+        }
+    }
+}
+
+impl Eq for Cells {}
+
+impl Ord for Cells {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Event(a, x), Self::Event(b, y)) if Arc::ptr_eq(a, b) => x.cmp(y),
+            _ => self.iter().cmp(other.iter()),
+        }
+    }
+}
+
+impl PartialOrd for Cells {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Cells {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().for_each(|cell| cell.hash(state));
+    }
+}
+
+impl From<Vec<Cell>> for Cells {
+    fn from(cells: Vec<Cell>) -> Self {
+        Self::List(cells.into())
+    }
+}
+
+impl<const N: usize> From<[Cell; N]> for Cells {
+    fn from(cells: [Cell; N]) -> Self {
+        Self::List(Box::new(cells))
+    }
 }
 
 /// A row that appears (`diff` > 0) or goes (`diff` < 0), and why.

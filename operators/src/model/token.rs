@@ -8,19 +8,34 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The keyed hash of one identifier: what the product knows of it from decode on.
 ///
-/// Ordered as its lower-case hexadecimal form, which is how it is shown.
+/// Ordered as its lower-case hexadecimal form, which is how it is shown. Aligned to eight bytes: at
+/// the sixteen of a plain `u128`, half of an identifier and of many a row would be padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[repr(Rust, packed(8))]
 pub struct Token(pub u128);
+
+impl Token {
+    /// The token as it is shown: 32 lower-case hexadecimal digits, written to `buffer`.
+    pub fn hex(self, buffer: &mut [u8; 32]) -> &str {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for (pair, byte) in buffer.chunks_exact_mut(2).zip({ self.0 }.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        // The digits are ASCII: this can't fail.
+        std::str::from_utf8(buffer).unwrap_or_default()
+    }
+}
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(self.hex(&mut [0; 32]))
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 

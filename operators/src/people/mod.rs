@@ -26,7 +26,7 @@ pub use self::funnels::GroupFact;
 use self::funnels::GroupState;
 use self::person::Person;
 use crate::identity::Membership;
-use crate::model::{Cause, Cell, Change, Row, Token};
+use crate::model::{Cause, Change, Row, Token};
 use crate::store::{Fact, PersonRef};
 use crate::views::catalog::Catalog;
 use crate::views::contribution::Contribution;
@@ -44,6 +44,11 @@ pub struct PeopleOutput {
 impl PeopleOutput {
     fn change(&mut self, row: Row, diff: i64, cause: Cause) {
         self.changes.push(Change { row, diff, cause });
+    }
+
+    /// Adds a contribution, if there is one that is more than nothing.
+    pub(crate) fn contribute(&mut self, contribution: Option<Contribution>) {
+        self.contributions.extend(contribution.filter(|c| c.diff != 0));
     }
 
     /// Replaces rows by others; those that are in both don't change.
@@ -175,13 +180,14 @@ impl People {
 
     /// Brings every touched person up to date and adds what changed to `out`.
     pub fn advance(&mut self, out: &mut PeopleOutput) {
-        for fact in std::mem::take(&mut self.nobody) {
-            let diff = i64::from(fact.diff);
-            if let Some(view) = self.catalog.built_in.events {
-                out.change(events::event_row(view, &fact.event, Cell::Null), diff, fact.cause);
+        let nobody: Vec<_> = std::mem::take(&mut self.nobody);
+        let nobody: Vec<_> = nobody.into_iter().map(|f| (f.event, f.diff, f.cause)).collect();
+        if let Some(view) = self.catalog.built_in.events {
+            for (event, diff, cause) in &nobody {
+                out.change(events::event_row(view, event, None), i64::from(*diff), *cause);
             }
-            trend::of_event(&mut self.catalog, &fact.event, diff, fact.cause, out);
         }
+        trend::of_events(&mut self.catalog, &nobody, out);
         for key in std::mem::take(&mut self.groups_touched) {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             if group.advance(&mut self.catalog, (&key.0, key.1, &key.2), out) {

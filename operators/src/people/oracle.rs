@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::identity::Membership;
-use crate::model::{Cause, Cell, Event, Micros, Row, Token};
+use crate::model::{Cause, Cell, Cells, Event, Micros, Row, Token};
 use crate::people::PeopleOutput;
 use crate::store::PersonRef;
 use crate::time::Calendar;
 use crate::views::catalog::Catalog;
 use crate::views::contribution::{Contribution, Group, Measure};
 use crate::views::spec::{FunnelSpec, Metric, ViewSpec};
-use crate::views::{events, funnel, sessions, trend};
+use crate::views::{funnel, sessions, trend};
 
 /// Everything that people follow from.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,41 @@ pub struct World {
     pub names: BTreeMap<PersonRef, Token>,
     /// Each person's identifiers.
     pub memberships: BTreeMap<PersonRef, BTreeSet<Membership>>,
+}
+
+/// An event as a row of the list of events.
+fn event_row(view: u16, event: &Event, person: Option<Token>) -> Row {
+    Row {
+        view,
+        cells: Cells::from([
+            Cell::Str(Arc::clone(&event.tenant)),
+            Cell::str(&event.message_id),
+            Cell::Time(event.key.time),
+            Cell::Str(Arc::clone(&event.channel)),
+            Cell::Str(Arc::clone(&event.name)),
+            person.map_or(Cell::Null, Cell::Id),
+        ]),
+        final_at: event.key.time,
+    }
+}
+
+/// What an event adds to trends of events and values.
+fn of_event(catalog: &mut Catalog, event: &Event, out: &mut PeopleOutput) {
+    let Catalog { specs, calendar, .. } = catalog;
+    for (view, spec) in specs.iter().enumerate() {
+        let ViewSpec::Trend(spec) = spec else { continue };
+        let Some(measure) = trend::measure(spec.metric, event) else { continue };
+        if trend::counts(spec, event) {
+            let group = Group {
+                view: view as u16,
+                tenant: Arc::clone(&event.tenant),
+                period: spec.period,
+                start: calendar.start(spec.period, event.key.time),
+                breakdown: funnel::breakdown_value(spec.breakdown, event),
+            };
+            out.contributions.push(Contribution { group, measure, diff: 1, cause: Cause::New });
+        }
+    }
 }
 
 /// All rows that people have, and all that they add to numbers.
@@ -39,9 +74,8 @@ pub fn all(
         facts.sort_by_key(|event| event.key);
         let name = person.map(|p| world.names[&p]);
         for event in &facts {
-            let id = name.map_or(Cell::Null, Cell::Id);
-            rows.extend(catalog.built_in.events.map(|view| events::event_row(view, event, id)));
-            trend::of_event(&mut catalog, event, 1, Cause::New, &mut out);
+            rows.extend(catalog.built_in.events.map(|view| event_row(view, event, name)));
+            of_event(&mut catalog, event, &mut out);
         }
         if let Some(name) = name.filter(|_| !facts.is_empty()) {
             of_person(&mut catalog, tenant, name, &facts, &mut rows, &mut out);
@@ -52,7 +86,7 @@ pub fn all(
         for member in list {
             rows.extend(catalog.built_in.identifiers.map(|view| Row {
                 view,
-                cells: Box::new([
+                cells: Cells::from([
                     Cell::Str(Arc::clone(tenant)),
                     Cell::Str(Arc::clone(&types[usize::from(member.ident.kind)])),
                     Cell::Id(member.ident.token),
@@ -78,7 +112,7 @@ fn of_person(
     let channels: BTreeSet<Arc<str>> = facts.iter().map(|e| Arc::clone(&e.channel)).collect();
     rows.extend(catalog.built_in.people.map(|view| Row {
         view,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::Str(Arc::clone(tenant)),
             Cell::Id(name),
             Cell::Time(facts[0].key.time),

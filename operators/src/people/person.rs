@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::funnels::{Changed, Funnels};
 use super::{PeopleOutput, SortedChunks};
-use crate::model::{Cause, Cell, Event, EventKey, Ident, Micros, Row, Token};
+use crate::model::{Cause, Cell, Cells, Event, EventKey, Ident, Micros, Row, Token};
 use crate::views::catalog::Catalog;
 use crate::views::sessions::{self, Session};
 use crate::views::spec::ViewSpec;
@@ -74,6 +74,8 @@ impl Person {
         for (event, diff, cause) in &deltas {
             self.apply(catalog, event, *diff, *cause, renamed, out);
         }
+        trend::of_events(catalog, &deltas, out);
+        trend::of_person(catalog, &deltas, &mut self.presence, out);
         let mut changed: Vec<EventKey> = deltas.iter().map(|(event, ..)| event.key).collect();
         changed.dedup();
         self.update_views(catalog, &tenant, &deltas, &changed, (renamed, cause), out);
@@ -82,10 +84,10 @@ impl Person {
         self.update_idents(catalog, types, &tenant, (renamed, old_name), out);
     }
 
-    /// Adds or removes one fact, with its row and its share of the trends.
+    /// Adds or removes one fact, with its row.
     fn apply(
         &mut self,
-        catalog: &mut Catalog,
+        catalog: &Catalog,
         event: &Arc<Event>,
         diff: i8,
         cause: Cause,
@@ -101,11 +103,9 @@ impl Person {
         if let Some(view) = catalog.built_in.events
             && !renamed
         {
-            let row = events::event_row(view, event, Cell::Id(self.name));
+            let row = events::event_row(view, event, Some(self.name));
             out.change(row, i64::from(diff), cause);
         }
-        trend::of_event(catalog, event, i64::from(diff), cause, out);
-        trend::of_person(catalog, event, diff, cause, &mut self.presence, out);
     }
 
     fn count_channel(&mut self, channel: &Arc<str>, diff: i8) {
@@ -134,7 +134,7 @@ impl Person {
     ) {
         if let Some(view) = catalog.built_in.events {
             for event in self.facts.iter() {
-                out.change(events::event_row(view, event, Cell::Id(self.shown)), -1, cause);
+                out.change(events::event_row(view, event, Some(self.shown)), -1, cause);
             }
         }
         for row in self.session_and_funnel_rows(catalog, tenant, self.shown) {
@@ -194,7 +194,7 @@ impl Person {
         if renamed {
             if let Some(view) = catalog.built_in.events {
                 for event in self.facts.iter() {
-                    out.change(events::event_row(view, event, Cell::Id(name)), 1, cause);
+                    out.change(events::event_row(view, event, Some(name)), 1, cause);
                 }
             }
             for row in self.session_and_funnel_rows(catalog, tenant, name) {
@@ -209,7 +209,7 @@ impl Person {
         let (first, last) = (self.facts.first()?, self.facts.last()?);
         Some(Row {
             view,
-            cells: Box::new([
+            cells: Cells::from([
                 Cell::Str(Arc::clone(tenant)),
                 Cell::Id(self.shown),
                 Cell::Time(first.key.time),
@@ -241,7 +241,7 @@ impl Person {
             let row = |view| {
                 idents.iter().map(move |(ident, public)| Row {
                     view,
-                    cells: Box::new([
+                    cells: Cells::from([
                         Cell::Str(Arc::clone(tenant)),
                         Cell::Str(Arc::clone(&types[usize::from(ident.kind)])),
                         Cell::Id(ident.token),

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::identity::testing::Seeded;
-use crate::model::{DAY, Event, EventKey, Ident, Origin, SECOND, Value};
+use crate::model::{DAY, Event, EventKey, Idents, Origin, SECOND, Value};
 use crate::views::catalog::Catalog;
 use crate::views::funnel::spec::{
     Attribution, BreakdownBy, Counting, Exclusion, Filter, FunnelSpec, FunnelStep, Order,
@@ -141,7 +139,7 @@ pub fn catalog(seed: u64) -> Catalog {
 }
 
 /// An event at random among few names, channels and moments, dense in ties.
-pub fn event(random: &mut Seeded, matcher: &Matcher, idents: SmallVec<[Ident; 3]>) -> Event {
+pub fn event(random: &mut Seeded, matcher: &Matcher, idents: Idents) -> Event {
     let near = random.pick(&[1, 1, 40, 40 * 60, 86_400]);
     let time = random.below(20) as i64 * near * SECOND + random.pick(&[0, 0, 0, 1]);
     let seq = random.pick(&[0, 0, 0, 1]);
@@ -178,5 +176,5 @@ pub fn event(random: &mut Seeded, matcher: &Matcher, idents: SmallVec<[Ident; 3]
 
 /// The same as [`event`], shared.
 pub fn fact(random: &mut Seeded, matcher: &Matcher) -> Arc<Event> {
-    Arc::new(event(random, matcher, SmallVec::new()))
+    Arc::new(event(random, matcher, Idents::new()))
 }

@@ -4,19 +4,22 @@
 //! look-up, and a merge of two people moves pointers. (A store by anchor cluster would give the
 //! same facts, and move its entries with every cluster.)
 
+mod slab;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::dedup::Counted;
 use crate::dedup::shadow::Shadowing;
 use crate::identity::{Assign, Handle};
 use crate::model::{Cause, Event, EventKey};
-use crate::shard::tenant;
+use crate::shard::{place, tenant};
+
+use self::slab::Slab;
 
 /// A person of any tenant: what facts are sharded by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -41,36 +44,69 @@ pub struct Fact {
 }
 
 /// What stands of an event as a fact: whose it is.
-type Standing = (Option<PersonRef>, Arc<Event>);
+type Standing = (Option<Handle>, Arc<Event>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
+    tenant: u64,
+    key: EventKey,
     /// The copy that counts.
     event: Option<Arc<Event>>,
-    person: Option<PersonRef>,
+    person: Option<Handle>,
     shadowed: bool,
+    touched: Option<Cause>,
     /// The fact that was emitted.
     standing: Option<Standing>,
-    touched: Option<Cause>,
 }
 
+/// Index tables: many small ones grow one after the other, where one large one would stall.
+const TABLES: usize = 256;
+
 /// The events of one shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Store {
-    events: std::collections::HashMap<(u64, EventKey), Held, FixedState>,
-    touched: Vec<(u64, EventKey)>,
+    index: Vec<HashTable<u32>>,
+    events: Slab<Held>,
+    touched: Vec<u32>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn hash(tenant: u64, key: EventKey) -> u64 {
+    place(&(tenant, { key.id }))
 }
 
 impl Store {
     /// No events yet.
     pub fn new() -> Self {
-        Self::default()
+        Self { index: vec![HashTable::new(); TABLES], events: Slab::default(), touched: Vec::new() }
     }
 
-    fn touch(&mut self, key: (u64, EventKey), cause: Cause) -> &mut Held {
-        let held = self.events.entry(key).or_default();
+    fn touch(&mut self, tenant: u64, key: EventKey, cause: Cause) -> &mut Held {
+        let hash = hash(tenant, key);
+        let events = &self.events;
+        let is = |at: &u32| events[*at].key == key && events[*at].tenant == tenant;
+        let table = &mut self.index[hash as usize % TABLES];
+        let at = match table.find(hash, is) {
+            Some(at) => *at,
+            None => {
+                let (event, person, standing) = (None, None, None);
+                let (shadowed, touched) = (false, None);
+                let held = Held { tenant, key, event, person, shadowed, touched, standing };
+                let at = self.events.insert(held);
+                let events = &self.events;
+                let rehash = |at: &u32| self::hash(events[*at].tenant, events[*at].key);
+                table.insert_unique(hash, at, rehash);
+                at
+            }
+        };
+        let held = &mut self.events[at];
         if held.touched.is_none() {
-            self.touched.push(key);
+            self.touched.push(at);
         }
         held.touched = held.touched.max(Some(cause));
         held
@@ -79,7 +115,7 @@ impl Store {
     /// A copy begins or ceases to count.
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
-        let held = self.touch((tenant(&event.tenant), event.key), cause);
+        let held = self.touch(tenant(&event.tenant), event.key, cause);
         if diff > 0 {
             held.event = Some(event);
         } else if held.event.as_ref().is_some_and(|there| there.content == event.content) {
@@ -89,37 +125,51 @@ impl Store {
 
     /// An event begins or ceases to be shadowed.
     pub fn shadow(&mut self, shadowing: &Shadowing) {
-        let held = self.touch((shadowing.tenant, shadowing.event), Cause::New);
+        let held = self.touch(shadowing.tenant, shadowing.event, Cause::New);
         held.shadowed = shadowing.shadowed;
     }
 
     /// The person of an event of the tenant changed.
     pub fn assign(&mut self, tenant: u64, assign: &Assign) {
-        let held = self.touch((tenant, assign.event), assign.cause);
-        held.person = assign.to.map(|handle| PersonRef { tenant, handle });
+        self.touch(tenant, assign.event, assign.cause).person = assign.to;
     }
 
     /// The event of a tenant with this key, if it counts: for its message id.
     pub fn get(&self, tenant: u64, key: EventKey) -> Option<&Arc<Event>> {
-        self.events.get(&(tenant, key))?.event.as_ref()
+        let hash = hash(tenant, key);
+        let is = |at: &u32| self.events[*at].key == key && self.events[*at].tenant == tenant;
+        let at = self.index[hash as usize % TABLES].find(hash, is)?;
+        self.events[*at].event.as_ref()
     }
 
     /// Emits the facts that changed.
     pub fn advance(&mut self, out: &mut Vec<Fact>) {
-        for key in std::mem::take(&mut self.touched) {
-            let Some(held) = self.events.get_mut(&key) else { continue };
+        for at in std::mem::take(&mut self.touched) {
+            let held = &mut self.events[at];
+            let tenant = held.tenant;
             let cause = held.touched.take().unwrap_or_default();
             let counts = held.event.as_ref().filter(|e| !held.shadowed && e.command.is_none());
-            let now: Option<Standing> = counts.map(|event| (held.person, Arc::clone(event)));
-            if now != held.standing {
+            let stands = match (counts, &held.standing) {
+                (None, None) => true,
+                (Some(event), Some((person, there))) => *person == held.person && there == event,
+                _ => false,
+            };
+            if !stands {
+                let now: Option<Standing> = counts.map(|event| (held.person, Arc::clone(event)));
                 let before = std::mem::replace(&mut held.standing, now.clone());
                 for (standing, diff) in [(before, -1), (now, 1)] {
                     let Some((person, event)) = standing else { continue };
+                    let person = person.map(|handle| PersonRef { tenant, handle });
                     out.push(Fact { person, event, diff, cause });
                 }
             }
             if held.event.is_none() && held.person.is_none() && !held.shadowed {
-                self.events.remove(&key);
+                let hash = hash(tenant, held.key);
+                let table = &mut self.index[hash as usize % TABLES];
+                if let Ok(entry) = table.find_entry(hash, |there| *there == at) {
+                    entry.remove();
+                }
+                self.events.remove(at);
             }
         }
     }

@@ -2,20 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::{Cell, Event, Row};
+use crate::model::{Cells, Event, Row, Token};
 
-/// An event as a row of the table `view`; `person` is an id or null.
-pub fn event_row(view: u16, event: &Event, person: Cell) -> Row {
-    Row {
-        view,
-        cells: Box::new([
-            Cell::Str(Arc::clone(&event.tenant)),
-            Cell::str(&event.message_id),
-            Cell::Time(event.key.time),
-            Cell::Str(Arc::clone(&event.channel)),
-            Cell::Str(Arc::clone(&event.name)),
-            person,
-        ]),
-        final_at: event.key.time,
-    }
+/// An event as a row of the table `view`, with its person if it has one.
+pub fn event_row(view: u16, event: &Arc<Event>, person: Option<Token>) -> Row {
+    let final_at = event.key.time;
+    Row { view, cells: Cells::Event(Arc::clone(event), person), final_at }
 }

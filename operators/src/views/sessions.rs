@@ -12,7 +12,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::spec::SessionsSpec;
-use crate::model::{Cell, Event, EventKey, Micros, Row, Token};
+use crate::model::{Cell, Cells, Event, EventKey, Micros, Row, Token};
 use crate::people::{Keyed, SortedChunks};
 
 /// One session of a person.
@@ -77,7 +77,7 @@ impl Session {
         let duration = self.end.saturating_sub(self.first.time);
         Row {
             view,
-            cells: Box::new([
+            cells: Cells::from([
                 Cell::Str(Arc::clone(tenant)),
                 Cell::Id(Token(self.id)),
                 Cell::Id(person),

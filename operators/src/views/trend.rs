@@ -28,12 +28,13 @@ pub fn decimal(value: &Value) -> Option<Decimal> {
     }
 }
 
-fn counts(spec: &TrendSpec, event: &Event) -> bool {
+/// Whether a trend looks at an event.
+pub fn counts(spec: &TrendSpec, event: &Event) -> bool {
     spec.filter.is_none_or(|predicate| event.matches.has(predicate))
 }
 
 /// What an event adds to its trend, unless the trend counts people.
-fn measure(metric: Metric, event: &Event) -> Option<Measure> {
+pub fn measure(metric: Metric, event: &Event) -> Option<Measure> {
     match metric {
         Metric::Events => Some(Measure::One),
         Metric::People => None,
@@ -43,64 +44,84 @@ fn measure(metric: Metric, event: &Event) -> Option<Measure> {
     }
 }
 
-/// Adds an event to the trends of events and values, or takes it away.
-pub fn of_event(
-    catalog: &mut Catalog,
-    event: &Event,
-    diff: i64,
-    cause: Cause,
-    out: &mut PeopleOutput,
-) {
+/// Events that come and go: facts of one person in their order, or single events of nobody.
+type Deltas = [(Arc<Event>, i8, Cause)];
+
+/// Adds events to the trends of events and values, or takes them away. Events that follow each
+/// other and count in the same place are one contribution.
+pub fn of_events(catalog: &mut Catalog, deltas: &Deltas, out: &mut PeopleOutput) {
     let Catalog { specs, calendar, .. } = catalog;
     for (view, spec) in specs.iter().enumerate() {
         let ViewSpec::Trend(spec) = spec else { continue };
-        if !counts(spec, event) {
-            continue;
+        let mut run: Option<Contribution> = None;
+        for (event, diff, cause) in deltas.iter().filter(|d| counts(spec, &d.0)) {
+            let Some(measure) = measure(spec.metric, event) else { continue };
+            let (start, breakdown) = (
+                calendar.start(spec.period, event.key.time),
+                breakdown_value(spec.breakdown, event),
+            );
+            let diff = i64::from(*diff);
+            match &mut run {
+                Some(run)
+                    if run.group.start == start
+                        && run.cause == *cause
+                        && run.measure == measure
+                        && run.group.breakdown == breakdown
+                        && run.group.tenant == event.tenant =>
+                {
+                    run.diff += diff;
+                }
+                _ => {
+                    let (view, tenant) = (view as u16, Arc::clone(&event.tenant));
+                    let group = Group { view, tenant, period: spec.period, start, breakdown };
+                    let next = Contribution { group, measure, diff, cause: *cause };
+                    out.contribute(run.replace(next));
+                }
+            }
         }
-        if let Some(measure) = measure(spec.metric, event) {
-            let group = Group {
-                view: view as u16,
-                tenant: Arc::clone(&event.tenant),
-                period: spec.period,
-                start: calendar.start(spec.period, event.key.time),
-                breakdown: breakdown_value(spec.breakdown, event),
-            };
-            out.contributions.push(Contribution { group, measure, diff, cause });
-        }
+        out.contribute(run);
     }
 }
 
-/// Counts an event of a person in the trends of people: a person counts once while any event does.
+/// Counts events of a person in the trends of people: a person counts once while any event does.
 pub fn of_person(
     catalog: &mut Catalog,
-    event: &Event,
-    diff: i8,
-    cause: Cause,
+    deltas: &Deltas,
     presence: &mut BTreeMap<(u16, Micros, Cell), u32>,
     out: &mut PeopleOutput,
 ) {
     let Catalog { specs, calendar, .. } = catalog;
     for (view, spec) in specs.iter().enumerate() {
         let ViewSpec::Trend(spec) = spec else { continue };
-        if spec.metric != Metric::People || !counts(spec, event) {
+        if spec.metric != Metric::People {
             continue;
         }
-        let start = calendar.start(spec.period, event.key.time);
-        let breakdown = breakdown_value(spec.breakdown, event);
-        let key = (view as u16, start, breakdown);
-        let events = presence.entry(key.clone()).or_default();
-        let before = *events;
-        *events = if diff > 0 { before + 1 } else { before - 1 };
-        let after = *events;
-        if after == 0 {
-            presence.remove(&key);
-        }
-        if (before == 0) != (after == 0) {
-            let tenant = Arc::clone(&event.tenant);
-            let (view, start, breakdown) = key;
-            let group = Group { view, tenant, period: spec.period, start, breakdown };
-            let diff = i64::from(diff);
-            out.contributions.push(Contribution { group, measure: Measure::One, diff, cause });
+        let mut rest = deltas.iter().filter(|d| counts(spec, &d.0)).peekable();
+        while let Some((event, diff, cause)) = rest.next() {
+            let mut place = |event: &Event| {
+                let start = calendar.start(spec.period, event.key.time);
+                (view as u16, start, breakdown_value(spec.breakdown, event))
+            };
+            let key = place(event);
+            let mut diff = i64::from(*diff);
+            while let Some((_, more, _)) = rest.next_if(|d| d.2 == *cause && place(&d.0) == key) {
+                diff += i64::from(*more);
+            }
+            let events = presence.entry(key.clone()).or_default();
+            let before = *events;
+            let after = before.saturating_add_signed(diff as i32);
+            *events = after;
+            if after == 0 {
+                presence.remove(&key);
+            }
+            if (before == 0) != (after == 0) {
+                let (view, start, breakdown) = key;
+                let tenant = Arc::clone(&event.tenant);
+                let group = Group { view, tenant, period: spec.period, start, breakdown };
+                let diff = if after > 0 { 1 } else { -1 };
+                let measure = Measure::One;
+                out.contribute(Some(Contribution { group, measure, diff, cause: *cause }));
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn schema() -> ViewSchema {
 
 fn row(key: &str, count: i64) -> Row {
     let cells = [Cell::str("t"), Cell::str(key), Cell::Int(count)];
-    Row { view: 0, cells: Box::new(cells), final_at: i64::MAX }
+    Row { view: 0, cells: cells.into(), final_at: i64::MAX }
 }
 
 /// How many epochs a transaction holds at most.

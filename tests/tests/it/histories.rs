@@ -57,7 +57,7 @@ fn expected(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     }
     for row in oracle::rows(&plan.job(), &events) {
         let schema = &plan.catalog.schemas[usize::from(row.view)];
-        let line = format!("{:?}", row.cells.iter().map(as_read).collect::<Vec<_>>());
+        let line = format!("{:?}", row.cells.to_vec().iter().map(as_read).collect::<Vec<_>>());
         views.get_mut(&*schema.name).unwrap().push(line);
     }
     views.values_mut().for_each(|rows| rows.sort());

@@ -7,6 +7,7 @@ mod gone;
 mod harness;
 mod job;
 mod outage;
+mod registry;
 mod running;
 mod secure;
 mod sink;

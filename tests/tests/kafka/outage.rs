@@ -26,7 +26,7 @@ fn a_broker_killed_and_started_again() {
         KafkaSink::open(&KafkaSinkSpec::new(client, "out", "job", "hash"), &[schema]).unwrap();
     let row = |epoch: u64| {
         let cells = [Cell::str("t"), Cell::str(&epoch.to_string()), Cell::Int(1)];
-        let row = Row { view: 0, cells: Box::new(cells), final_at: 0 };
+        let row = Row { view: 0, cells: cells.into(), final_at: 0 };
         Change { row, diff: 1, cause: Cause::New }
     };
     sink.add(1, row(1));

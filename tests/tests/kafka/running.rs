@@ -107,7 +107,10 @@ fn a_running_job_shows_its_figures() {
     wait("all to be published", || {
         (running.figure("braid_sink_upserts_total") >= 1001.0).then_some(())
     });
-    wait("the last look", || (running.figure("braid_partition_lag_records") == 0.0).then_some(()));
+    wait("the last look", || {
+        let read = running.figure("braid_partition_offset") >= 1001.0;
+        (read && running.figure("braid_partition_lag_records") == 0.0).then_some(())
+    });
     assert_eq!(running.get("/healthz"), (200, "ok\n".to_owned()));
     for (metric, value) in [
         ("braid_records_total", 1001.0),

@@ -17,7 +17,7 @@ fn spec() -> KafkaSinkSpec {
 
 fn change(key: u64, count: i64, diff: i64, cause: Cause) -> Change {
     let cells = [Cell::str("t"), Cell::str(&key.to_string()), Cell::Int(count)];
-    Change { row: Row { view: 0, cells: Box::new(cells), final_at: 100 }, diff, cause }
+    Change { row: Row { view: 0, cells: cells.into(), final_at: 100 }, diff, cause }
 }
 
 /// Epochs of random changes over a few keys, and what stands at the end.
@@ -195,7 +195,7 @@ fn a_record_too_large_for_its_topic() {
     let mut random = Seeded(1);
     let long: String = (0..5000).map(|_| char::from(b'a' + random.below(26) as u8)).collect();
     let cells = [Cell::str("t"), Cell::str(&long), Cell::Int(1)];
-    let row = Row { view: 0, cells: Box::new(cells), final_at: 100 };
+    let row = Row { view: 0, cells: cells.into(), final_at: 100 };
     sink.add(1, Change { row, diff: 1, cause: Cause::New });
     sink.close(1, 0).unwrap();
     let error = sink.commit().unwrap_err();

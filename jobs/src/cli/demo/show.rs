@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use connectors::table::{TableError, read};
-use operators::model::{Cell, ColumnType, Token};
+use operators::model::{Cell, ColumnType};
 
 use super::story::Story;
 use crate::runtime::Plan;
@@ -150,7 +150,7 @@ fn plain(cell: &Cell) -> String {
         Cell::Float(bits) => format!("{:.0}", f64::from_bits(*bits)),
         Cell::Time(at) => jiff::Timestamp::from_microsecond(*at)
             .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string()),
-        Cell::Id(Token(id)) => format!("{:08x}…", id >> 96),
+        Cell::Id(token) => format!("{:08x}…", token.0 >> 96),
         Cell::Str(text) => text.to_string(),
         Cell::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Cell::List(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),

@@ -51,6 +51,8 @@ pub struct Source {
     pub brokers: Option<Spanned<String>>,
     pub topics: Option<Spanned<OneOrMany>>,
     pub group: Option<Spanned<String>>,
+    pub registry: Option<Spanned<String>>,
+    pub schema: Option<Spanned<String>>,
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Property>,
     pub channel: Option<String>,

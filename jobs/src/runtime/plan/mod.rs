@@ -221,8 +221,8 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
 }
 
 /// Keys of sources and sinks that say how brokers are reached and where topics are.
-const ELSEWHERE: [&str; 6] =
-    ["brokers", "properties", "group", "prefix", "partitions", "replication"];
+const ELSEWHERE: [&str; 7] =
+    ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry"];
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs and
 /// where topics are, and the erased list.

@@ -73,7 +73,7 @@ pub(super) fn sources(
         }
         let index = index as u16;
         let records = if kafka {
-            SourceSpec::Topics(topics::source(check, file, source, index).into())
+            SourceSpec::Topics(topics::source(check, file, source, index, base).into())
         } else {
             SourceSpec::Files(files(check, source, index, base, ran))
         };
@@ -93,6 +93,8 @@ fn belongs(check: &mut Checker, source: &Source, kafka: bool) {
         ("brokers", span(source.brokers.as_ref()), true),
         ("topics", many(source.topics.as_ref()), true),
         ("group", span(source.group.as_ref()), true),
+        ("registry", span(source.registry.as_ref()), true),
+        ("schema", span(source.schema.as_ref()), true),
         ("properties", source.properties.keys().next().map(Spanned::span), true),
     ];
     for (key, span, of_kafka) in keys {

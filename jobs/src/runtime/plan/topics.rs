@@ -1,8 +1,12 @@
 //! Sources and sinks in Kafka.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use connectors::kafka::{ClientSpec, KafkaBindingsSpec, KafkaError, KafkaSinkSpec, KafkaSpec};
+use connectors::avro::Schema;
+use connectors::kafka::{
+    ClientSpec, KafkaBindingsSpec, KafkaError, KafkaSinkSpec, KafkaSpec, Values,
+};
 use toml::Spanned;
 
 use super::checker::Checker;
@@ -37,7 +41,13 @@ fn client(
 }
 
 /// A source in topics.
-pub(super) fn source(check: &mut Checker, file: &JobFile, of: &Source, index: u16) -> KafkaSpec {
+pub(super) fn source(
+    check: &mut Checker,
+    file: &JobFile,
+    of: &Source,
+    index: u16,
+    base: &Path,
+) -> KafkaSpec {
     let name = of.name.get_ref();
     let what = format!("source {name:?}");
     let client = client(check, &what, &of.connector, of.brokers.as_ref(), &of.properties);
@@ -50,6 +60,7 @@ pub(super) fn source(check: &mut Checker, file: &JobFile, of: &Source, index: u1
         check.at(&span, "`topics` is missing; write topics = [\"web\"], or a pattern: \"^web.*\"");
     }
     let mut spec = KafkaSpec::new(name, index, client, &topics);
+    spec.values = values(check, of, base);
     if let Err(error) = spec.check() {
         let span = of.topics.as_ref().map_or(of.connector.span(), Spanned::span);
         check.at(&span, error.to_string());
@@ -57,6 +68,28 @@ pub(super) fn source(check: &mut Checker, file: &JobFile, of: &Source, index: u1
     let job = file.job.name.get_ref();
     spec.group = of.group.as_ref().map_or(format!("braid-{job}"), |group| group.get_ref().clone());
     spec
+}
+
+/// What the values of a source's records are.
+fn values(check: &mut Checker, of: &Source, base: &Path) -> Values {
+    let (place, values) = match (&of.registry, &of.schema) {
+        (None, None) => return Values::Json,
+        (Some(url), None) => (url.span(), Values::of_registry(url.get_ref())),
+        (None, Some(name)) => {
+            let text = std::fs::read_to_string(base.join(name.get_ref()));
+            let schema = text.map_err(|e| format!("can't read {:?}: {e}", name.get_ref()));
+            let schema = schema.and_then(|text| Schema::parse(&text));
+            (name.span(), schema.map(|schema| Values::Avro(schema.into())))
+        }
+        (Some(_), Some(name)) => {
+            let message = "`schema` is for values that no registry frames; remove it";
+            (name.span(), Err(message.to_owned()))
+        }
+    };
+    values.unwrap_or_else(|wrong| {
+        check.at(&place, wrong);
+        Values::Json
+    })
 }
 
 /// Bindings in a topic; `None` if they are in a file.

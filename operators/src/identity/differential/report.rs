@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
-use smallvec::SmallVec;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -15,14 +14,14 @@ use super::Seen;
 use super::code::{Coded as _, Delta};
 use super::table::{Table, Update};
 use crate::identity::{Assign, Handle, IdChange, Membership, Resolution, Sighting};
-use crate::model::{Cause, Epoch, EventKey, Ident};
+use crate::model::{Cause, Epoch, EventKey, Ident, Idents};
 use crate::shard::tenant;
 
 /// What an epoch brings to a tenant.
 #[derive(Debug, Default)]
 struct Gathered {
     /// Events and commands that come or go, with the identifiers that they name.
-    sighted: Vec<(EventKey, SmallVec<[Ident; 3]>)>,
+    sighted: Vec<(EventKey, Idents)>,
     deltas: Vec<(Delta, isize)>,
 }
 
@@ -84,10 +83,10 @@ pub(super) fn report<'scope>(
     )
 }
 
-fn named(sighting: Sighting) -> (EventKey, SmallVec<[Ident; 3]>) {
+fn named(sighting: Sighting) -> (EventKey, Idents) {
     match sighting {
         Sighting::Event(key, idents) => (key, idents),
-        Sighting::Command(key, command) => (key, SmallVec::from_iter([command.x, command.y])),
+        Sighting::Command(key, command) => (key, Idents::from_iter([command.x, command.y])),
     }
 }
 
@@ -116,7 +115,7 @@ struct Tenant {
 #[derive(Debug, Default)]
 struct Changed {
     /// Events that came or went, and commands.
-    sighted: Vec<(EventKey, SmallVec<[Ident; 3]>)>,
+    sighted: Vec<(EventKey, Idents)>,
     clusters: Vec<(Ident, Ident, isize)>,
     /// Person of an event before and now.
     persons: BTreeMap<EventKey, [Option<Ident>; 2]>,

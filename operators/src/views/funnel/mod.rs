@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use self::spec::FunnelSpec;
 use super::spec::Breakdown;
-use crate::model::{Cell, Event, Micros, Row};
+use crate::model::{Cell, Cells, Event, Micros, Row};
 
 pub use outcome::{Chain, Outcome, Rank, Touch};
 pub use state::{Best, Dirty, FunnelState, Scope};
@@ -50,7 +50,7 @@ pub fn best_row(view: u16, tenant: &Arc<str>, who: &Cell, best: &Best) -> Row {
     let (times, ids) = best.outcome.witnesses();
     Row {
         view,
-        cells: Box::new([
+        cells: Cells::from([
             Cell::Str(Arc::clone(tenant)),
             who.clone(),
             best.breakdown.clone(),

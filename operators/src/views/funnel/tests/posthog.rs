@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::{Cause, Cell, DAY, Event, EventKey, Micros, Origin, Row, SECOND, Token, Value};
+use crate::model::{
+    Cause, Cell, CellRef, DAY, Event, EventKey, Micros, Origin, Row, SECOND, Token, Value,
+};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::store::{Fact, PersonRef};
 use crate::views::catalog::Catalog;
@@ -188,7 +190,7 @@ impl<'a> Case<'a> {
         Arc::new(Event {
             tenant: "t".into(),
             key: *key,
-            message_id: format!("{:x}", key.id).into(),
+            message_id: format!("{:x}", { key.id }).into(),
             channel: "web".into(),
             name: (*name).into(),
             origin: Origin::default(),
@@ -207,19 +209,19 @@ type Numbers = Vec<(i64, Option<f64>, Option<f64>)>;
 
 fn table(rows: &[Row]) -> BTreeMap<String, Numbers> {
     let mut table: BTreeMap<String, Numbers> = BTreeMap::new();
-    let number = |cell: &Cell| match cell {
-        Cell::Float(bits) => Some(f64::from_bits(*bits)),
+    let number = |cell: CellRef<'_>| match cell {
+        CellRef::Float(bits) => Some(f64::from_bits(bits)),
         _ => None,
     };
     let mut rows: Vec<&Row> = rows.iter().filter(|row| row.view == 0).collect();
-    rows.sort_by_key(|row| row.cells[4].clone());
+    rows.sort_by(|a, b| a.cells.get(4).cmp(&b.cells.get(4)));
     for row in rows {
-        let value = match &row.cells[3] {
-            Cell::Str(text) => text.to_string(),
+        let value = match row.cells.get(3) {
+            CellRef::Str(text) => text.to_string(),
             _ => "-".to_owned(),
         };
-        let Cell::Int(count) = row.cells[6] else { panic!("a count") };
-        let numbers = (count, number(&row.cells[9]), number(&row.cells[10]));
+        let CellRef::Int(count) = row.cells.get(6) else { panic!("a count") };
+        let numbers = (count, number(row.cells.get(9)), number(row.cells.get(10)));
         table.entry(value).or_default().push(numbers);
     }
     table
@@ -256,12 +258,12 @@ fn check(case: &mut Case<'_>, order: Order) {
         let bin: Vec<i64> = line.split_whitespace().map(|n| n.parse().expect("a bin")).collect();
         let is = |row: &&Row| {
             row.view == 2
-                && row.cells[4] == Cell::Int(bin[0])
-                && row.cells[5] == Cell::Int(bin[1])
-                && row.cells[6] == Cell::float(bin[2] as f64)
+                && row.cells.get(4) == CellRef::Int(bin[0])
+                && row.cells.get(5) == CellRef::Int(bin[1])
+                && row.cells.get(6) == Cell::float(bin[2] as f64).as_ref()
         };
         let row = rows.iter().find(is).unwrap_or_else(|| panic!("{name}: no bin {line}"));
-        assert_eq!(row.cells[8], Cell::Int(bin[3]), "{name}: bin {line}");
+        assert_eq!(row.cells.get(8), CellRef::Int(bin[3]), "{name}: bin {line}");
     }
 }
 

@@ -1,0 +1,126 @@
+//! A whole job beside bare JSON parsing of the same bytes on as many cores.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jobs::generate::{FileOptions, ShopOptions, write};
+use jobs::runtime::{RunOptions, Silent, plan, run};
+use serde::de::IgnoredAny;
+
+use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample};
+
+/// A whole job.
+pub const JOB: Bench = Bench {
+    name: "job",
+    about: "JSON files to tables: people, sessions, two funnels, three trends",
+    unit: "events",
+    size: 1_000_000,
+    cases: &[
+        Case::limit("parse 1", "serde_json over the lines of the files, one thread", |size| {
+            parse(size, 1)
+        }),
+        Case::limit("parse 2", "the same, two threads", |size| parse(size, 2)),
+        Case::ours("job 1", "the job with one worker", "parse 1", GOALS, |size| job(size, 1)),
+        Case::ours("job 2", "the job with two workers", "parse 2", GOALS, |size| job(size, 2)),
+        Case::ours("job 2 by 1", "two workers beside one", "job 1", &[], |size| job(size, 2)),
+    ],
+    by: By::Wall,
+};
+
+const GOALS: &[Goal] = &[Goal::Min(RATIO, 0.5)];
+
+/// A funnel more than the generated job has.
+const SECOND_FUNNEL: &str = r#"
+[[view]]
+kind = "funnel"
+name = "search"
+steps = [{ event = "search" }, { event = "cart" }, { event = "purchase" }]
+funnelWindowInterval = 1
+funnelWindowIntervalUnit = "day"
+breakdown = "channel"
+"#;
+
+struct Shop {
+    folder: tempfile::TempDir,
+    bytes: u64,
+}
+
+impl Shop {
+    fn new(events: u64) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let options = ShopOptions { events, ..ShopOptions::default() };
+        write(&options, &FileOptions::new(folder.path()), &mut |_| ())
+            .map_err(|e| e.to_string())?;
+        let path = folder.path().join("job.toml");
+        let job = fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        fs::write(&path, job + SECOND_FUNNEL).map_err(|e| e.to_string())?;
+        let mut shop = Self { folder, bytes: 0 };
+        for path in shop.files()? {
+            shop.bytes += fs::metadata(path).map_err(|e| e.to_string())?.len();
+        }
+        Ok(shop)
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, String> {
+        let mut files = Vec::new();
+        for channel in ["web", "mobile", "backend"] {
+            let folder = self.folder.path().join(channel);
+            for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
+                files.push(entry.map_err(|e| e.to_string())?.path());
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    fn finish(&self, sample: Sample) -> Sample {
+        let mb = self.bytes as f64 / 1e6;
+        let (per_s, per_event) = (mb / sample.seconds, self.bytes as f64 / sample.items as f64);
+        sample.with("MB_per_s", per_s).with("bytes_per_event", per_event)
+    }
+}
+
+fn lines(path: &Path) -> Result<u64, String> {
+    let bytes = fs::read(path).map_err(|e| e.to_string())?;
+    let mut lines = 0;
+    for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        lines += 1;
+        // Some lines are broken on purpose.
+        std::hint::black_box(serde_json::from_slice::<IgnoredAny>(line).is_ok());
+    }
+    Ok(lines)
+}
+
+fn parse(size: u64, threads: usize) -> Result<Sample, String> {
+    let shop = Shop::new(size)?;
+    let files = shop.files()?;
+    let next = AtomicUsize::new(0);
+    let meter = Meter::start();
+    let work = || -> Result<u64, String> {
+        let mut sum = 0;
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            sum += lines(path)?;
+        }
+        Ok(sum)
+    };
+    let sums: Vec<Result<u64, String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let gone = || Err("a thread has panicked".to_owned());
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| gone())).collect()
+    });
+    let records = sums.into_iter().sum::<Result<u64, String>>()?;
+    Ok(shop.finish(meter.stop(records, records)))
+}
+
+fn job(size: u64, workers: usize) -> Result<Sample, String> {
+    let shop = Shop::new(size)?;
+    let plan = plan::load(&shop.folder.path().join("job.toml")).map_err(|problems| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })?;
+    let meter = Meter::start();
+    let options = RunOptions { workers, epoch_records: None };
+    let summary = run(&plan, options, &Silent).map_err(|e| e.to_string())?;
+    let sample = shop.finish(meter.stop(summary.read, summary.read));
+    Ok(sample.with("rows", summary.rows_written as f64))
+}

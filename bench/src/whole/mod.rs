@@ -1,0 +1,5 @@
+//! Whole jobs: from the bytes of files to tables.
+
+mod job;
+
+pub use job::JOB;

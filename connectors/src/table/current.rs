@@ -1,0 +1,228 @@
+//! A view's current rows, rewritten partition by partition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros, Row, Status, ViewSchema};
+use tokio::runtime::Runtime;
+
+use super::changes::{Net, Place, Waiting, by_partition, merge, status};
+use super::columns::{Layout, arrow_schema, batch, cells, constant};
+use super::delta::{Delta, Partition, Replacing, TableLayout};
+use super::view::{own_columns, unfit, unique_columns};
+use super::{Granularity, TableError, TableOptions, Written};
+
+pub(super) const STATUS: Layout = ("_status", ColumnType::Str, false);
+const FINAL_AT: Layout = ("_final_at", ColumnType::Time, true);
+
+/// The current rows of a view.
+pub(super) struct Current {
+    schema: Arc<ViewSchema>,
+    index: u16,
+    granularity: Granularity,
+    table: Delta,
+    /// Partitions with rows that were written as provisional, and when the first of them becomes
+    /// final.
+    due: BTreeMap<Partition, Micros>,
+}
+
+impl Current {
+    /// Opens `<out>/<view>`; `index` is the view's place in the job's list.
+    pub(super) fn open(
+        runtime: &Runtime,
+        out: &Path,
+        (index, schema): (u16, &Arc<ViewSchema>),
+        options: &TableOptions,
+    ) -> Result<Self, TableError> {
+        let mut columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
+        let mut partition_by = vec!["tenant"];
+        if schema.date.is_some() && options.partition != Granularity::None {
+            columns.push(("date", ColumnType::Str, false));
+            partition_by.push("date");
+        }
+        let name = &*schema.name;
+        let layout = TableLayout { columns, partition_by, plain: unique_columns(schema) };
+        let app = format!("{}/{name}", options.job);
+        let table = Delta::open(runtime, &out.join(name), &app, layout)?;
+        let (schema, granularity) = (Arc::clone(schema), options.partition);
+        let mut current = Self { schema, index, granularity, table, due: BTreeMap::new() };
+        current.find_due()?;
+        Ok(current)
+    }
+
+    /// The epoch up to which they are complete.
+    pub(super) fn committed(&self) -> Option<Epoch> {
+        self.table.committed()
+    }
+
+    /// Whether a row becomes final at a watermark that was written as provisional.
+    pub(super) fn is_due(&self, watermark: Micros) -> bool {
+        self.due.values().any(|at| watermark >= *at)
+    }
+
+    /// Makes them complete up to an epoch; `sorted` has the places of what waits.
+    pub(super) fn commit(
+        &mut self,
+        runtime: &Runtime,
+        (upto, watermark): (Epoch, Micros),
+        (waiting, sorted): (&Waiting, &[Place]),
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let done = self.table.committed();
+        if done.is_some_and(|done| upto <= done) {
+            return Ok(());
+        }
+        let new = waiting.after(done, sorted);
+        let net = by_partition(&self.schema, self.granularity, waiting, &new);
+        self.rewrite(runtime, (upto, watermark), net, written)
+    }
+
+    /// Writes the partitions anew in which a row changed or became final.
+    fn rewrite(
+        &mut self,
+        runtime: &Runtime,
+        (upto, watermark): (Epoch, Micros),
+        mut net: BTreeMap<Partition, Net<'_>>,
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let due = self.due.iter().filter(|(_, at)| watermark >= **at).map(|(p, _)| p.clone());
+        let touched: BTreeSet<Partition> = due.chain(net.keys().cloned()).collect();
+        let mut next_due = Vec::new();
+        let mut replacing = Replacing::default();
+        for partition in touched {
+            let changes = net.remove(&partition).unwrap_or_default();
+            let old = self.rows(&partition)?;
+            let rows = merge(&self.schema, &old, changes).map_err(|row| {
+                TableError::Inconsistent { view: self.schema.name.to_string(), row }
+            })?;
+            let open = rows.iter().map(|row| row.final_at);
+            let due = open.filter(|at| *at > watermark && *at < Micros::MAX).min();
+            written.rows_current += rows.len() as u64;
+            let batch =
+                if rows.is_empty() { None } else { Some(self.current_batch(&rows, watermark)?) };
+            self.table.put(&mut replacing, &partition, batch.as_ref(), written)?;
+            next_due.push((partition, due));
+        }
+        self.table.replace(runtime, upto, replacing)?;
+        for (partition, due) in next_due {
+            match due {
+                Some(at) => drop(self.due.insert(partition, at)),
+                None => drop(self.due.remove(&partition)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of a file of current rows: those by which the table is partitioned stand in the
+    /// log instead.
+    fn stored(&self) -> impl Iterator<Item = Layout> {
+        own_columns(&self.schema).skip(1)
+    }
+
+    fn current_batch(&self, rows: &[&Row], watermark: Micros) -> Result<RecordBatch, TableError> {
+        let own = self.schema.columns.len();
+        let columns: Vec<Layout> = self.stored().chain([STATUS, FINAL_AT]).collect();
+        let batch = batch(&columns, rows, |row, place| match (place + 1).checked_sub(own) {
+            Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
+            Some(_) => final_cell(row.final_at),
+            None => row.cells.get(place + 1),
+        });
+        batch.map_err(|e| unfit(&self.schema, &e.to_string()))
+    }
+
+    /// The current rows of a partition, in order.
+    fn rows(&self, partition: &Partition) -> Result<Vec<Row>, TableError> {
+        let tenant = Cell::str(partition.first().map_or("", String::as_str));
+        let mut rows = Vec::new();
+        for batch in self.table.read(partition, None)? {
+            let column = |layout: Layout| {
+                let wrong = || {
+                    unfit(&self.schema, &format!("column {} is not as it was written", layout.0))
+                };
+                let array = batch.column_by_name(layout.0).ok_or_else(wrong)?;
+                cells(layout.1, array).ok_or_else(wrong)
+            };
+            let mut columns = Vec::new();
+            for layout in self.stored() {
+                columns.push(column(layout)?.into_iter());
+            }
+            let final_at = column(FINAL_AT)?.into_iter().zip(column(STATUS)?);
+            for (at, state) in final_at {
+                let cells = columns.iter_mut().map(|c| c.next().unwrap_or_default());
+                let cells: Vec<Cell> = std::iter::once(tenant.clone()).chain(cells).collect();
+                let final_at = final_moment(&at, &state);
+                rows.push(Row { view: self.index, cells: cells.into(), final_at });
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Finds the partitions with provisional rows in tables of an earlier run.
+    fn find_due(&mut self) -> Result<(), TableError> {
+        for partition in self.table.partitions() {
+            let mut first: Option<Micros> = None;
+            for batch in self.table.read(&partition, Some(&[STATUS.0, FINAL_AT.0]))? {
+                let column = |layout: Layout| {
+                    batch.column_by_name(layout.0).and_then(|array| cells(layout.1, array))
+                };
+                let (Some(states), Some(at)) = (column(STATUS), column(FINAL_AT)) else {
+                    return Err(unfit(&self.schema, "columns are missing in a file"));
+                };
+                for (state, at) in states.iter().zip(at) {
+                    if let (Cell::Time(at), true) = (at, *state == provisional()) {
+                        first = Some(first.map_or(at, |first| first.min(at)));
+                    }
+                }
+            }
+            if let Some(at) = first {
+                self.due.insert(partition, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The schema of the current rows as one stream: without the date of the partition.
+    pub(super) fn stream_schema(&self) -> Arc<Schema> {
+        arrow_schema(&own_columns(&self.schema).chain([STATUS, FINAL_AT]).collect::<Vec<_>>())
+    }
+
+    /// The current rows as a stream of batches, with their tenant.
+    pub(super) fn stream(&self) -> impl Iterator<Item = Result<RecordBatch, TableError>> {
+        let schema = self.stream_schema();
+        self.table.partitions().into_iter().flat_map(move |partition| {
+            let schema = Arc::clone(&schema);
+            let with_tenant = |batch: RecordBatch| {
+                let tenant = partition.first().map_or("", String::as_str);
+                let mut columns = vec![constant(tenant, batch.num_rows())];
+                columns.extend(batch.columns().iter().cloned());
+                RecordBatch::try_new(Arc::clone(&schema), columns)
+                    .map_err(|e| unfit(&self.schema, &e.to_string()))
+            };
+            match self.table.read(&partition, None) {
+                Ok(batches) => batches.into_iter().map(with_tenant).collect::<Vec<_>>(),
+                Err(error) => vec![Err(error)],
+            }
+        })
+    }
+}
+
+fn provisional() -> Cell {
+    Cell::str(Status::Provisional.word())
+}
+
+/// A row's `final_at` as its column has it: null for at once and for never.
+fn final_cell(at: Micros) -> CellRef<'static> {
+    if at == Micros::MIN || at == Micros::MAX { CellRef::Null } else { CellRef::Time(at) }
+}
+
+/// The inverse of [`final_cell`]: the status tells at once from never.
+fn final_moment(at: &Cell, state: &Cell) -> Micros {
+    match at {
+        Cell::Time(at) => *at,
+        _ if *state == provisional() => Micros::MAX,
+        _ => Micros::MIN,
+    }
+}
