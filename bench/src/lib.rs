@@ -14,6 +14,7 @@ pub const BENCHES: &[&Bench] = &[
     &micro::CONNECTIVITY,
     &micro::LATENCY,
     &micro::PEOPLE,
+    &micro::FUNNELS,
     &micro::GROWTH,
     &whole::JOB,
 ];

@@ -1,6 +1,9 @@
-//! How bytes get in and out: files, formats, bindings, tables.
+//! How bytes get in and out: files, Kafka, formats, bindings, tables.
 
+pub mod avro;
 pub mod bindings;
 pub mod decode;
 pub mod file;
+pub mod kafka;
+pub mod moments;
 pub mod table;

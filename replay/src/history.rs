@@ -1,40 +1,254 @@
-//! Reads the records of bound epochs again, in the same epochs.
+//! Sources of a job, and how the records of bound epochs are read again, in the same epochs.
 
-use connectors::bindings::Binding;
+use std::time::Duration;
+
+use connectors::bindings::{Binding, SourceEnd};
 use connectors::file::{FileEntry, FileSource, FileSpec, Position, RawBatch, SourceError};
+use connectors::kafka::{KafkaError, KafkaPart, KafkaSource, KafkaSpec, Replayed};
+use operators::graph::Mark;
+use operators::time::Lane;
+use thiserror::Error;
+
+/// Where a source's records are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourceSpec {
+    /// In files: bounded.
+    Files(FileSpec),
+    /// In topics: without an end.
+    Topics(Box<KafkaSpec>),
+}
+
+impl SourceSpec {
+    /// The files, if it is in files.
+    pub fn files(&self) -> Option<&FileSpec> {
+        match self {
+            Self::Files(files) => Some(files),
+            Self::Topics(_) => None,
+        }
+    }
+}
+
+/// Why a source can't be opened or read on.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// Files.
+    #[error("{0}")]
+    Files(#[from] SourceError),
+    /// Topics.
+    #[error("{0}")]
+    Topics(#[from] KafkaError),
+}
+
+impl ReadError {
+    /// Whether needed history is gone, which no retry brings back.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Files(error) => error.is_gone(),
+            Self::Topics(error) => error.is_gone(),
+        }
+    }
+
+    /// Whether the job file has to be changed.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Topics(error) if error.is_usage())
+    }
+}
+
+/// A source that is being read.
+pub enum Source {
+    /// Files.
+    Files(Files),
+    /// Topics.
+    Topics(Topics),
+}
+
+/// Files that are being read.
+pub struct Files {
+    files: FileSource,
+    index: u16,
+    /// How many files are bound.
+    listed: usize,
+    at_end: bool,
+    /// What was bound last of `at_end`.
+    told: bool,
+}
+
+/// Topics that are being read.
+pub struct Topics {
+    topics: KafkaSource,
+    index: u16,
+}
+
+/// How long a step of reading bound records again waits for them.
+const STEP: Duration = Duration::from_millis(100);
+
+impl Source {
+    /// Opens a source at its beginning, to read the epochs of the bindings again.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ReadError::is_gone`] if something of the bindings is not there as it was.
+    pub fn open(spec: &SourceSpec, bindings: &[Binding]) -> Result<Self, ReadError> {
+        match spec {
+            SourceSpec::Files(spec) => {
+                let index = spec.source;
+                let mut spec = spec.clone();
+                spec.recorded = recorded(bindings, index);
+                let listed = spec.recorded.len();
+                let files = FileSource::open(&spec, Position::default())?;
+                let last = bindings.last().and_then(|b| b.sources.get(usize::from(index)));
+                let at_end = last.is_some_and(|end| end.at_end);
+                Ok(Self::Files(Files { files, index, listed, at_end, told: at_end }))
+            }
+            SourceSpec::Topics(spec) => {
+                let index = spec.source;
+                let parts: Vec<&KafkaPart> =
+                    bindings.iter().filter_map(|binding| part(binding, index)).collect();
+                let topics = KafkaSource::open(spec, &parts)?;
+                Ok(Self::Topics(Topics { topics, index }))
+            }
+        }
+    }
+
+    /// Whether it has an end.
+    pub fn is_bounded(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+
+    /// Whether it is at its end.
+    pub fn at_end(&self) -> bool {
+        matches!(self, Self::Files(files) if files.at_end)
+    }
+
+    /// The next records; `None` if there are none, for ever or for now.
+    pub fn next(&mut self, records_max: usize) -> Result<Option<RawBatch>, ReadError> {
+        match self {
+            Self::Files(files) => {
+                let batch = files.files.next(records_max)?;
+                files.at_end = batch.is_none();
+                Ok(batch)
+            }
+            Self::Topics(topics) => Ok(topics.topics.next(records_max)?),
+        }
+    }
+
+    /// Waits until there may be something to read, at most for `time`. Does not wait for files.
+    pub fn wait(&self, time: Duration) {
+        if let Self::Topics(topics) = self {
+            topics.topics.wait(time);
+        }
+    }
+
+    /// Puts what was handed out since the last time into a binding, and says whether that is
+    /// anything.
+    pub fn bind(&mut self, binding: &mut Binding) -> bool {
+        match self {
+            Self::Files(files) => {
+                let upper = files.files.position();
+                binding.sources.push(SourceEnd { upper, at_end: files.at_end });
+                let new = &files.files.files()[files.listed..];
+                binding.files.extend(new.iter().map(|entry| (files.index, entry.clone())));
+                let news = !new.is_empty() || files.at_end != files.told;
+                files.listed = files.files.files().len();
+                files.told = files.at_end;
+                news
+            }
+            Self::Topics(topics) => {
+                let end = SourceEnd { upper: Position::default(), at_end: false };
+                binding.sources.push(end);
+                let part = topics.topics.cut();
+                let news = part != KafkaPart::default();
+                if news {
+                    binding.kafka.push((topics.index, part));
+                }
+                news
+            }
+        }
+    }
+
+    /// Hands out the records of a bound epoch again. Epochs are given in their order, each until it
+    /// is [`Replayed::Done`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::is_gone`] if records of the epoch are not there as they were.
+    pub fn replay(&mut self, binding: &Binding, records_max: usize) -> Result<Replayed, ReadError> {
+        match self {
+            Self::Files(files) => {
+                let end = binding.sources.get(usize::from(files.index));
+                let upper = end.map_or(files.files.position(), |end| end.upper);
+                let batch = files.files.next_until(upper, records_max)?;
+                Ok(batch.map_or(Replayed::Done, Replayed::Batch))
+            }
+            Self::Topics(topics) => match part(binding, topics.index) {
+                Some(part) => Ok(topics.topics.replay(part, records_max, STEP)?),
+                None => Ok(Replayed::Done),
+            },
+        }
+    }
+
+    /// Bytes of all records, as they lie on disk; 0 where that is not known.
+    pub fn bytes_total(&self) -> u64 {
+        match self {
+            Self::Files(files) => files.files.bytes_total(),
+            Self::Topics(_) => 0,
+        }
+    }
+
+    /// Bytes that are behind, as they lie on disk; 0 where that is not known.
+    pub fn bytes_read(&self) -> u64 {
+        match self {
+            Self::Files(files) => files.files.bytes_read(),
+            Self::Topics(_) => 0,
+        }
+    }
+
+    /// The topics, if it reads topics.
+    pub fn topics(&self) -> Option<&KafkaSource> {
+        match self {
+            Self::Files(_) => None,
+            Self::Topics(topics) => Some(&topics.topics),
+        }
+    }
+
+    /// The files, if it reads files.
+    pub fn files(&self) -> Option<&FileSource> {
+        match self {
+            Self::Files(files) => Some(&files.files),
+            Self::Topics(_) => None,
+        }
+    }
+}
 
 /// The files of a source as an earlier run listed them, in its order.
-pub fn recorded(bindings: &[Binding], source: u16) -> Vec<FileEntry> {
+fn recorded(bindings: &[Binding], source: u16) -> Vec<FileEntry> {
     let files = bindings.iter().flat_map(|binding| &binding.files);
     files.filter(|(of, _)| *of == source).map(|(_, entry)| entry.clone()).collect()
 }
 
-/// Opens a source at its beginning, with the files of the bindings first.
-///
-/// # Errors
-///
-/// [`SourceError::Gone`] if a file of the bindings is not there as it was.
-pub fn open(spec: &FileSpec, bindings: &[Binding]) -> Result<FileSource, SourceError> {
-    let mut spec = spec.clone();
-    spec.recorded = recorded(bindings, spec.source);
-    FileSource::open(&spec, Position::default())
+/// What a Kafka source gave to an epoch.
+fn part(binding: &Binding, source: u16) -> Option<&KafkaPart> {
+    binding.kafka.iter().find(|(of, _)| *of == source).map(|(_, part)| part)
 }
 
-/// Hands every record of a bound epoch to `each`, source by source.
-///
-/// # Errors
-///
-/// [`SourceError::Gone`] if a source ends before the place where the epoch ended.
-pub fn feed(
-    binding: &Binding,
-    sources: &mut [FileSource],
-    records_max: usize,
-    mut each: impl FnMut(RawBatch),
-) -> Result<(), SourceError> {
-    for (source, end) in sources.iter_mut().zip(&binding.sources) {
-        while let Some(batch) = source.next_until(end.upper, records_max)? {
-            each(batch);
+/// What a binding says to the watermark: what has ended, what is idle, what has appeared.
+pub fn marks(binding: &Binding) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for (source, end) in (0..).zip(&binding.sources) {
+        if end.at_end {
+            let lane = Lane { source, partition: 0 };
+            marks.push(Mark { lane, largest: None, quiet: Some(true) });
         }
     }
-    Ok(())
+    for (source, part) in &binding.kafka {
+        let lane = |partition| Lane { source: *source, partition };
+        for (partition, _) in &part.partitions {
+            marks.push(Mark { lane: lane(partition.0), largest: None, quiet: Some(false) });
+        }
+        for end in &part.ends {
+            let lane = lane(end.partition.0);
+            marks.push(Mark { lane, largest: None, quiet: Some(end.idle) });
+        }
+    }
+    marks
 }

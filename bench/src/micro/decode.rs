@@ -61,7 +61,7 @@ fn batches(size: u64) -> (Vec<RawBatch>, u64) {
         }
         let first = (size as usize - left) as u64 + 1;
         let records = RawRecords::Json(Arc::new(rows));
-        batches.push(RawBatch { source: 0, partition: 0, first, records, bytes: 0 });
+        batches.push(RawBatch { source: 0, partition: 0, first, offsets: None, records, bytes: 0 });
         left -= count;
     }
     (batches, bytes)

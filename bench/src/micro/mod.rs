@@ -3,6 +3,7 @@
 mod connectivity;
 mod decode;
 mod dedup;
+mod funnels;
 mod growth;
 mod latency;
 mod people;
@@ -10,6 +11,7 @@ mod people;
 pub use connectivity::CONNECTIVITY;
 pub use decode::DECODE;
 pub use dedup::DEDUP;
+pub use funnels::FUNNELS;
 pub use growth::GROWTH;
 pub use latency::LATENCY;
 pub use people::PEOPLE;

@@ -52,25 +52,25 @@ pub const PEOPLE: Bench = Bench {
     by: By::Cpu,
 };
 
-const EPOCH: usize = 65_536;
+pub(super) const EPOCH: usize = 65_536;
 /// Events of a person on average.
 const EACH: u64 = 20;
 /// Late events that are timed.
-const UPDATES: usize = 2_000;
+pub(super) const UPDATES: usize = 2_000;
 /// Begin of the data: 2026-01-01.
 const BEGIN: Micros = 1_767_225_600 * SECOND;
 
-fn person(handle: u64) -> PersonRef {
+pub(super) fn person(handle: u64) -> PersonRef {
     PersonRef { tenant: 1, handle }
 }
 
-fn fact(handle: u64, event: &Arc<Event>, diff: i8, cause: Cause) -> Fact {
+pub(super) fn fact(handle: u64, event: &Arc<Event>, diff: i8, cause: Cause) -> Fact {
     Fact { person: Some(person(handle)), event: Arc::clone(event), diff, cause }
 }
 
 /// Events with the people who have them in the end, in the order of arrival: the clock of each
 /// person jumps by minutes, now and then by days.
-fn stream(size: u64) -> Vec<(u64, Arc<Event>)> {
+pub(super) fn stream(size: u64) -> Vec<(u64, Arc<Event>)> {
     let (mut maker, mut random) = (Maker::new(8), Seeded(9));
     let people = (size / EACH).max(1);
     let span = 30 * 86_400 * SECOND;
@@ -110,7 +110,7 @@ fn pass(size: u64) -> Result<Sample, String> {
 }
 
 /// Days with entries of an ordered funnel, each entry followed through its window.
-fn funnel_pass(
+pub(super) fn funnel_pass(
     (steps, window): (&[usize], Micros),
     calendar: &mut Calendar,
     events: &[Arc<Event>],
@@ -149,9 +149,9 @@ impl Standing {
 }
 
 /// One person in this many is in two halves at first.
-const HALVED_ONE_IN: u64 = 20;
+pub(super) const HALVED_ONE_IN: u64 = 20;
 /// Added to the handle of a person's second half.
-const HALF: u64 = 1 << 40;
+pub(super) const HALF: u64 = 1 << 40;
 
 fn people(size: u64) -> Sample {
     let list = stream(size);
@@ -203,7 +203,7 @@ fn loaded(list: &[(u64, Arc<Event>)]) -> People {
 }
 
 /// Times one late event at a time.
-fn updates(people: &mut People, mut next: impl FnMut() -> (u64, Micros)) -> Sample {
+pub(super) fn updates(people: &mut People, mut next: impl FnMut() -> (u64, Micros)) -> Sample {
     let mut maker = Maker::new(10);
     let (mut times, meter) = (Vec::new(), Meter::start());
     for _ in 0..UPDATES {

@@ -106,6 +106,7 @@ mod tests {
             wall_time: 5,
             sources: vec![SourceEnd { upper, at_end: false }],
             files: Vec::new(),
+            kafka: Vec::new(),
             job: "job".into(),
         }
     }

@@ -1,7 +1,7 @@
 //! Frames of a log: length, checksum, bytes. Recognises a torn end.
 
 /// What stands at the beginning of a log: its name and the version of the layout.
-pub(super) const HEADER: &[u8; 8] = b"braidbl1";
+pub(super) const HEADER: &[u8; 8] = b"braidbl2";
 
 /// One frame around some bytes.
 pub(super) fn frame(bytes: &[u8]) -> Vec<u8> {

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 pub use self::file::FileBindingLog;
 use crate::file::{FileEntry, Position};
+use crate::kafka::{KafkaError, KafkaPart};
 
 /// Where a source stands after an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct Binding {
     pub sources: Vec<SourceEnd>,
     /// Files listed for the first time, with the index of their source.
     pub files: Vec<(u16, FileEntry)>,
+    /// What each Kafka source gave, with its index.
+    pub kafka: Vec<(u16, KafkaPart)>,
     /// Hash of the job.
     pub job: String,
 }
@@ -65,6 +68,9 @@ pub enum BindingError {
         /// Where.
         at: u64,
     },
+    /// They are in a topic that can't be used.
+    #[error("{0}")]
+    Kafka(#[from] KafkaError),
     /// Another run holds them.
     #[error("another run of this job holds {path}")]
     Held {

@@ -150,27 +150,26 @@ impl Decoder {
     /// Decodes a batch and adds what comes of it to `out`, in the order of the records.
     /// `received_at` stands in where a record does not say when it was received.
     pub fn decode(&mut self, batch: &RawBatch, received_at: Micros, out: &mut Decoded) {
-        let origin =
-            Origin { source: batch.source, partition: batch.partition, offset: batch.first };
         out.events.reserve(batch.len());
         match &batch.records {
-            RawRecords::Json(rows) => {
+            RawRecords::Json(rows) | RawRecords::Messages(rows) => {
                 let trie = self.trie.clone();
-                self.rows(rows, origin, received_at, |text, s| read_json(&trie, text, s), out);
+                let read = |text, s: &mut _| read_json(&trie, text, s);
+                self.rows(rows, batch, received_at, read, out);
             }
             RawRecords::Delimited { header, rows } => {
                 let known = self.columns.take().filter(|columns| columns.fits(header));
                 let columns = known.unwrap_or_else(|| Columns::new(header, &self.plan.paths));
                 let malformed = |detail| (Reason::Malformed, detail);
                 let read = |text, s: &mut _| columns.read(text, s).map_err(malformed);
-                self.rows(rows, origin, received_at, read, out);
+                self.rows(rows, batch, received_at, read, out);
                 self.columns = Some(columns);
             }
             RawRecords::Table(table) => {
                 let schema = table.schema_ref();
                 let known = self.cells.take().filter(|cells| cells.fits(schema));
                 let cells = known.unwrap_or_else(|| Cells::new(schema, &self.plan.paths));
-                self.table(table, &cells, origin, received_at, out);
+                self.table(table, &cells, batch, received_at, out);
                 self.cells = Some(cells);
             }
         }
@@ -179,16 +178,17 @@ impl Decoder {
     fn rows<'a>(
         &mut self,
         rows: &'a Rows,
-        first: Origin,
+        batch: &RawBatch,
         received_at: Micros,
         read: impl Fn(&'a str, &mut [Raw<'a>]) -> Result<(), NoRecord>,
         out: &mut Decoded,
     ) {
         let plan = self.plan.clone();
         let mut slots: Vec<Raw<'a>> = vec![Raw::Absent; plan.paths.len()];
+        let blank_lines = !matches!(batch.records, RawRecords::Messages(_));
         for (index, (record, cut)) in rows.iter().enumerate() {
-            let origin = Origin { offset: first.offset + index as u64, ..first };
-            if record.iter().all(u8::is_ascii_whitespace) && cut.is_none() {
+            let origin = origin(batch, index);
+            if blank_lines && record.iter().all(u8::is_ascii_whitespace) && cut.is_none() {
                 out.blank += 1;
                 continue;
             }
@@ -198,9 +198,16 @@ impl Decoder {
                     let kept = record.len();
                     Err((Reason::TooLarge, format!("{bytes} bytes, the first {kept} are kept")))
                 }
+                (None, _) if rows.wrong(index).is_some() => {
+                    let detail = rows.wrong(index).unwrap_or_default();
+                    Err((Reason::Malformed, detail.to_owned()))
+                }
                 (None, Err(e)) => {
                     let at = e.valid_up_to();
                     Err((Reason::Malformed, format!("not UTF-8 from byte {at} on")))
+                }
+                (None, Ok("")) => {
+                    Err((Reason::Malformed, "no value: empty, or a tombstone".into()))
                 }
                 (None, Ok(text)) => read(text, &mut slots),
             };
@@ -218,14 +225,14 @@ impl Decoder {
         &mut self,
         table: &RecordBatch,
         cells: &Cells,
-        first: Origin,
+        batch: &RawBatch,
         received_at: Micros,
         out: &mut Decoded,
     ) {
         let plan = self.plan.clone();
         let mut slots = vec![Raw::Absent; plan.paths.len()];
         for row in 0..table.num_rows() {
-            let origin = Origin { offset: first.offset + row as u64, ..first };
+            let origin = origin(batch, row);
             let refused = |reason, detail| Err(Refusal { tenant: None, reason, detail });
             let mut kept = usize::MAX;
             let result = if cells.too_deep() {
@@ -257,6 +264,12 @@ impl Decoder {
             payload,
         });
     }
+}
+
+/// Where a record of a batch came from.
+fn origin(batch: &RawBatch, index: usize) -> Origin {
+    let offset = batch.offset(index);
+    Origin { source: batch.source, partition: batch.partition, offset }
 }
 
 fn read_json<'a>(trie: &Trie, text: &'a str, slots: &mut [Raw<'a>]) -> Result<(), NoRecord> {

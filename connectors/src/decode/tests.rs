@@ -63,7 +63,7 @@ fn batch(lines: &[impl AsRef<[u8]>]) -> RawBatch {
     let mut rows = Rows::default();
     lines.iter().for_each(|line| rows.push(line.as_ref()));
     let records = RawRecords::Json(Arc::new(rows));
-    RawBatch { source: 1, partition: 2, first: 10, records, bytes: 0 }
+    RawBatch { source: 1, partition: 2, first: 10, offsets: None, records, bytes: 0 }
 }
 
 fn decode(spec: &DecodeSpec, batch: &RawBatch) -> Decoded {

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use operators::time::Lane;
 
 use super::Fields;
 
-/// A run of consecutive records of one file, split but not decoded. Cheap to clone.
+/// A run of consecutive records of one partition of a source, split but not decoded. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct RawBatch {
     /// Index of the source in the job file.
     pub source: u16,
-    /// Index of the file in the source's list.
+    /// The partition: for a file, its index in the source's list.
     pub partition: u32,
-    /// Number of the first record in its file, from 1.
+    /// Offset of the first record: in a file its number, from 1.
     pub first: u64,
+    /// Offsets of all records, where there are gaps between them.
+    pub offsets: Option<Arc<[u64]>>,
     /// The records.
     pub records: RawRecords,
     /// Bytes in memory, for bounds on what is in flight.
@@ -25,7 +29,9 @@ impl RawBatch {
     /// How many records there are.
     pub fn len(&self) -> usize {
         match &self.records {
-            RawRecords::Json(rows) | RawRecords::Delimited { rows, .. } => rows.len(),
+            RawRecords::Json(rows)
+            | RawRecords::Messages(rows)
+            | RawRecords::Delimited { rows, .. } => rows.len(),
             RawRecords::Table(batch) => batch.num_rows(),
         }
     }
@@ -34,13 +40,31 @@ impl RawBatch {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Which part of its source it belongs to, of those whose records are in order of event time
+    /// each by itself: for Kafka the partition. Files follow one another, so all of them are one.
+    pub fn lane(&self) -> Lane {
+        let partition = match self.records {
+            RawRecords::Messages(_) => self.partition,
+            RawRecords::Json(_) | RawRecords::Delimited { .. } | RawRecords::Table(_) => 0,
+        };
+        Lane { source: self.source, partition }
+    }
+
+    /// Offset of a record.
+    pub fn offset(&self, index: usize) -> u64 {
+        let listed = self.offsets.as_ref().and_then(|offsets| offsets.get(index));
+        listed.copied().unwrap_or(self.first + index as u64)
+    }
 }
 
 /// The records of a batch.
 #[derive(Clone, Debug)]
 pub enum RawRecords {
-    /// JSON texts.
+    /// JSON texts, one a line: a blank line is no record.
     Json(Arc<Rows>),
+    /// JSON texts that came one by one: an empty one is a record too, and can't be used.
+    Messages(Arc<Rows>),
     /// Rows of CSV or TSV.
     Delimited {
         /// Names of the columns: the first row of the file.
@@ -71,6 +95,8 @@ pub struct Rows {
     /// Records that were too large: their index and full length in bytes. Only their first
     /// [`Rows::KEPT_BYTES`] bytes are in `data`.
     pub(super) cut: Vec<(u32, u64)>,
+    /// Records of another format that can't be read as theirs: their index and what is wrong.
+    pub(super) wrong: Vec<(u32, Box<str>)>,
 }
 
 impl Rows {
@@ -97,6 +123,42 @@ impl Rows {
     pub fn push_cut(&mut self, kept: &[u8], bytes: u64) {
         self.cut.push((self.ends.len() as u32, bytes));
         self.push(&kept[..kept.len().min(Self::KEPT_BYTES)]);
+    }
+
+    /// Adds a record that can't be used, as it came.
+    pub fn push_wrong(&mut self, record: &[u8], detail: &str) {
+        self.wrong.push((self.ends.len() as u32, detail.into()));
+        self.push(record);
+    }
+
+    /// What is wrong with a record, if that is known.
+    pub fn wrong(&self, index: usize) -> Option<&str> {
+        let place = self.wrong.binary_search_by_key(&index, |(at, _)| *at as usize);
+        place.ok().map(|place| &*self.wrong[place].1)
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.ends.len() * size_of::<u32>()
+    }
+
+    /// Keeps the first `count` records and gives the others.
+    pub fn split_off(&mut self, count: usize) -> Self {
+        if count >= self.len() {
+            return Self::default();
+        }
+        let (count, start) = (count as u32, count.checked_sub(1).map_or(0, |last| self.ends[last]));
+        let ends = self.ends.split_off(count as usize).into_iter().map(|end| end - start);
+        let at = self.cut.partition_point(|(index, _)| *index < count);
+        let cut = self.cut.split_off(at).into_iter().map(|(index, bytes)| (index - count, bytes));
+        let at = self.wrong.partition_point(|(index, _)| *index < count);
+        let wrong = self.wrong.split_off(at).into_iter();
+        Self {
+            ends: ends.collect(),
+            cut: cut.collect(),
+            wrong: wrong.map(|(index, detail)| (index - count, detail)).collect(),
+            data: self.data.split_off(start as usize),
+        }
     }
 
     /// Each record, with its full length if only its beginning is here.
@@ -126,5 +188,27 @@ impl Header {
             }
         }
         Ok(Self { delimiter, columns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cut in two anywhere, the same records follow each other.
+    #[test]
+    fn rows_split_and_stay_the_same() {
+        let mut rows = Rows::default();
+        rows.push(b"one");
+        rows.push_cut(b"two", 2000);
+        rows.push(b"");
+        rows.push_cut(b"four", 4000);
+        for count in 0..=5 {
+            let mut first = rows.clone();
+            let rest = first.split_off(count);
+            assert_eq!(first.len(), count.min(4));
+            let joined: Vec<_> = first.iter().chain(rest.iter()).collect();
+            assert_eq!(joined, rows.iter().collect::<Vec<_>>());
+        }
     }
 }

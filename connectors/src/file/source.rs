@@ -158,7 +158,8 @@ impl FileSource {
             self.at = Position { file: file + 1, record: 0 };
             return Ok(None);
         };
-        let batch = RawBatch { source: self.spec.source, partition: file, first, records, bytes };
+        let source = self.spec.source;
+        let batch = RawBatch { source, partition: file, first, offsets: None, records, bytes };
         self.at.record += batch.len() as u64;
         if let Some(Reader::Parquet(reader)) = &self.reader {
             let share = self.at.record as f64 / reader.rows.max(1) as f64;

@@ -24,6 +24,7 @@ use url::Url;
 
 use super::columns::{Layout, delta_fields};
 use super::{TableError, Written};
+use crate::moments::{Moment, reach};
 
 /// The values of a table's partition columns.
 pub(super) type Partition = Vec<String>;
@@ -241,6 +242,7 @@ impl Delta {
             return Ok(None);
         }
         self.write(&path, &content)?;
+        reach(Moment::TableFile);
         written.files += 1;
         written.bytes += content.len() as u64;
         let file = TableFile { path, bytes: content.len() as i64 };
@@ -289,7 +291,9 @@ impl Delta {
             .with_actions(actions)
             .build(Some(snapshot), self.table.log_store(), operation)
             .into_future();
+        reach(Moment::TableCommit);
         runtime.block_on(commit).map_err(fail)?;
+        reach(Moment::TableCommitted);
         runtime.block_on(self.table.update_state()).map_err(fail)?;
         self.committed = Some(upto);
         Ok(())

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use connectors::decode::{Decoded, Decoder};
-use connectors::file::{FileSource, Position};
+use replay::history::Source;
 
 use super::load;
 use crate::runtime::plan::PlannedSource;
@@ -12,6 +13,9 @@ use crate::runtime::{RunError, grouped};
 
 /// Records looked at in each source.
 const LOOK: usize = 1000;
+
+/// How long records of a topic are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Checks a job; returns the exit code.
 pub(super) fn check(path: &Path) -> u8 {
@@ -31,12 +35,20 @@ pub(super) fn check(path: &Path) -> u8 {
 }
 
 fn look(source: &PlannedSource) -> Result<(), RunError> {
-    let mut files = FileSource::open(&source.file, Position::default())?;
+    let mut records = Source::open(&source.records, &[])?;
     let mut decoder = Decoder::new(&source.decode)?;
     let (mut seen, mut events, mut known) = (0, 0, 0);
     let mut letters: BTreeMap<&str, usize> = BTreeMap::new();
+    let begun = Instant::now();
     while seen < LOOK {
-        let Some(batch) = files.next(LOOK - seen)? else { break };
+        let Some(batch) = records.next(LOOK - seen)? else {
+            // Records of topics come when they come.
+            if records.is_bounded() || seen > 0 || begun.elapsed() > PATIENCE {
+                break;
+            }
+            records.wait(PATIENCE / 10);
+            continue;
+        };
         seen += batch.len();
         let mut decoded = Decoded::default();
         decoder.decode(&batch, 0, &mut decoded);
@@ -46,9 +58,13 @@ fn look(source: &PlannedSource) -> Result<(), RunError> {
             *letters.entry(letter.reason.word()).or_default() += 1;
         }
     }
-    let files = files.files().len();
+    let places = match (records.files(), records.topics()) {
+        (Some(files), _) => format!("{} files", files.files().len()),
+        (_, Some(topics)) => format!("{} partitions", topics.status().len()),
+        (None, None) => "nothing".to_owned(),
+    };
     println!(
-        "source {}: {files} files; of the first {} records {} are events, {} of them with an \
+        "source {}: {places}; of the first {} records {} are events, {} of them with an \
          identifier",
         source.name,
         grouped(seen as i64),

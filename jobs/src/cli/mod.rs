@@ -1,19 +1,27 @@
-//! The `braid` command: `run`, `check`, `status`, `gen`, `demo`.
+//! The `braid` command: `run`, `check`, `status`, `schema`, `gen`, `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
 //! on.
 
 mod check;
+mod crash;
 mod demo;
 mod generate;
+mod schema;
 mod status;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
-use crate::runtime::{Plan, RunOptions, Silent, Summary, Terminal, plan, run};
+use crate::runtime::{
+    Around, Plan, Progress, RunOptions, Silent, Summary, Terminal, plan, run_until,
+};
+use crate::serve::Server;
 
 /// Web, mobile and backend events braided into one view of each person, exact when the past
 /// changes.
@@ -32,7 +40,7 @@ enum Command {
         #[arg(long, default_value = "out/demo")]
         dir: PathBuf,
     },
-    /// Runs a job to the end of its sources.
+    /// Runs a job: to the end of its sources, or, where one has no end, until SIGTERM or Ctrl-C.
     Run {
         /// The job file.
         job: PathBuf,
@@ -45,6 +53,14 @@ enum Command {
         /// The summary as JSON on standard output.
         #[arg(long)]
         json: bool,
+        /// Answers at this address, such as 127.0.0.1:9464: /metrics for Prometheus, /healthz,
+        /// /readyz.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// For tests of crashes, MOMENT:COUNT:kill or MOMENT:COUNT:stop: sends itself SIGKILL or
+        /// SIGSTOP when a moment (`connectors::moments`) comes for the COUNTth time.
+        #[arg(long, hide = true, value_parser = crash::parse)]
+        crash_at: Option<crash::CrashAt>,
     },
     /// Makes data of a simulated shop, with the truth about each record and a job that reads it.
     Gen(generate::Options),
@@ -52,6 +68,13 @@ enum Command {
     Check {
         /// The job file.
         job: PathBuf,
+    },
+    /// Prints the JSON Schemas of the records in a job's topics.
+    Schema {
+        /// The job file.
+        job: PathBuf,
+        /// The view; without it all views.
+        view: Option<String>,
     },
     /// Shows how far a job is.
     Status {
@@ -64,12 +87,14 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Args::parse().command {
         Command::Demo { dir } => demo::demo(&dir, usual_workers()),
-        Command::Run { job, workers, epoch_records, json } => {
+        Command::Run { job, workers, epoch_records, json, listen, crash_at } => {
+            crash_at.into_iter().for_each(crash::CrashAt::arm);
             let workers = workers.unwrap_or_else(usual_workers).max(1);
-            execute(&job, RunOptions { workers, epoch_records }, json)
+            execute(&job, RunOptions { workers, epoch_records }, json, listen)
         }
         Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
+        Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job } => status::status(&job),
     };
     ExitCode::from(code)
@@ -90,16 +115,49 @@ fn load(path: &Path) -> Result<Plan, u8> {
     })
 }
 
-fn execute(path: &Path, options: RunOptions, json: bool) -> u8 {
+/// A flag that SIGTERM and Ctrl-C set: the run ends in order. A second one ends it at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the flag is looked at before it is set.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn execute(path: &Path, options: RunOptions, json: bool, listen: Option<SocketAddr>) -> u8 {
     let plan = match load(path) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
-    let result =
-        if json { run(&plan, options, &Silent) } else { run(&plan, options, &Terminal::new()) };
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("braid: can't listen to signals: {error}");
+            return 1;
+        }
+    };
+    let board = Arc::default();
+    let server = listen.map(|address| (address, Server::start(address, Arc::clone(&board))));
+    if let Some((address, Err(error))) = &server {
+        eprintln!("braid: can't listen at {address}: {error}; give --listen another address");
+        return 2;
+    }
+    if let Some((_, Ok(server))) = &server {
+        eprintln!("braid: at http://{}", server.address());
+    }
+    let (silent, terminal) = (Silent, Terminal::new());
+    let progress: &dyn Progress = if json { &silent } else { &terminal };
+    let result = run_until(&plan, options, Around { progress, stop: &stop, board: &board });
     match result {
         Ok(summary) => {
             show(&plan, &summary, json);
+            if plan.is_bounded() && stop.load(Ordering::Acquire) {
+                eprintln!("braid: stopped, perhaps before the end; run it again to go on");
+                return 1;
+            }
             0
         }
         Err(error) => {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use connectors::bindings::FileBindingLog;
 use connectors::table::TableSink;
+use replay::history::SourceSpec;
 
 use super::load;
-use crate::runtime::grouped;
+use crate::runtime::{grouped, peek};
 
 /// Shows the status; returns the exit code.
 pub(super) fn status(path: &Path) -> u8 {
@@ -14,12 +14,7 @@ pub(super) fn status(path: &Path) -> u8 {
         Ok(plan) => plan,
         Err(code) => return code,
     };
-    let log = plan.out.join("bindings");
-    if !log.exists() {
-        println!("{}: has not run yet", plan.name);
-        return 0;
-    }
-    let bindings = match FileBindingLog::peek(&log) {
+    let bindings = match peek(&plan) {
         Ok(bindings) => bindings,
         Err(error) => {
             eprintln!("braid: {error}");
@@ -27,11 +22,22 @@ pub(super) fn status(path: &Path) -> u8 {
         }
     };
     let Some(last) = bindings.last() else {
-        println!("{}: no epoch yet", plan.name);
+        println!("{}: has not run yet", plan.name);
         return 0;
     };
     println!("{}: epoch {} of generation {}", plan.name, last.epoch, last.generation);
-    for (source, end) in plan.sources.iter().zip(&last.sources) {
+    for ((index, source), end) in (0..).zip(&plan.sources).zip(&last.sources) {
+        if let SourceSpec::Topics(_) = &source.records {
+            let parts = bindings.iter().flat_map(|binding| &binding.kafka);
+            let parts = parts.filter(|(of, _)| *of == index).map(|(_, part)| part);
+            let (partitions, records) = parts.fold((0, 0), |(partitions, records), part| {
+                let more = part.ends.iter().map(|end| end.records).sum::<u64>();
+                (partitions + part.partitions.len(), records + more)
+            });
+            let records = grouped(records as i64);
+            println!("  source {}: {partitions} partitions, {records} records", source.name);
+            continue;
+        }
         let state = if end.at_end { "at its end" } else { "not at its end" };
         let record = grouped(end.upper.record as i64);
         println!("  source {}: file {}, record {record}, {state}", source.name, end.upper.file);

@@ -176,7 +176,8 @@ fn decoded(dir: &Path) -> BTreeMap<String, Vec<Result<(Event, Micros), DeadLette
     let plan = plan::load(&dir.join("job.toml")).expect("the job is good");
     let mut all = BTreeMap::new();
     for source in &plan.sources {
-        let mut files = FileSource::open(&source.file, Position::default()).expect("files");
+        let files = source.records.files().expect("files");
+        let mut files = FileSource::open(files, Position::default()).expect("files");
         let mut decoder = Decoder::new(&source.decode).expect("a field map");
         let mut list: Vec<Result<(Event, Micros), DeadLetter>> = Vec::new();
         while let Some(batch) = files.next(1000).expect("files that can be read") {

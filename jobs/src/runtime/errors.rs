@@ -2,9 +2,10 @@
 
 use connectors::bindings::BindingError;
 use connectors::decode::SpecError;
-use connectors::file::SourceError;
+use connectors::kafka::KafkaError;
 use connectors::table::TableError;
 use operators::model::Epoch;
+use replay::history::ReadError;
 use thiserror::Error;
 
 /// Why a run could not go on.
@@ -12,13 +13,16 @@ use thiserror::Error;
 pub enum RunError {
     /// A source can't be read.
     #[error("{0}")]
-    Source(#[from] SourceError),
+    Source(#[from] ReadError),
     /// The bindings can't be used.
     #[error("{0}")]
     Binding(#[from] BindingError),
     /// A table can't be written.
     #[error("{0}")]
     Table(#[from] TableError),
+    /// A topic can't be written.
+    #[error("{0}")]
+    Topic(#[from] KafkaError),
     /// A field map makes no sense.
     #[error("{0}")]
     Spec(#[from] SpecError),
@@ -31,17 +35,19 @@ pub enum RunError {
         /// The output folder.
         out: String,
     },
-    /// The bindings of what the tables hold are gone.
+    /// The bindings of what an output holds are gone.
     #[error(
-        "the bindings in {out} end at epoch {bound}, its tables at {epoch}: what they were made of \
-         is gone; restore {out}/bindings, or remove {out} to compute everything anew"
+        "{bindings} ends at epoch {bound}, {what} at {epoch}: what it was made of is gone; restore \
+         {bindings}, or remove all results to compute everything anew"
     )]
     BindingsLost {
-        /// The output folder.
-        out: String,
+        /// Where the bindings are.
+        bindings: String,
         /// The last epoch that is bound, 0 if there is none.
         bound: Epoch,
-        /// The last epoch that a table holds.
+        /// The output.
+        what: String,
+        /// The last epoch that it holds.
         epoch: Epoch,
     },
     /// A worker ended before its time.
@@ -55,9 +61,18 @@ impl RunError {
         match self {
             Self::Source(error) if error.is_gone() => 3,
             Self::BindingsLost { .. } => 3,
+            Self::Source(error) if error.is_usage() => 2,
+            Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_fenced() => {
+                4
+            }
+            Self::Topic(error) if error.is_usage() => 2,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,
-            Self::Source(_) | Self::Binding(_) | Self::Table(_) | Self::Worker(_) => 1,
+            Self::Source(_)
+            | Self::Binding(_)
+            | Self::Table(_)
+            | Self::Topic(_)
+            | Self::Worker(_) => 1,
         }
     }
 }

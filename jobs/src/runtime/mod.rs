@@ -2,24 +2,30 @@
 //!
 //! One thread, the caller's, is the supervisor: it reads records, writes and syncs the binding of
 //! each epoch, and only then hands the records to the workers. The workers decode and compute; one
-//! thread collects rows and writes tables. A run that was killed begins with the bindings: the same
-//! records go to the same epochs again, and tables pass over what they have committed.
+//! thread collects rows and writes tables, and one for each set of topics writes those. A run that
+//! was killed begins with the bindings: the same records go to the same epochs again, and tables
+//! pass over what they have committed.
 
+mod bound;
 mod errors;
+mod feeding;
 pub mod job_file;
 pub mod plan;
 mod progress;
+mod shown;
 mod sink;
 mod summary;
 mod supervisor;
 mod threads;
+mod topics;
 mod worker;
 
+pub use bound::peek;
 pub use errors::RunError;
 pub use plan::Plan;
 pub use progress::{Progress, Silent, Terminal};
 pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped};
-pub use supervisor::run;
+pub use supervisor::{Around, run, run_until};
 
 /// How a job is run, beyond what its file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

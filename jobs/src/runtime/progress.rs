@@ -10,7 +10,7 @@ use super::summary::grouped;
 
 /// Whoever wants to know how far a run is.
 pub trait Progress {
-    /// The run begins; the sources have this many bytes.
+    /// The run begins; the sources have this many bytes, 0 where that is not known.
     fn begin(&self, bytes_total: u64);
     /// Bytes read and records decoded so far.
     fn update(&self, bytes: u64, records: u64);
@@ -58,7 +58,10 @@ impl Default for Terminal {
 impl Progress for Terminal {
     fn begin(&self, bytes_total: u64) {
         if let Some(bar) = &self.bar {
-            let template = "  {bar:32} {bytes}/{total_bytes}  {msg}  {eta} left";
+            let template = match bytes_total {
+                0 => "  {spinner} {msg}",
+                _ => "  {bar:32} {bytes}/{total_bytes}  {msg}  {eta} left",
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
@@ -78,8 +81,13 @@ impl Progress for Terminal {
             && lines.last.elapsed() >= LINE_EVERY
         {
             lines.last = Instant::now();
-            let percent = bytes as f64 / lines.total.max(1) as f64 * 100.0;
-            eprintln!("{percent:.0} % read, {records} records");
+            match lines.total {
+                0 => eprintln!("{records} records"),
+                total => {
+                    let percent = bytes as f64 / total as f64 * 100.0;
+                    eprintln!("{percent:.0} % read, {records} records");
+                }
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use connectors::table::{TableError, TableSink};
+use connectors::kafka::{KafkaSink, Sent};
+use connectors::table::TableSink;
 use crossbeam_channel::Receiver;
 use operators::graph::Emitted;
 use operators::model::{Cell, CellRef, Change, Epoch, Micros, Reason};
@@ -13,7 +14,10 @@ use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
 
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
+use super::topics::TopicWriter;
 use super::worker::Told;
+use super::{RunError, shown};
+use crate::serve::Board;
 
 /// Tables are committed at least this often while there is something to commit.
 const COMMIT_EVERY: Duration = Duration::from_secs(60);
@@ -47,12 +51,34 @@ pub(super) struct Sink {
     /// Epochs above this are not whole, whatever the workers say: a run that fails hangs up in the
     /// middle of one.
     pub complete: Arc<AtomicU64>,
+    /// What the run shows.
+    pub board: Arc<Board>,
     /// Records decoded, for the progress.
     pub records: Arc<AtomicU64>,
 }
 
 impl Sink {
-    pub(super) fn run(mut self, told: &Receiver<Told>) -> Result<Summary, TableError> {
+    /// Writes tables and, each by a thread of its own, topics.
+    pub(super) fn run(
+        self,
+        told: &Receiver<Told>,
+        topics: Vec<KafkaSink>,
+    ) -> Result<Summary, RunError> {
+        let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
+        let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
+        let collected = self.collect(told, &topics);
+        for writer in topics {
+            // A topic that can't be written is why nothing more was taken in.
+            writer.finish()?;
+        }
+        collected
+    }
+
+    fn collect(
+        mut self,
+        told: &Receiver<Told>,
+        topics: &[TopicWriter],
+    ) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
         let mut standing = Standing::default();
         standing.rows.resize(self.catalog.schemas.len(), 0);
@@ -103,10 +129,14 @@ impl Sink {
                     while let Some(epoch) = first(&waiting, &marks) {
                         watermark = marks.remove(&epoch).unwrap_or(watermark);
                         let changes = waiting.remove(&epoch).unwrap_or_default();
+                        if !topics.iter().all(|t| t.take(epoch, watermark, &changes)) {
+                            return Ok(summary);
+                        }
                         self.take((epoch, watermark), changes, &mut standing, &mut summary);
                         done = epoch;
                     }
                     self.closed.fetch_max(upto, Ordering::Release);
+                    shown::computed(&self.board, &summary, upto, watermark);
                     let full = self.tables.as_ref().is_some_and(|t| t.pending() > COMMIT_CHANGES);
                     if full || last.elapsed() > COMMIT_EVERY {
                         self.commit(done, watermark, &mut summary)?;
@@ -128,9 +158,11 @@ impl Sink {
         upto: Epoch,
         watermark: Micros,
         summary: &mut Summary,
-    ) -> Result<(), TableError> {
+    ) -> Result<(), RunError> {
         if let Some(tables) = self.tables.as_mut().filter(|_| upto > 0) {
+            let begun = Instant::now();
             summary.count_written(tables.commit(upto, watermark)?);
+            shown::committed(&self.board, "tables", upto, &Sent::default(), begun.elapsed());
         }
         Ok(())
     }

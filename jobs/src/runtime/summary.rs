@@ -95,6 +95,8 @@ pub fn grouped(number: i64) -> String {
 const BAR: usize = 32;
 /// Width of a step's label, in characters.
 const LABEL: usize = 22;
+/// Width of the longest bar of a breakdown's value, in characters.
+const VALUE_BAR: usize = 10;
 /// Values of a breakdown in a chart at most.
 const VALUES: usize = 10;
 
@@ -169,19 +171,60 @@ impl FunnelSummary {
             let _ =
                 writeln!(out, "  {label:<LABEL$} {bar:<BAR$} {count:>9} {percent:>6.1} %{took}");
         }
+        if !self.values.is_empty() {
+            let _ = write!(out, "  {:<LABEL$} {:<VALUE_BAR$}", "by value", "converted");
+            for step in 1..=self.steps.len() {
+                let _ = write!(out, " {:>9}", format!("step {step}"));
+            }
+            out.push('\n');
+        }
         for value in self.values.iter().take(VALUES) {
             let label: String = value.value.chars().take(LABEL).collect();
-            let _ = write!(out, "  {label:<LABEL$}");
+            let (first, last) = (value.counts.first(), value.counts.last());
+            let share = first.zip(last).map_or(0.0, |(first, last)| share(*last, *first));
+            let bar = "█".repeat((share * VALUE_BAR as f64).round() as usize);
+            let _ = write!(out, "  {label:<LABEL$} {bar:<VALUE_BAR$}");
             for count in &value.counts {
                 let _ = write!(out, " {:>9}", grouped(*count));
             }
-            let (first, last) = (value.counts.first(), value.counts.last());
-            let share = first.zip(last).map_or(0.0, |(first, last)| share(*last, *first));
             let _ = writeln!(out, " {:>6.1} %", share * 100.0);
         }
         if self.values.len() > VALUES {
             let _ = writeln!(out, "  … {} values more in the table", self.values.len() - VALUES);
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_shows_steps_and_values() {
+        let step =
+            |label: &str, count, median_s| FunnelStep { label: label.to_owned(), count, median_s };
+        let value = |value: &str, counts: &[i64]| FunnelValue {
+            value: value.to_owned(),
+            counts: counts.to_vec(),
+        };
+        let summary = FunnelSummary {
+            name: "buy".to_owned(),
+            steps: vec![step("cart", 4000, None), step("paid", 1000, Some(90.0))],
+            values: vec![value("pro", &[1000, 900]), value("free", &[3000, 100])],
+        };
+        let chart = summary.chart();
+        let lines: Vec<Vec<&str>> =
+            chart.lines().map(|line| line.split_whitespace().collect()).collect();
+        let bar = |length: usize| "█".repeat(length);
+        assert_eq!(lines[1], ["funnel", "buy"]);
+        assert_eq!(lines[2], ["cart", &*bar(BAR), "4", "000", "100.0", "%"]);
+        let paid = ["paid", &*bar(8), "1", "000", "25.0", "%", "median", "90.0", "s"];
+        assert_eq!(lines[3], paid);
+        assert_eq!(lines[4], ["by", "value", "converted", "step", "1", "step", "2"]);
+        assert_eq!(lines[5], ["pro", &*bar(9), "1", "000", "900", "90.0", "%"]);
+        assert_eq!(lines[6], ["free", "3", "000", "100", "3.3", "%"]);
+        let columns = |line: &str| line.chars().count();
+        assert!(chart.lines().all(|line| columns(line) <= 100), "{chart}");
     }
 }

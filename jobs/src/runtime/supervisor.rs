@@ -4,34 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use connectors::bindings::{Binding, BindingLog as _, FileBindingLog, SourceEnd};
+use connectors::bindings::Binding;
 use connectors::decode::Decoder;
-use connectors::file::{FileSource, RawBatch};
+use connectors::file::RawBatch;
+use connectors::kafka::KafkaSink;
 use connectors::table::TableSink;
 use crossbeam_channel::{Sender, bounded, unbounded};
-use operators::graph::Job;
+use operators::graph::{Job, Mark};
 use operators::model::{Epoch, Micros};
-use replay::history;
+use replay::history::Source;
 
+use super::feeding::Feeding;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::summary::Summary;
 use super::worker::{Told, Work, work};
-use super::{RunError, RunOptions, threads};
+use super::{RunError, RunOptions, bound, threads};
+use crate::serve::Board;
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
 /// records, enough to keep the workers busy.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;
-/// Records handed to a worker at once: enough to outweigh the hand-over.
-const BATCH_RECORDS: usize = 4096;
 
 /// Hands records to workers in turn and keeps count of what is in flight.
-struct Workers {
+pub(super) struct Workers {
     inboxes: Vec<Sender<Work>>,
     next: usize,
     closed: Arc<AtomicU64>,
@@ -40,40 +41,59 @@ struct Workers {
     /// Whether a worker has panicked.
     stopped: Arc<AtomicBool>,
     in_flight: BTreeMap<Epoch, usize>,
+    /// How long feeding has waited for the workers.
+    held: Duration,
 }
 
 impl Workers {
+    /// Bytes of records between binding and the end of the graph.
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.in_flight.values().sum()
+    }
+
+    /// How long feeding has waited because too much was in flight.
+    pub(super) fn held(&self) -> Duration {
+        self.held
+    }
+
     fn send(&mut self, worker: usize, work: Work) -> Result<(), RunError> {
         let gone = |_| RunError::Worker("it no longer takes records".to_owned());
         self.inboxes[worker].send(work).map_err(gone)
     }
 
-    fn batch(&mut self, epoch: Epoch, batch: RawBatch, received: Micros) -> Result<(), RunError> {
+    /// Gives the next worker records of the epoch that is open.
+    pub(super) fn batch(
+        &mut self,
+        epoch: Epoch,
+        batch: RawBatch,
+        received: Micros,
+    ) -> Result<(), RunError> {
         *self.in_flight.entry(epoch).or_default() += batch.bytes;
         self.next = (self.next + 1) % self.inboxes.len();
         self.send(self.next, Work::Batch(batch, received))
     }
 
     /// Ends an epoch, and waits while too much is in flight.
-    fn close(&mut self, epoch: Epoch, ended: &[u16]) -> Result<(), RunError> {
+    pub(super) fn close(&mut self, epoch: Epoch, marks: &[Mark]) -> Result<(), RunError> {
         self.complete.store(epoch, Ordering::Release);
         for worker in 0..self.inboxes.len() {
-            // One worker's word that a source has ended is enough.
-            let ended = if worker == 0 { ended.to_vec() } else { Vec::new() };
-            self.send(worker, Work::Close(epoch, ended))?;
+            // One worker's word on what is quiet is enough.
+            let marks = if worker == 0 { marks.to_vec() } else { Vec::new() };
+            self.send(worker, Work::Close(epoch, marks))?;
         }
         loop {
             let closed = self.closed.load(Ordering::Acquire);
             if closed == Epoch::MAX {
-                return Err(RunError::Worker("the tables can't be written".to_owned()));
+                return Err(RunError::Worker("what comes out can't be written".to_owned()));
             }
             if self.stopped.load(Ordering::Acquire) {
                 return Err(RunError::Worker("it has given up".to_owned()));
             }
             self.in_flight = self.in_flight.split_off(&closed);
-            if self.in_flight.values().sum::<usize>() <= IN_FLIGHT_BYTES_MAX {
+            if self.bytes_in_flight() <= IN_FLIGHT_BYTES_MAX {
                 return Ok(());
             }
+            self.held += Duration::from_millis(1);
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -81,31 +101,46 @@ impl Workers {
 
 /// Runs a job whose sources are bounded to its end.
 pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<Summary, RunError> {
+    let (stop, board) = (AtomicBool::new(false), Arc::default());
+    run_until(plan, options, Around { progress, stop: &stop, board: &board })
+}
+
+/// Who follows a run, and ends it.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Whoever wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// Set when it is to end.
+    pub stop: &'a AtomicBool,
+    /// Where its figures are shown.
+    pub board: &'a Arc<Board>,
+}
+
+/// Runs a job to the end of its sources, or until it is stopped. What has been read by then is
+/// computed and written.
+pub fn run_until(
+    plan: &Plan,
+    options: RunOptions,
+    around: Around<'_>,
+) -> Result<Summary, RunError> {
     let begun = Instant::now();
-    let (mut log, bindings) = FileBindingLog::open(&plan.out.join("bindings"))?;
+    let (mut log, bindings) = bound::open(plan)?;
     if bindings.last().is_some_and(|binding| binding.job != plan.hash) {
         return Err(RunError::JobChanged { out: plan.out.display().to_string() });
     }
     let mut sources = Vec::new();
     let mut decoders = Vec::new();
     for source in &plan.sources {
-        sources.push(history::open(&source.file, &bindings)?);
+        sources.push(Source::open(&source.records, &bindings)?);
         decoders.push(Decoder::new(&source.decode)?);
     }
-    let tables = match &plan.tables {
-        Some(options) => Some(TableSink::open(&plan.out, &plan.catalog.schemas, options.clone())?),
-        None => None,
-    };
-    let bound = bindings.last().map_or(0, |binding| binding.epoch);
-    if let Some(epoch) = tables.as_ref().and_then(TableSink::newest).filter(|e| *e > bound) {
-        let out = plan.out.display().to_string();
-        return Err(RunError::BindingsLost { out, bound, epoch });
-    }
-    progress.begin(sources.iter().map(FileSource::bytes_total).sum());
+    let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
+    around.board.figures().begin(&plan.name, generation);
+    let (tables, topics) = sinks(plan, &bindings, generation)?;
+    around.progress.begin(sources.iter().map(Source::bytes_total).sum());
 
     let (told, heard) = unbounded();
-    let closed = Arc::new(AtomicU64::new(0));
-    let complete = Arc::new(AtomicU64::new(0));
+    let (closed, complete) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
         catalog: Arc::clone(&plan.catalog),
@@ -113,12 +148,13 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
         workers: options.workers,
         closed: Arc::clone(&closed),
         complete: Arc::clone(&complete),
+        board: Arc::clone(around.board),
         records: Arc::clone(&records),
     };
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
         move || {
-            let result = sink.run(&heard);
+            let result = sink.run(&heard, topics);
             // Whoever waits for epochs to close waits no longer.
             closed.store(Epoch::MAX, Ordering::Release);
             result
@@ -127,18 +163,19 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
     let stopped = Arc::default();
     let (inboxes, guards) = start(plan.job(), &decoders, options.workers, &told, &stopped)?;
     drop(told);
-    let mut workers =
-        Workers { inboxes, next: 0, closed, complete, stopped, in_flight: BTreeMap::new() };
+    let (in_flight, held) = (BTreeMap::new(), Duration::ZERO);
+    let mut workers = Workers { inboxes, next: 0, closed, complete, stopped, in_flight, held };
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
-    let feeding = Feeding { plan, size, progress, records: &records };
+    let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
+    let feeding = Feeding { job: &plan.hash, generation, size, records: &records, names, around };
     let fed = feeding
         .replay(&bindings, &mut sources, &mut workers)
-        .and_then(|()| feeding.mint(&bindings, &mut log, &mut sources, &mut workers));
+        .and_then(|()| feeding.mint(&bindings, &mut *log, &mut sources, &mut workers));
     drop(workers); // hangs up: the workers finish what they have
     let ends = guards.join();
     let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
-    progress.end();
-    // What came first: a panic or a table that can't be written is why feeding could not go on.
+    around.progress.end();
+    // What came first: a panic or an output that can't be written is why feeding could not go on.
     for end in ends {
         if let Some(words) = end.map_err(RunError::Worker)? {
             return Err(RunError::Worker(words));
@@ -146,10 +183,42 @@ pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<
     }
     let mut summary = collected?;
     fed?;
-    summary.bytes_read = sources.iter().map(FileSource::bytes_read).sum();
+    summary.bytes_read = sources.iter().map(Source::bytes_read).sum();
     summary.seconds = begun.elapsed().as_secs_f64();
     summary.events_per_s = summary.read as f64 / summary.seconds.max(1e-9);
     Ok(summary)
+}
+
+/// Opens the outputs; none of them may be ahead of the bindings.
+fn sinks(
+    plan: &Plan,
+    bindings: &[Binding],
+    generation: u64,
+) -> Result<(Option<TableSink>, Vec<KafkaSink>), RunError> {
+    let bound = bindings.last().map_or(0, |binding| binding.epoch);
+    let check = |what: String, holds: Option<Epoch>| match holds {
+        Some(epoch) if epoch > bound => {
+            let bindings = bound::place(plan);
+            Err(RunError::BindingsLost { bindings, bound, what, epoch })
+        }
+        _ => Ok(()),
+    };
+    let tables = match &plan.tables {
+        Some(options) => Some(TableSink::open(&plan.out, &plan.catalog.schemas, options.clone())?),
+        None => None,
+    };
+    if let Some(tables) = &tables {
+        check(format!("a table in {}", plan.out.display()), tables.newest())?;
+    }
+    let mut topics = Vec::new();
+    for spec in &plan.topics {
+        let mut spec = spec.clone();
+        spec.generation = generation;
+        let sink = KafkaSink::open(&spec, &plan.catalog.schemas)?;
+        check(format!("topic {}", spec.topic("progress")), sink.committed())?;
+        topics.push(sink);
+    }
+    Ok((tables, topics))
 }
 
 type Guards = timely::communication::WorkerGuards<Option<String>>;
@@ -175,144 +244,4 @@ fn start(
         }
     });
     Ok((inboxes, guards.map_err(RunError::Worker)?))
-}
-
-struct Feeding<'a> {
-    plan: &'a Plan,
-    size: usize,
-    progress: &'a dyn Progress,
-    records: &'a AtomicU64,
-}
-
-impl Feeding<'_> {
-    fn show(&self, sources: &[FileSource]) {
-        let bytes = sources.iter().map(FileSource::bytes_read).sum();
-        self.progress.update(bytes, self.records.load(Ordering::Relaxed));
-    }
-
-    /// Feeds the epochs of earlier runs again.
-    fn replay(
-        &self,
-        bindings: &[Binding],
-        sources: &mut [FileSource],
-        workers: &mut Workers,
-    ) -> Result<(), RunError> {
-        for binding in bindings {
-            let mut sent = Ok(());
-            history::feed(binding, sources, BATCH_RECORDS, |batch| {
-                if sent.is_ok() {
-                    sent = workers.batch(binding.epoch, batch, binding.wall_time);
-                }
-            })?;
-            sent?;
-            workers.close(binding.epoch, &ended(&binding.sources))?;
-            self.show(sources);
-        }
-        Ok(())
-    }
-
-    /// Mints epochs until every source is at its end.
-    fn mint(
-        &self,
-        bindings: &[Binding],
-        log: &mut FileBindingLog,
-        sources: &mut [FileSource],
-        workers: &mut Workers,
-    ) -> Result<(), RunError> {
-        let last = bindings.last();
-        let mut epoch = last.map_or(0, |binding| binding.epoch);
-        let generation = last.map_or(1, |binding| binding.generation + 1);
-        let mut ends: Vec<bool> = match last {
-            Some(binding) => binding.sources.iter().map(|s| s.at_end).collect(),
-            None => vec![false; sources.len()],
-        };
-        let mut listed: Vec<usize> = (0..sources.len())
-            .map(|source| history::recorded(bindings, source as u16).len())
-            .collect();
-        loop {
-            let (batches, mut failed) = gather(sources, &mut ends, self.size);
-            if let Some(error) = failed.take_if(|_| batches.is_empty()) {
-                return Err(error);
-            }
-            let news = listed.iter().zip(sources.iter()).any(|(n, s)| *n < s.files().len());
-            let told = last.is_some_and(|binding| {
-                epoch == binding.epoch && binding.sources.iter().all(|source| source.at_end)
-            });
-            if batches.is_empty() && told && !news {
-                return Ok(()); // nothing since the last run
-            }
-            epoch += 1;
-            let mut files = Vec::new();
-            for (index, source) in sources.iter().enumerate() {
-                let new = &source.files()[listed[index]..];
-                files.extend(new.iter().map(|entry| (index as u16, entry.clone())));
-                listed[index] = source.files().len();
-            }
-            let binding = Binding {
-                epoch,
-                generation,
-                wall_time: now(),
-                sources: sources
-                    .iter()
-                    .zip(&ends)
-                    .map(|(s, at_end)| SourceEnd { upper: s.position(), at_end: *at_end })
-                    .collect(),
-                files,
-                job: self.plan.hash.clone(),
-            };
-            log.append(&binding)?;
-            for batch in batches {
-                workers.batch(epoch, batch, binding.wall_time)?;
-            }
-            workers.close(epoch, &ended(&binding.sources))?;
-            self.show(sources);
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if ends.iter().all(|end| *end) {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn ended(sources: &[SourceEnd]) -> Vec<u16> {
-    (0u16..).zip(sources).filter(|(_, end)| end.at_end).map(|(source, _)| source).collect()
-}
-
-/// Reads the records of one epoch, a batch from each source in turn. Those before an error count:
-/// they are good, and what is bound is not lost.
-fn gather(
-    sources: &mut [FileSource],
-    ends: &mut [bool],
-    size: usize,
-) -> (Vec<RawBatch>, Option<RunError>) {
-    let (mut batches, mut left) = (Vec::new(), size);
-    let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
-    let mut open = true;
-    while left > 0 && open {
-        open = false;
-        for (source, end) in sources.iter_mut().zip(ends.iter_mut()) {
-            if left == 0 {
-                break;
-            }
-            match source.next(share.min(left)) {
-                Ok(Some(batch)) => {
-                    open = true;
-                    *end = false;
-                    left -= batch.len();
-                    batches.push(batch);
-                }
-                Ok(None) => *end = true,
-                Err(error) => return (batches, Some(error.into())),
-            }
-        }
-    }
-    (batches, None)
-}
-
-/// The wall clock, in microseconds since 1970.
-fn now() -> Micros {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_micros() as Micros)
 }

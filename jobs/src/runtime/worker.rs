@@ -8,6 +8,7 @@ use connectors::file::RawBatch;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
+use operators::time::Lane;
 use operators::time::admission::too_early;
 use timely::worker::Worker;
 
@@ -17,8 +18,8 @@ use super::threads::IDLE;
 pub(super) enum Work {
     /// Records of the epoch that is open, with the time of receipt of those that have none.
     Batch(RawBatch, Micros),
-    /// The epoch is complete; of these sources nothing more comes.
-    Close(Epoch, Vec<u16>),
+    /// The epoch is complete; these lanes are quiet from now on, or no longer.
+    Close(Epoch, Vec<Mark>),
 }
 
 /// What a worker tells the sink.
@@ -46,25 +47,23 @@ pub(super) fn work(
     // Epochs are minted from 1 on; 0 stands for "none yet" in tables.
     graph.advance_to(1);
     let mut decoded = Decoded::default();
-    let mut largest: BTreeMap<u16, Micros> = BTreeMap::new();
+    let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
     loop {
         match inbox.try_recv() {
             Ok(Work::Batch(batch, received)) => {
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
                 let records = batch.len() as u64;
-                let tally = feed(&mut graph, job, &mut decoded, &mut largest, records);
+                let tally =
+                    feed(&mut graph, job, &mut decoded, (batch.lane(), &mut largest), records);
                 let _ = told.send(tally);
                 worker.step();
             }
-            Ok(Work::Close(epoch, ended)) => {
-                for (source, largest) in std::mem::take(&mut largest) {
-                    let largest = Some(largest);
-                    graph.marks.send(Mark { source, largest, at_end: false });
+            Ok(Work::Close(epoch, marks)) => {
+                for (lane, largest) in std::mem::take(&mut largest) {
+                    graph.marks.send(Mark { lane, largest: Some(largest), quiet: None });
                 }
-                for source in ended {
-                    graph.marks.send(Mark { source, largest: None, at_end: true });
-                }
+                marks.into_iter().for_each(|mark| graph.marks.send(mark));
                 graph.advance_to(epoch + 1);
                 worker.step();
             }
@@ -80,7 +79,7 @@ fn feed(
     graph: &mut Graph,
     job: &Job,
     decoded: &mut Decoded,
-    largest: &mut BTreeMap<u16, Micros>,
+    (lane, largest): (Lane, &mut BTreeMap<Lane, Micros>),
     records: u64,
 ) -> Told {
     let mut letters: BTreeMap<Reason, u64> = BTreeMap::new();
@@ -92,7 +91,7 @@ fn feed(
             graph.letters.send(refused(&event, Reason::TooEarly, received));
             continue;
         }
-        let most = largest.entry(event.origin.source).or_insert(time);
+        let most = largest.entry(lane).or_insert(time);
         *most = time.max(*most);
         graph.events.send(Arc::new(event));
     }

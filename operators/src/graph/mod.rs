@@ -39,7 +39,7 @@ use crate::model::{Change, DeadLetter, Epoch, Event, EventKey, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
 use crate::store::{Fact, Store};
-use crate::time::{TimeConfig, Watermark, admission};
+use crate::time::{Lane, TimeConfig, Watermark, admission};
 use crate::views::catalog::Catalog;
 use crate::views::contribution::Contribution;
 use crate::views::counts::Counts;
@@ -61,15 +61,15 @@ pub struct Job {
     pub strongest: Vec<Arc<str>>,
 }
 
-/// How far a source has come in an epoch.
+/// How far a lane has come in an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Mark {
-    /// Index of the source.
-    pub source: u16,
+    /// The source, or the partition of one.
+    pub lane: Lane,
     /// Largest event time of some of its records that are not too early.
     pub largest: Option<Micros>,
-    /// Whether nothing more comes from it.
-    pub at_end: bool,
+    /// Whether it is at its end or idle from now on; `None` for as before.
+    pub quiet: Option<bool>,
 }
 
 /// What a worker's part of the graph hands out.
@@ -191,7 +191,7 @@ fn watermark<'scope, F: FnMut(Emitted) + 'static>(
     let emit = emit.clone();
     per_epoch(marks.broadcast(), Pipeline, "Watermark", move |epoch, marks: Batches<Mark>, out| {
         for mark in marks.into_iter().flatten() {
-            watermark.observe(mark.source, mark.largest, mark.at_end);
+            watermark.observe(mark.lane, mark.largest, mark.quiet);
         }
         let now = watermark.advance();
         emit.tell(Emitted::Watermark(epoch, now));

@@ -84,7 +84,7 @@ fn run(job: &Arc<Job>, records: &[Arc<Event>], batch: usize, workers: usize) -> 
             }
             if worker.index() == 0 {
                 let largest = batch.iter().map(|e| e.key.time).max();
-                graph.marks.send(Mark { source: 0, largest, at_end: false });
+                graph.marks.send(Mark { lane: Lane::default(), largest, quiet: None });
             }
             graph.advance_to(epoch as Epoch + 1);
             // Some epochs stand together in the graph, others are waited for.

@@ -56,6 +56,16 @@ impl Matches {
         self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
+    /// Whether any predicate holds in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+
+    /// All words in one: what two have in common, these have as well.
+    pub fn folded(&self) -> u64 {
+        self.0.iter().fold(0, |all, word| all | word)
+    }
+
     /// Notes that predicate `index` holds.
     pub fn set(&mut self, index: usize) {
         if self.0.len() <= index / 64 {

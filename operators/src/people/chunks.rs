@@ -22,6 +22,22 @@ pub struct SortedChunks<T> {
     len: usize,
 }
 
+/// The place of the first item at or after `key`. Searched for from the end on, in ever longer
+/// strides: most of what is asked for is near the end, and what lies before is seldom in a cache.
+fn place_in<T: Keyed>(items: &[T], key: EventKey) -> usize {
+    let (mut low, mut high, mut stride) = (0, items.len(), 1);
+    while stride <= high {
+        let at = high - stride;
+        if items[at].key() < key {
+            low = at + 1;
+            break;
+        }
+        high = at;
+        stride *= 2;
+    }
+    low + items[low..high].partition_point(|item| item.key() < key)
+}
+
 impl<T> Default for SortedChunks<T> {
     fn default() -> Self {
         Self { chunks: Vec::new(), len: 0 }
@@ -65,7 +81,7 @@ impl<T: Keyed> SortedChunks<T> {
             return (self.chunks.len(), 0);
         }
         let chunk = self.chunks.partition_point(below);
-        (chunk, self.chunks[chunk].partition_point(|item| item.key() < key))
+        (chunk, place_in(&self.chunks[chunk], key))
     }
 
     /// Items at or after `key`.
@@ -80,15 +96,32 @@ impl<T: Keyed> SortedChunks<T> {
 
     /// The last item at or before `key`.
     pub fn at_or_before(&self, key: EventKey) -> Option<&T> {
+        self.get(key).or_else(|| self.last_before(key))
+    }
+
+    /// The last item before `key`.
+    pub fn last_before(&self, key: EventKey) -> Option<&T> {
         let (chunk, place) = self.locate(key);
-        if let Some(item) = self.chunks.get(chunk).and_then(|c| c.get(place))
-            && item.key() == key
-        {
-            return Some(item);
-        }
         match place.checked_sub(1) {
             Some(before) => self.chunks[chunk].get(before),
             None => self.chunks.get(chunk.checked_sub(1)?)?.last(),
+        }
+    }
+
+    /// The last item at or before `key`, and the first after it.
+    pub fn around(&self, key: EventKey) -> (Option<&T>, Option<&T>) {
+        let (chunk, place) = self.locate(key);
+        let at = |chunk: usize, place: usize| self.chunks.get(chunk)?.get(place);
+        let after = |chunk: usize, place: usize| at(chunk, place).or_else(|| at(chunk + 1, 0));
+        match at(chunk, place) {
+            Some(item) if item.key() == key => (Some(item), after(chunk, place + 1)),
+            here => {
+                let before = match place.checked_sub(1) {
+                    Some(before) => at(chunk, before),
+                    None => chunk.checked_sub(1).and_then(|chunk| self.chunks[chunk].last()),
+                };
+                (before, here)
+            }
         }
     }
 
@@ -109,6 +142,9 @@ impl<T: Keyed> SortedChunks<T> {
                     place = last.len();
                 }
                 _ => {
+                    if self.chunks.is_empty() {
+                        self.chunks.reserve_exact(1);
+                    }
                     self.chunks.push(vec![item]);
                     self.len += 1;
                     return None;
@@ -118,6 +154,10 @@ impl<T: Keyed> SortedChunks<T> {
         let items = &mut self.chunks[chunk];
         if items.get(place).is_some_and(|there| there.key() == item.key()) {
             return Some(std::mem::replace(&mut items[place], item));
+        }
+        if items.len() == items.capacity() {
+            // A quarter more, not twice as many: most people are small, and there are many.
+            items.reserve_exact((items.len() / 4).max(4));
         }
         items.insert(place, item);
         self.len += 1;
@@ -154,6 +194,7 @@ impl<T: Keyed> SortedChunks<T> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::ops::Bound;
 
     use super::*;
     use crate::identity::testing::Seeded;
@@ -192,6 +233,11 @@ mod tests {
                 assert!(chunks.from(probe).eq(map.range(probe..).map(|e| e.1)));
                 let before = map.range(..=probe).next_back().map(|e| e.1);
                 assert_eq!(chunks.at_or_before(probe), before);
+                let after = (Bound::Excluded(probe), Bound::Unbounded);
+                let after = map.range(after).next().map(|e| e.1);
+                assert_eq!(chunks.around(probe), (before, after));
+                let before = map.range(..probe).next_back().map(|e| e.1);
+                assert_eq!(chunks.last_before(probe), before);
                 assert_eq!(chunks.get(probe), map.get(&probe));
                 assert_eq!(chunks.first(), map.values().next());
                 assert_eq!(chunks.last(), map.values().next_back());

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::person::{net, slot};
+use super::person::{Presence, net, slot};
 use super::{PeopleOutput, SortedChunks};
-use crate::model::{Cause, Cell, Event, Row, Value};
+use crate::model::{Cause, Cell, DAY, Event, Matches, Micros, Row, Value};
 use crate::store::Fact;
 use crate::views::catalog::Catalog;
-use crate::views::funnel::{Best, Dirty, FunnelState, Scope, Traits, best_row, concerns};
+use crate::views::funnel::spec::Cohort;
+use crate::views::funnel::{Best, Dirty, FunnelState, Glance, Scope, Traits, best_row, concerns};
 use crate::views::spec::{FunnelSpec, ViewSpec};
 
 /// Facts that come (+1) and go (-1), in order.
@@ -22,7 +23,7 @@ pub(super) type Deltas = [(Arc<Event>, i8, Cause)];
 /// The state of each funnel, by index of the view's specification.
 #[derive(Debug, Default)]
 pub(super) struct Funnels {
-    states: SmallVec<[(u16, FunnelState); 1]>,
+    states: Vec<(u16, FunnelState)>,
     pub traits: Traits,
 }
 
@@ -34,6 +35,8 @@ pub(super) struct Changed<'a> {
     pub cause: Cause,
     /// The property that names the group whose funnels these are; `None` for a person.
     pub group: Option<usize>,
+    /// Which trends count the person.
+    pub presence: Option<&'a Presence>,
 }
 
 impl Funnels {
@@ -52,38 +55,76 @@ impl Funnels {
                 self.traits.update(*property, event, *diff);
             }
         }
-        let Catalog { specs, calendar, tables, traits, .. } = catalog;
+        let mut shifts = self.in_trends(catalog, changed);
+        let Catalog { specs, masks, calendar, tables, traits, cohorts, dense_from, .. } = catalog;
         let moved = |property: usize| {
             let place = traits.iter().position(|p| *p == property);
             place.is_some_and(|p| before[p].as_ref() != self.traits.now(property))
         };
+        let mut tasks: SmallVec<[Task<'_>; 2]> = SmallVec::new();
         for (view, spec) in specs.iter().enumerate() {
             let ViewSpec::Funnel(spec) = spec else { continue };
             if spec.group != changed.group {
                 continue;
             }
-            let dirty = dirty(spec, changed.deltas, &self.traits, traits.is_empty(), &moved);
+            let mask = &masks[view];
+            let dirty =
+                dirty((spec, mask), changed.deltas, &self.traits, traits.is_empty(), &moved);
+            if !dirty.is_empty() || !cohorts.is_empty() && spec.cohorts().next().is_some() {
+                tasks.push(Task { view: view as u16, spec, mask, dirty });
+            }
+        }
+        let glance = glance(changed.facts, &tasks);
+        for Task { view, spec, mask, mut dirty } in tasks {
+            // Views that cohorts are of stand before those that ask for them.
+            if shifts.iter().any(|shift| spec.cohorts().any(|cohort| shift.concerns(cohort))) {
+                // What went is not among the facts any more: its keys stay.
+                dirty.push(Dirty::ALL);
+            }
             if dirty.is_empty() {
                 continue;
             }
             let mut scope = Scope {
                 spec,
-                view: view as u16,
+                view,
                 tenant: changed.tenant,
                 calendar,
+                mask,
                 facts: changed.facts,
+                deltas: changed.deltas,
+                dense_from: *dense_from,
+                glance: glance.as_ref(),
                 traits: &self.traits,
                 cause: changed.cause,
                 out: &mut out.contributions,
             };
-            let (gone, come) = slot(&mut self.states, view as u16).update(&mut scope, &dirty);
-            let Some(who) = who else { continue };
-            let rows = |list: Vec<Best>| -> Vec<Row> {
-                let table = tables[view] + 1;
-                list.iter().map(|best| best_row(table, changed.tenant, who, best)).collect()
-            };
-            out.replace(rows(gone), rows(come), changed.cause);
+            let state = slot(&mut self.states, view);
+            let (gone, come) = state.update(&mut scope, dirty);
+            if (!gone.is_empty() || !come.is_empty()) && cohorts.contains(&view) {
+                let steps = furthest(&state.bests(spec));
+                shifts.extend(Shift::new(&mut self.traits, view, steps));
+            }
+            if let Some(who) = who.filter(|_| !gone.is_empty() || !come.is_empty()) {
+                tell(tables[usize::from(view)] + 1, changed, who, (gone, come), out);
+            }
         }
+    }
+
+    /// Notes which trends that a cohort is of count the person now.
+    fn in_trends(&mut self, catalog: &Catalog, changed: &Changed<'_>) -> SmallVec<[Shift; 1]> {
+        let mut shifts = SmallVec::new();
+        let Some(presence) = changed.presence.filter(|_| !catalog.cohorts.is_empty()) else {
+            return shifts;
+        };
+        for &view in &catalog.cohorts {
+            if matches!(catalog.specs[usize::from(view)], ViewSpec::Trend(_)) {
+                let first = (view, Micros::MIN, Cell::Null);
+                let next = presence.range(first..).next();
+                let counts = next.is_some_and(|((of, ..), _)| *of == view);
+                shifts.extend(Shift::new(&mut self.traits, view, usize::from(counts)));
+            }
+        }
+        shifts
     }
 
     /// All rows as of the last update.
@@ -99,16 +140,89 @@ impl Funnels {
     }
 }
 
+/// Tells the rows of best outcomes that went and came.
+fn tell(
+    table: u16,
+    changed: &Changed<'_>,
+    who: &Cell,
+    (gone, come): (Vec<Best>, Vec<Best>),
+    out: &mut PeopleOutput,
+) {
+    let rows = |list: Vec<Best>| -> Vec<Row> {
+        list.iter().map(|best| best_row(table, changed.tenant, who, best)).collect()
+    };
+    out.replace(rows(gone), rows(come), changed.cause);
+}
+
+/// How many steps the best of some outcomes has behind it.
+pub(super) fn furthest(bests: &[Best]) -> usize {
+    bests.iter().map(|best| best.outcome.chain.len()).max().unwrap_or(0)
+}
+
+/// A person got further in a view that a cohort is of, or less far.
+struct Shift {
+    view: u16,
+    before: usize,
+    after: usize,
+}
+
+impl Shift {
+    /// Notes how far the person got; `None` if that is no change.
+    fn new(traits: &mut Traits, view: u16, after: usize) -> Option<Self> {
+        let before = traits.reached(view);
+        traits.set_reached(view, after);
+        (before != after).then_some(Self { view, before, after })
+    }
+
+    /// Whether a person has come into a cohort or left it.
+    fn concerns(&self, cohort: &Cohort) -> bool {
+        let inside = |steps: usize| steps > cohort.step;
+        self.view == cohort.view && inside(self.before) != inside(self.after)
+    }
+}
+
+/// A funnel that may have to look at something again.
+struct Task<'a> {
+    view: u16,
+    spec: &'a FunnelSpec,
+    mask: &'a Matches,
+    dirty: DirtyList,
+}
+
+type DirtyList = SmallVec<[Dirty; 1]>;
+
+/// Funnels from which on what they look at is read once for all.
+const GLANCE_FUNNELS_MIN: usize = 3;
+/// Facts of a person up to which a glance may span all of them.
+const GLANCE_FACTS_MAX: usize = 4096;
+
+/// What several funnels will look at.
+fn glance<'a>(facts: &'a SortedChunks<Arc<Event>>, tasks: &[Task<'_>]) -> Option<Glance<'a>> {
+    if tasks.len() < GLANCE_FUNNELS_MIN {
+        return None;
+    }
+    let dirty = || tasks.iter().flat_map(|task| &task.dirty);
+    let low = dirty().map(|d| d.low.time).min()?;
+    let high = dirty().map(|d| d.high.time).max()?;
+    let window = tasks.iter().map(|task| task.spec.window).max()?;
+    if facts.len() > GLANCE_FACTS_MAX && high.saturating_sub(low) > window {
+        return None;
+    }
+    // The days that a change lies in, and a window around them; no day has more than 25 hours.
+    let reach = window.saturating_add(2 * DAY);
+    Some(Glance::new(facts, low.saturating_sub(reach), high.saturating_add(reach)))
+}
+
 /// What a funnel has to look at again.
 fn dirty(
-    spec: &FunnelSpec,
+    (spec, mask): (&FunnelSpec, &Matches),
     deltas: &Deltas,
     traits: &Traits,
     without_traits: bool,
     moved: &impl Fn(usize) -> bool,
-) -> Vec<Dirty> {
-    let mut dirty: Vec<Dirty> = Vec::new();
-    for (event, ..) in deltas.iter().filter(|d| concerns(spec, &d.0)) {
+) -> DirtyList {
+    let mut dirty = DirtyList::new();
+    for (event, ..) in deltas.iter().filter(|d| concerns(spec, mask, &d.0)) {
         dirty.push(Dirty::at(event.key));
     }
     dirty.dedup();
@@ -180,7 +294,8 @@ impl GroupState {
         }
         let cause = deltas.iter().map(|d| d.2).max().unwrap_or_default();
         let (facts, group) = (&self.facts, Some(property));
-        let changed = Changed { tenant, facts, deltas: &deltas, cause, group };
+        let deltas = &*deltas;
+        let changed = Changed { tenant, facts, deltas, cause, group, presence: None };
         self.funnels.update(catalog, &changed, Some(&Cell::Str(Arc::clone(id))), out);
         self.facts.is_empty()
     }

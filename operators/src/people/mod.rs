@@ -95,7 +95,8 @@ pub struct People {
     catalog: Catalog,
     /// Names of the identity types, by kind.
     types: Vec<Arc<str>>,
-    by_id: std::collections::HashMap<PersonRef, Person, FixedState>,
+    /// Boxed, for a growing map moves what it holds.
+    by_id: std::collections::HashMap<PersonRef, Box<Person>, FixedState>,
     touched: Vec<PersonRef>,
     groups: std::collections::HashMap<GroupKey, GroupState, FixedState>,
     groups_touched: Vec<GroupKey>,

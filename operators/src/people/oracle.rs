@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::identity::Membership;
-use crate::model::{Cause, Cell, Cells, Event, Micros, Row, Token};
+use crate::model::{Cause, Cell, Cells, Event, Micros, Row, SECOND, Token};
 use crate::people::PeopleOutput;
 use crate::store::PersonRef;
 use crate::time::Calendar;
@@ -109,6 +109,11 @@ fn of_person(
     rows: &mut Vec<Row>,
     out: &mut PeopleOutput,
 ) {
+    let mut seconds: BTreeMap<i64, usize> = BTreeMap::new();
+    for event in facts {
+        *seconds.entry(event.key.time.div_euclid(SECOND)).or_default() += 1;
+    }
+    let machine = seconds.values().any(|count| *count > catalog.facts_per_second_max);
     let channels: BTreeSet<Arc<str>> = facts.iter().map(|e| Arc::clone(&e.channel)).collect();
     rows.extend(catalog.built_in.people.map(|view| Row {
         view,
@@ -119,10 +124,12 @@ fn of_person(
             Cell::Time(facts[facts.len() - 1].key.time),
             Cell::Int(facts.len() as i64),
             Cell::List(channels.into_iter().map(Cell::Str).collect()),
+            Cell::Bool(machine),
         ]),
         final_at: Micros::MAX,
     }));
     let mut calendar = catalog.calendar.clone();
+    let mut reached = BTreeMap::new();
     for (view, spec) in catalog.specs.iter().enumerate() {
         let table = catalog.tables[view];
         let view = view as u16;
@@ -132,16 +139,8 @@ fn of_person(
                 rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
             }
             ViewSpec::Funnel(spec) if spec.group.is_none() => {
-                of_funnel(
-                    spec,
-                    view,
-                    tenant,
-                    &Cell::Id(name),
-                    facts,
-                    &mut calendar,
-                    table,
-                    (rows, out),
-                );
+                let of = Of { view, tenant, who: &Cell::Id(name), table };
+                of_funnel(spec, &of, facts, &mut calendar, &mut reached, (rows, out));
             }
             ViewSpec::Trend(spec) if spec.metric == Metric::People => {
                 let counted = facts
@@ -153,6 +152,9 @@ fn of_person(
                         (start, funnel::breakdown_value(spec.breakdown, e))
                     })
                     .collect();
+                if !groups.is_empty() {
+                    reached.insert(view, 1);
+                }
                 for (start, breakdown) in groups {
                     let (tenant, period) = (Arc::clone(tenant), spec.period);
                     let group = Group { view, tenant, period, start, breakdown };
@@ -174,6 +176,7 @@ fn of_groups(
     out: &mut PeopleOutput,
 ) {
     let mut calendar = catalog.calendar.clone();
+    let mut reached: BTreeMap<(usize, String), BTreeMap<u16, usize>> = BTreeMap::new();
     for (view, spec) in catalog.specs.iter().enumerate() {
         let ViewSpec::Funnel(spec) = spec else { continue };
         let Some(property) = spec.group else { continue };
@@ -185,25 +188,34 @@ fn of_groups(
         }
         for (id, mut facts) in groups {
             facts.sort_by_key(|event| event.key);
-            let who = Cell::str(&id);
-            let table = catalog.tables[view];
-            of_funnel(spec, view as u16, tenant, &who, &facts, &mut calendar, table, (rows, out));
+            let (who, table) = (Cell::str(&id), catalog.tables[view]);
+            let of = Of { view: view as u16, tenant, who: &who, table };
+            let reached = reached.entry((property, id)).or_default();
+            of_funnel(spec, &of, &facts, &mut calendar, reached, (rows, out));
         }
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a helper of two callers, of an oracle")]
+/// Which view of whom.
+struct Of<'a> {
+    view: u16,
+    tenant: &'a Arc<str>,
+    who: &'a Cell,
+    table: u16,
+}
+
 fn of_funnel(
     spec: &FunnelSpec,
-    view: u16,
-    tenant: &Arc<str>,
-    who: &Cell,
+    of: &Of<'_>,
     facts: &[Arc<Event>],
     calendar: &mut Calendar,
-    table: u16,
+    reached: &mut BTreeMap<u16, usize>,
     (rows, out): (&mut Vec<Row>, &mut PeopleOutput),
 ) {
-    let (numbers, bests) = funnel::oracle::of_person(spec, calendar, facts);
+    let Of { view, tenant, who, table } = *of;
+    let (numbers, bests) = funnel::oracle::of_person(spec, calendar, facts, reached);
+    let furthest = bests.iter().map(|best| best.outcome.chain.len()).max();
+    reached.extend(furthest.map(|steps| (view, steps)));
     rows.extend(bests.iter().map(|best| funnel::best_row(table + 1, tenant, who, best)));
     for (period, start, breakdown, measure) in numbers {
         let group = Group { view, tenant: Arc::clone(tenant), period, start, breakdown };

@@ -1,13 +1,13 @@
 //! One person: facts, and the state of each view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::funnels::{Changed, Funnels};
 use super::{PeopleOutput, SortedChunks};
-use crate::model::{Cause, Cell, Cells, Event, EventKey, Ident, Micros, Row, Token};
+use crate::model::{Cause, Cell, Cells, Event, EventKey, Ident, Micros, Row, SECOND, Token};
 use crate::views::catalog::Catalog;
 use crate::views::sessions::{self, Session};
 use crate::views::spec::ViewSpec;
@@ -34,9 +34,11 @@ pub(super) struct Person {
     /// Events per channel.
     channels: SmallVec<[(Arc<str>, u64); 2]>,
     /// By index of the view's specification.
-    sessions: SmallVec<[(u16, SortedChunks<Session>); 1]>,
+    sessions: Vec<(u16, SortedChunks<Session>)>,
     funnels: Funnels,
     presence: Presence,
+    /// The seconds with more facts than a person can cause, by their number.
+    rushes: BTreeSet<i64>,
 }
 
 impl Person {
@@ -78,6 +80,9 @@ impl Person {
         trend::of_person(catalog, &deltas, &mut self.presence, out);
         let mut changed: Vec<EventKey> = deltas.iter().map(|(event, ..)| event.key).collect();
         changed.dedup();
+        if catalog.built_in.people.is_some() {
+            self.update_rushes(catalog.facts_per_second_max, &changed);
+        }
         self.update_views(catalog, &tenant, &deltas, &changed, (renamed, cause), out);
         let after = self.overview(catalog, &tenant);
         out.replace(overview.into_iter().collect(), after.into_iter().collect(), cause);
@@ -120,6 +125,26 @@ impl Person {
             None => {
                 let place = self.channels.partition_point(|c| c.0 < *channel);
                 self.channels.insert(place, (Arc::clone(channel), 1));
+            }
+        }
+    }
+
+    /// Looks at the seconds of changed facts: whether each has more than `most` facts.
+    fn update_rushes(&mut self, most: usize, changed: &[EventKey]) {
+        let mut last = None;
+        for key in changed {
+            let second = key.time.div_euclid(SECOND);
+            if last.replace(second) == Some(second) {
+                continue;
+            }
+            let first = EventKey { time: second.saturating_mul(SECOND), ..EventKey::MIN };
+            let own = self.facts.from(first);
+            let own = own.take_while(|event| event.key.time.div_euclid(SECOND) == second);
+            // Never more than the limit are looked at.
+            if own.take(most.saturating_add(1)).count() > most {
+                self.rushes.insert(second);
+            } else {
+                self.rushes.remove(&second);
             }
         }
     }
@@ -174,7 +199,13 @@ impl Person {
             match &catalog.specs[usize::from(view)] {
                 ViewSpec::Sessions(spec) => {
                     let list = slot(&mut self.sessions, view);
-                    let difference = sessions::update(spec, &self.facts, list, changed);
+                    let facts = &self.facts;
+                    let plain = match deltas {
+                        [(event, 1, _)] => sessions::insert(spec, list, event),
+                        _ => None,
+                    };
+                    let difference =
+                        plain.unwrap_or_else(|| sessions::update(spec, facts, list, changed));
                     if renamed {
                         continue;
                     }
@@ -188,7 +219,8 @@ impl Person {
             }
         }
         let facts = &self.facts;
-        let changed = Changed { tenant, facts, deltas, cause, group: None };
+        let presence = Some(&self.presence);
+        let changed = Changed { tenant, facts, deltas, cause, group: None, presence };
         let who = Cell::Id(name);
         self.funnels.update(catalog, &changed, (!renamed).then_some(&who), out);
         if renamed {
@@ -216,6 +248,7 @@ impl Person {
                 Cell::Time(last.key.time),
                 Cell::Int(self.facts.len() as i64),
                 Cell::List(self.channels.iter().map(|c| Cell::Str(Arc::clone(&c.0))).collect()),
+                Cell::Bool(!self.rushes.is_empty()),
             ]),
             // A person may come back at any time.
             final_at: Micros::MAX,
@@ -267,10 +300,11 @@ impl Person {
 }
 
 /// The state of a view, made when it is first asked for.
-pub(super) fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) -> &mut T {
-    let place = list.iter().position(|(v, _)| *v == view).unwrap_or_else(|| {
-        list.push((view, T::default()));
-        list.len() - 1
+pub(super) fn slot<T: Default>(list: &mut Vec<(u16, T)>, view: u16) -> &mut T {
+    let place = list.binary_search_by_key(&view, |(v, _)| *v).unwrap_or_else(|place| {
+        list.reserve_exact(1);
+        list.insert(place, (view, T::default()));
+        place
     });
     &mut list[place].1
 }
@@ -278,6 +312,9 @@ pub(super) fn slot<T: Default>(list: &mut SmallVec<[(u16, T); 1]>, view: u16) ->
 /// Facts that came and went since the last advance, in order, without those that did both. Of one
 /// key what goes stands before what comes.
 pub(super) fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>, i8, Cause)> {
+    if pending.len() <= 1 {
+        return pending;
+    }
     pending.sort_by_key(|(event, ..)| event.key);
     let mut net: Vec<(Arc<Event>, i8, Cause)> = Vec::with_capacity(pending.len());
     let mut first = 0;

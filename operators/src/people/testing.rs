@@ -7,7 +7,7 @@ use crate::identity::testing::Seeded;
 use crate::model::{DAY, Event, EventKey, Idents, Origin, SECOND, Value};
 use crate::views::catalog::Catalog;
 use crate::views::funnel::spec::{
-    Attribution, BreakdownBy, Counting, Exclusion, Filter, FunnelSpec, FunnelStep, Order,
+    Attribution, BreakdownBy, Cohort, Counting, Exclusion, Filter, FunnelSpec, FunnelStep, Order,
     TraitFilter,
 };
 use crate::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
@@ -53,8 +53,23 @@ fn filter(random: &mut Seeded, group: bool) -> Filter {
     filter
 }
 
-/// A funnel with options at random: of any two options every pair of choices comes up.
-pub fn funnel(random: &mut Seeded, name: &str) -> FunnelSpec {
+/// A view before a funnel that has people, or groups of the same kind.
+fn cohort(random: &mut Seeded, group: Option<usize>, before: &[ViewSpec]) -> Option<Cohort> {
+    let of = |view: &ViewSpec| match view {
+        ViewSpec::Funnel(funnel) if funnel.group == group => Some(funnel.steps.len() as u64),
+        ViewSpec::Trend(trend) if trend.metric == Metric::People && group.is_none() => Some(1),
+        _ => None,
+    };
+    let able = before.iter().enumerate().filter_map(|(view, spec)| Some((view, of(spec)?)));
+    let able: Vec<(usize, u64)> = able.collect();
+    let (view, steps) = *able.get(random.below(able.len().max(1) as u64) as usize)?;
+    let (view, step) = (view as u16, random.below(steps) as usize);
+    Some(Cohort { label: format!("in {view} {step}").into(), view, step })
+}
+
+/// A funnel with options at random: of any two options every pair of choices comes up. `before` are
+/// the views that may be its cohorts.
+pub fn funnel(random: &mut Seeded, name: &str, before: &[ViewSpec]) -> FunnelSpec {
     let order = random.pick(&[Order::Ordered, Order::Ordered, Order::Strict, Order::Unordered]);
     let group = random.pick(&[None, None, None, Some(GROUP)]);
     let count = 2 + random.below(4) as usize;
@@ -95,7 +110,11 @@ pub fn funnel(random: &mut Seeded, name: &str) -> FunnelSpec {
         BreakdownBy::Trait { property: TRAIT, at_event },
     ];
     for _ in 0..random.pick(&[0, 1, 1, 2]) {
-        spec.breakdown.push(by[random.below(if group.is_some() { 3 } else { 4 }) as usize]);
+        let by = &by[random.below(if group.is_some() { 3 } else { 4 }) as usize];
+        spec.breakdown.push(by.clone());
+    }
+    if random.once_in(4) {
+        spec.breakdown.extend(cohort(random, group, before).map(BreakdownBy::Cohort));
     }
     spec.attribution = match random.below(4) {
         0 => Attribution::FirstTouch,
@@ -113,9 +132,6 @@ pub fn catalog(seed: u64) -> Catalog {
     let gap = random.pick(&[0, 10, 60, 1800]) * SECOND;
     let sessions = SessionsSpec { gap, cap: random.pick(&[30 * SECOND, 600 * SECOND, DAY]) };
     let mut specs = vec![ViewSpec::Sessions(sessions)];
-    for name in ["one", "two", "three"] {
-        specs.push(ViewSpec::Funnel(funnel(&mut random, name)));
-    }
     let metrics = [
         Metric::Events,
         Metric::People,
@@ -133,9 +149,15 @@ pub fn catalog(seed: u64) -> Catalog {
             breakdown: random.pick(&[None, Some(Breakdown::Channel)]),
         }));
     }
+    for name in ["one", "two", "three"] {
+        let funnel = funnel(&mut random, name, &specs);
+        specs.push(ViewSpec::Funnel(funnel));
+    }
     let zone = random.pick(&["UTC", "Europe/Berlin", "Asia/Kolkata"]);
     // All three are in the database: this can't fail.
-    Catalog::new(specs, &[], zone).expect("these zones exist")
+    let catalog = Catalog::new(specs, &[], zone).expect("these zones exist");
+    let (facts_per_second_max, dense_from) = (random.pick(&[1, 2, 3, 100]), random.pick(&[0, 512]));
+    Catalog { facts_per_second_max, dense_from, ..catalog }
 }
 
 /// An event at random among few names, channels and moments, dense in ties.

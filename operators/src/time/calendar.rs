@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use thiserror::Error;
 
-use crate::model::{Micros, SECOND};
+use crate::model::{DAY, Micros, SECOND};
 use crate::views::spec::Period;
 
 /// There is no zone of that name in the IANA database.
@@ -17,9 +17,15 @@ pub struct UnknownZone(pub String);
 #[derive(Clone, Debug)]
 pub struct Calendar {
     zone: TimeZone,
-    /// The last answer per period: most events fall where the one before did.
-    last: [(Micros, Micros); 4],
+    /// Answers kept, per period: events fall where others did, and late ones jump about.
+    kept: [Vec<(Micros, Micros)>; 4],
 }
+
+/// Periods kept of each length: a year of days.
+const KEPT: usize = 512;
+/// About how long the periods are, by slot; where to look for an answer is found by it.
+const LENGTHS: [Micros; 4] = [HOUR, DAY, 7 * DAY, 30 * DAY];
+const HOUR: Micros = 3600 * SECOND;
 
 /// Moments beyond the years -9000 and 9000 count as those: the calendar ends there.
 const BOUNDS: (Micros, Micros) = (-346_117_000_000 * SECOND, 221_845_000_000 * SECOND);
@@ -28,7 +34,7 @@ impl Calendar {
     /// A calendar of an IANA zone (`Europe/Berlin`, `UTC`), from the database in the program.
     pub fn new(zone: &str) -> Result<Self, UnknownZone> {
         let zone = TimeZone::get(zone).map_err(|_| UnknownZone(zone.to_owned()))?;
-        Ok(Self { zone, last: [(0, 0); 4] })
+        Ok(Self { zone, kept: std::array::from_fn(|_| vec![(0, 0); KEPT]) })
     }
 
     /// Start of the period that a moment is in; 0 for [`Period::All`].
@@ -50,12 +56,15 @@ impl Calendar {
             Period::All => return (0, Micros::MAX),
         };
         let at = at.clamp(BOUNDS.0, BOUNDS.1);
-        let (start, end) = self.last[slot];
-        if at < start || at >= end {
-            // Inside the bounds every date and moment exists; the fallback is never taken.
-            self.last[slot] = self.compute(period, at).unwrap_or((at, at + 1));
+        let place = at.div_euclid(LENGTHS[slot]).rem_euclid(KEPT as Micros) as usize;
+        let (start, end) = self.kept[slot][place];
+        if at >= start && at < end {
+            return (start, end);
         }
-        self.last[slot]
+        // Inside the bounds every date and moment exists; the fallback is never taken.
+        let bounds = self.compute(period, at).unwrap_or((at, at + 1));
+        self.kept[slot][place] = bounds;
+        bounds
     }
 
     fn compute(&self, period: Period, at: Micros) -> Option<(Micros, Micros)> {
@@ -64,9 +73,8 @@ impl Calendar {
         let (first, next) = match period {
             Period::Hour | Period::All => {
                 let offset = Micros::from(moment.offset().seconds()) * SECOND;
-                let hour = 3600 * SECOND;
-                let start = (at + offset).div_euclid(hour) * hour - offset;
-                return Some((start, start + hour));
+                let start = (at + offset).div_euclid(HOUR) * HOUR - offset;
+                return Some((start, start + HOUR));
             }
             Period::Day => (date, date.tomorrow().ok()?),
             Period::Week => {
@@ -91,8 +99,6 @@ impl Calendar {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOUR: Micros = 3600 * SECOND;
 
     fn at(text: &str) -> Micros {
         text.parse::<Timestamp>().unwrap().as_microsecond()

@@ -5,7 +5,7 @@ mod calendar;
 mod watermark;
 
 pub use calendar::{Calendar, UnknownZone};
-pub use watermark::Watermark;
+pub use watermark::{Lane, Watermark};
 
 /// The time part of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,43 +2,57 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::Micros;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Source {
-    largest: Option<Micros>,
-    at_end: bool,
+/// What is in order of event time by itself, but for the allowed disorder: a source whose records
+/// come one after the other, or one partition of a source whose partitions are read side by side.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+pub struct Lane {
+    /// Index of the source.
+    pub source: u16,
+    /// The partition; 0 where the source has one lane only.
+    pub partition: u32,
 }
 
-/// The watermark: the smallest over the sources that are not at their end of the largest event time
-/// seen less the disorder. When all are at their end, the largest over all. It never goes back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    largest: Option<Micros>,
+    quiet: bool,
+}
+
+/// The watermark: the smallest over the lanes that are not quiet of the largest event time seen
+/// less the disorder. When all are quiet, the largest over all. It never goes back.
 #[derive(Clone, Debug)]
 pub struct Watermark {
     disorder: Micros,
-    sources: BTreeMap<u16, Source>,
+    lanes: BTreeMap<Lane, Seen>,
     current: Micros,
 }
 
 impl Watermark {
     /// The watermark of sources 0 to `sources` - 1, of which nothing is known yet.
     pub fn new(disorder: Micros, sources: u16) -> Self {
-        let sources = (0..sources).map(|source| (source, Source::default())).collect();
-        Self { disorder, sources, current: Micros::MIN }
+        let lanes = (0..sources).map(|source| (Lane { source, partition: 0 }, Seen::default()));
+        Self { disorder, lanes: lanes.collect(), current: Micros::MIN }
     }
 
-    /// Notes the largest event time of some records of a source, and whether it is at its end.
-    pub fn observe(&mut self, source: u16, largest: Option<Micros>, at_end: bool) {
-        let entry = self.sources.entry(source).or_default();
+    /// Notes the largest event time of some records of a lane, and whether it is quiet from now on:
+    /// at its end, or idle; `None` for as before. A lane not heard of before is not quiet.
+    pub fn observe(&mut self, lane: Lane, largest: Option<Micros>, quiet: Option<bool>) {
+        let entry = self.lanes.entry(lane).or_default();
         entry.largest = entry.largest.max(largest);
-        entry.at_end |= at_end;
+        entry.quiet = quiet.unwrap_or(entry.quiet);
     }
 
     /// The watermark after everything observed so far.
     pub fn advance(&mut self) -> Micros {
-        let behind =
-            |s: &Source| s.largest.map_or(Micros::MIN, |t| t.saturating_sub(self.disorder));
-        let open = self.sources.values().filter(|s| !s.at_end).map(behind).min();
-        let now = open.or_else(|| self.sources.values().map(behind).max());
+        let behind = |s: &Seen| s.largest.map_or(Micros::MIN, |t| t.saturating_sub(self.disorder));
+        let open = self.lanes.values().filter(|s| !s.quiet).map(behind).min();
+        let now = open.or_else(|| self.lanes.values().map(behind).max());
         self.current = self.current.max(now.unwrap_or(Micros::MIN));
         self.current
     }
@@ -48,25 +62,46 @@ impl Watermark {
 mod tests {
     use super::*;
 
+    fn lane(source: u16, partition: u32) -> Lane {
+        Lane { source, partition }
+    }
+
     #[test]
     fn it_is_the_slowest_source_that_is_not_at_its_end() {
         let mut watermark = Watermark::new(10, 2);
-        watermark.observe(0, Some(100), false);
+        watermark.observe(lane(0, 0), Some(100), None);
         assert_eq!(watermark.advance(), Micros::MIN);
-        watermark.observe(1, Some(50), false);
+        watermark.observe(lane(1, 0), Some(50), None);
         assert_eq!(watermark.advance(), 40);
-        watermark.observe(1, Some(45), true);
+        watermark.observe(lane(1, 0), Some(45), Some(true));
         assert_eq!(watermark.advance(), 90);
-        watermark.observe(0, None, true);
+        watermark.observe(lane(0, 0), None, Some(true));
         assert_eq!(watermark.advance(), 90);
     }
 
     #[test]
-    fn it_never_goes_back_when_a_source_appears() {
+    fn it_never_goes_back_when_a_lane_appears() {
         let mut watermark = Watermark::new(0, 1);
-        watermark.observe(0, Some(100), false);
+        watermark.observe(lane(0, 0), Some(100), None);
         assert_eq!(watermark.advance(), 100);
-        watermark.observe(1, Some(10), false);
+        watermark.observe(lane(0, 1), Some(10), None);
         assert_eq!(watermark.advance(), 100);
+        watermark.observe(lane(0, 0), Some(200), None);
+        assert_eq!(watermark.advance(), 100);
+        watermark.observe(lane(0, 1), Some(150), None);
+        assert_eq!(watermark.advance(), 150);
+    }
+
+    #[test]
+    fn an_idle_partition_holds_nothing_up_until_it_goes_on() {
+        let mut watermark = Watermark::new(0, 1);
+        watermark.observe(lane(0, 0), Some(100), None);
+        watermark.observe(lane(0, 1), Some(20), Some(true));
+        assert_eq!(watermark.advance(), 100);
+        watermark.observe(lane(0, 1), Some(30), Some(false));
+        watermark.observe(lane(0, 0), Some(300), None);
+        assert_eq!(watermark.advance(), 100);
+        watermark.observe(lane(0, 1), None, Some(true));
+        assert_eq!(watermark.advance(), 300);
     }
 }

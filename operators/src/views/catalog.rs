@@ -2,9 +2,15 @@
 
 use std::sync::Arc;
 
+use super::funnel::DENSE_FROM;
 use super::spec::{FunnelSpec, ViewSpec};
-use crate::model::{Column, ColumnType, ViewSchema};
+use crate::model::{Column, ColumnType, Matches, ViewSchema};
 use crate::time::{Calendar, UnknownZone};
+
+/// Facts of a person in one second of event time, beyond which the person is flagged as a machine.
+/// An app that sends what it kept while offline stamps it with the times of its taps, of which
+/// there are some in a second; a screen that is drawn sends tens.
+pub const FACTS_PER_SECOND_MAX: usize = 100;
 
 /// Names of the views that are there without being asked for.
 pub const BUILT_IN: [&str; 6] =
@@ -43,6 +49,14 @@ pub struct Catalog {
     pub traits: Vec<usize>,
     /// The properties that name groups that are counted.
     pub groups: Vec<usize>,
+    /// The views that cohorts are of.
+    pub cohorts: Vec<u16>,
+    /// For each of `specs` that is a funnel its [`FunnelSpec::mask`].
+    pub masks: Vec<Matches>,
+    /// A person with more facts in one second is a machine.
+    pub facts_per_second_max: usize,
+    /// Facts of a person from which on funnels follow one change entry by entry. Changes no result.
+    pub dense_from: usize,
     /// Periods in the job's zone.
     pub calendar: Calendar,
 }
@@ -100,6 +114,7 @@ fn built_in(name: &str) -> ViewSchema {
                 column("last_seen", Time),
                 column("events", Int),
                 column("channels", StrList),
+                column("machine", Bool),
             ],
             &["person_id"],
             None,
@@ -253,10 +268,28 @@ impl Catalog {
         let funnels = || specs.iter().filter_map(ViewSpec::funnel);
         let mut traits: Vec<usize> = funnels().flat_map(FunnelSpec::traits).map(|t| t.0).collect();
         let mut groups: Vec<usize> = funnels().filter_map(|f| f.group).collect();
+        let mut cohorts: Vec<u16> =
+            funnels().flat_map(FunnelSpec::cohorts).map(|cohort| cohort.view).collect();
+        cohorts.sort_unstable();
+        cohorts.dedup();
         for list in [&mut traits, &mut groups] {
             list.sort_unstable();
             list.dedup();
         }
-        Ok(Self { specs, schemas, built_in, tables, traits, groups, calendar })
+        let mask = |spec: &ViewSpec| spec.funnel().map(FunnelSpec::mask).unwrap_or_default();
+        let masks = specs.iter().map(mask).collect();
+        Ok(Self {
+            specs,
+            schemas,
+            built_in,
+            tables,
+            traits,
+            groups,
+            cohorts,
+            masks,
+            facts_per_second_max: FACTS_PER_SECOND_MAX,
+            dense_from: DENSE_FROM,
+            calendar,
+        })
     }
 }

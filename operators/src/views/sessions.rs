@@ -55,7 +55,10 @@ impl Session {
 
     /// Whether the next event in order belongs to this session.
     fn takes(&self, spec: &SessionsSpec, event: &Event) -> bool {
-        let time = event.key.time;
+        self.reaches(spec, event.key.time)
+    }
+
+    fn reaches(&self, spec: &SessionsSpec, time: Micros) -> bool {
         time.saturating_sub(self.end) <= spec.gap
             && time.saturating_sub(self.first.time) <= spec.cap
     }
@@ -64,11 +67,19 @@ impl Session {
         self.end = event.key.time;
         self.id = self.id.min(event.key.id);
         self.events += 1;
-        if self.exit != event.name {
+        if !Arc::ptr_eq(&self.exit, &event.name) {
             self.exit = Arc::clone(&event.name);
         }
-        if let Err(place) = self.channels.binary_search(&event.channel) {
-            self.channels.insert(place, Arc::clone(&event.channel));
+        self.meet(&event.channel);
+    }
+
+    fn meet(&mut self, channel: &Arc<str>) {
+        // Nearly always the text of before, in the same place.
+        if self.channels.iter().any(|there| Arc::ptr_eq(there, channel)) {
+            return;
+        }
+        if let Err(place) = self.channels.binary_search(channel) {
+            self.channels.insert(place, Arc::clone(channel));
         }
     }
 
@@ -139,6 +150,41 @@ pub fn update(
         difference.come.extend(fresh.into_iter().filter(|s| !gone.contains(s)));
     }
     difference
+}
+
+/// Brings a person's sessions up to date after one event came that was not there, unless it joins
+/// two of them or it is not plain which event is a session's last. Otherwise `None`, and nothing is
+/// done.
+pub fn insert(
+    spec: &SessionsSpec,
+    sessions: &mut SortedChunks<Session>,
+    event: &Event,
+) -> Option<Difference> {
+    let (before, next) = sessions.around(event.key);
+    let session = match before {
+        Some(session) if session.first == event.key || session.end == event.key.time => {
+            return None;
+        }
+        // Inside a session neither gap nor cap changes.
+        Some(session) if event.key.time < session.end => {
+            let mut longer = session.clone();
+            longer.events += 1;
+            longer.id = longer.id.min(event.key.id);
+            longer.meet(&event.channel);
+            longer
+        }
+        Some(session) if session.takes(spec, event) => {
+            let mut longer = session.clone();
+            longer.add(event);
+            longer
+        }
+        _ => Session::open(event),
+    };
+    if next.is_some_and(|next| session.reaches(spec, next.first.time)) {
+        return None;
+    }
+    let gone = sessions.insert(session.clone()).into_iter().collect();
+    Some(Difference { gone, come: vec![session] })
 }
 
 /// Sessions from `start` on, up to where one starts after `key` that started there before.

@@ -14,7 +14,7 @@ use crate::file::{FileSource, FileSpec, Header, Position};
 
 fn table(columns: Vec<(&str, ArrayRef)>) -> RawBatch {
     let records = RawRecords::Table(RecordBatch::try_from_iter(columns).unwrap());
-    RawBatch { source: 1, partition: 2, first: 10, records, bytes: 0 }
+    RawBatch { source: 1, partition: 2, first: 10, offsets: None, records, bytes: 0 }
 }
 
 fn csv(header: &[&str], rows: &[&str]) -> RawBatch {
@@ -23,7 +23,7 @@ fn csv(header: &[&str], rows: &[&str]) -> RawBatch {
     let columns = header.iter().map(|&name| name.to_owned()).collect();
     let header = Arc::new(Header { delimiter: b',', columns });
     let records = RawRecords::Delimited { header, rows: Arc::new(records) };
-    RawBatch { source: 1, partition: 2, first: 10, records, bytes: 0 }
+    RawBatch { source: 1, partition: 2, first: 10, offsets: None, records, bytes: 0 }
 }
 
 fn contents(out: &Decoded) -> Vec<u64> {
@@ -248,4 +248,23 @@ fn snowplow() {
         "{:?}",
         out.letters
     );
+}
+
+/// What came one by one is a record even when it is empty, and keeps its own offset.
+#[test]
+fn messages_have_offsets_with_gaps_and_are_never_blank() {
+    let mut rows = Rows::default();
+    let good = r#"{"messageId":"m","timestamp":"2026-01-01T00:00:00Z","event":"buy"}"#;
+    ["", good, "  ", good].iter().for_each(|line| rows.push(line.as_bytes()));
+    let batch = RawBatch {
+        offsets: Some(vec![3, 7, 8, 100].into()),
+        records: RawRecords::Messages(Arc::new(rows)),
+        ..batch(&["unused"])
+    };
+    let out = decode(&spec(), &batch);
+    let origins: Vec<u64> = out.events.iter().map(|(event, _)| event.origin.offset).collect();
+    assert_eq!((origins, out.blank), (vec![7, 100], 0));
+    let letters: Vec<_> = out.letters.iter().map(|l| (l.origin.offset, l.reason)).collect();
+    assert_eq!(letters, [(3, Reason::Malformed), (8, Reason::Malformed)]);
+    assert_eq!(&*out.letters[0].detail, "no value: empty, or a tombstone");
 }

@@ -169,7 +169,8 @@ fn every_line_of_any_bytes_is_one_outcome() {
                 RawRecords::Delimited { header: Arc::new(Header { delimiter, columns }), rows }
             }
         };
-        let batch = RawBatch { source: 0, partition: 0, first: 1, records, bytes: 0 };
+        let batch =
+            RawBatch { source: 0, partition: 0, first: 1, offsets: None, records, bytes: 0 };
         let mut constant = spec();
         constant.fields.push(map("timestamp", FieldValue::Const("2026-03-01T10:00:00Z".into())));
         for spec in [spec(), constant] {

@@ -124,7 +124,7 @@ fn a_record_that_was_cut_is_too_large() {
     rows.push_cut(&[b'x'; 5000], 1_234_567);
     rows.push(record("").as_bytes());
     let records = RawRecords::Json(Arc::new(rows));
-    let batch = RawBatch { source: 0, partition: 0, first: 1, records, bytes: 0 };
+    let batch = RawBatch { source: 0, partition: 0, first: 1, offsets: None, records, bytes: 0 };
     let out = decode(&spec(), &batch);
     assert_eq!(out.letters[0].reason, Reason::TooLarge);
     assert_eq!(&*out.letters[0].detail, "1234567 bytes, the first 4096 are kept");

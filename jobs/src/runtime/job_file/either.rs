@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::raw::{Field, FieldRule, OneOrMany};
+use super::raw::{Field, FieldRule, OneOrMany, Property};
 
 struct OneOrManyVisitor;
 
@@ -53,5 +53,37 @@ impl<'de> Visitor<'de> for FieldVisitor {
 impl<'de> Deserialize<'de> for Field {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct PropertyVisitor;
+
+impl Visitor<'_> for PropertyVisitor {
+    type Value = Property;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text in quotes, a number, true or false")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Property, E> {
+        Ok(Property(text.to_owned()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Property, E> {
+        Ok(Property(number.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Property, E> {
+        Ok(Property(number.to_string()))
+    }
+
+    fn visit_bool<E: Error>(self, yes: bool) -> Result<Property, E> {
+        Ok(Property(yes.to_string()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Property {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PropertyVisitor)
     }
 }

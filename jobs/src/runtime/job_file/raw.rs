@@ -22,6 +22,7 @@ pub struct JobFile {
     #[serde(default)]
     pub view: Vec<Spanned<View>>,
     pub sink: Option<Vec<Sink>>,
+    pub bindings: Option<Bindings>,
 }
 
 /// `[job]`.
@@ -36,6 +37,7 @@ pub struct Job {
     #[serde(default)]
     pub without: Vec<Spanned<String>>,
     pub epoch_records: Option<Spanned<u32>>,
+    pub facts_per_second_max: Option<Spanned<u32>>,
 }
 
 /// `[[source]]`.
@@ -45,8 +47,15 @@ pub struct Job {
 pub struct Source {
     pub name: Spanned<String>,
     pub connector: Spanned<String>,
-    pub path: Spanned<OneOrMany>,
+    pub path: Option<Spanned<OneOrMany>>,
     pub format: Option<Spanned<String>>,
+    pub brokers: Option<Spanned<String>>,
+    pub topics: Option<Spanned<OneOrMany>>,
+    pub group: Option<Spanned<String>>,
+    pub registry: Option<Spanned<String>>,
+    pub schema: Option<Spanned<String>>,
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Property>,
     pub channel: Option<String>,
     pub tenant: Option<String>,
     #[serde(default)]
@@ -68,6 +77,17 @@ impl OneOrMany {
             Self::One(text) => std::slice::from_ref(text),
             Self::Many(list) => list,
         }
+    }
+}
+
+/// A value of `[source.properties]` or `[sink.properties]`, as text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property(pub String);
+
+/// It may be a password.
+impl std::fmt::Debug for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Property(..)")
     }
 }
 
@@ -213,6 +233,19 @@ pub struct PropertyRule {
     pub value: Option<toml::Value>,
 }
 
+/// `[bindings]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Bindings {
+    pub connector: Spanned<String>,
+    pub brokers: Option<Spanned<String>>,
+    pub topic: Option<Spanned<String>>,
+    pub replication: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Property>,
+}
+
 /// `[[sink]]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -220,4 +253,10 @@ pub struct PropertyRule {
 pub struct Sink {
     pub connector: Spanned<String>,
     pub partition: Option<Spanned<String>>,
+    pub brokers: Option<Spanned<String>>,
+    pub prefix: Option<Spanned<String>>,
+    pub partitions: Option<Spanned<u16>>,
+    pub replication: Option<Spanned<u16>>,
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Property>,
 }

@@ -1,5 +1,6 @@
 //! Funnels with names resolved, within their limits.
 
+mod breakdown;
 #[cfg(test)]
 mod tests;
 
@@ -7,10 +8,10 @@ use std::sync::Arc;
 
 use operators::model::{DAY, Micros, SECOND};
 use operators::views::funnel::spec::{
-    Attribution, BREAKDOWN_VALUES, BREAKDOWN_VALUES_MAX, BreakdownBy, Counting, EXCLUSIONS_MAX,
-    Exclusion, Filter, FunnelSpec, FunnelStep, Order, STEPS_MAX, WINDOW_MAX,
+    Attribution, BREAKDOWN_VALUES, BREAKDOWN_VALUES_MAX, Counting, EXCLUSIONS_MAX, Exclusion,
+    Filter, FunnelSpec, FunnelStep, Order, STEPS_MAX, WINDOW_MAX,
 };
-use operators::views::spec::{Period, SessionsSpec};
+use operators::views::spec::{Period, SessionsSpec, ViewSpec};
 use toml::Spanned;
 
 use super::checker::Checker;
@@ -18,12 +19,14 @@ use super::conditions::{Allowed, condition};
 use super::views::{Needs, name, period};
 use crate::runtime::job_file::{Step, View};
 
-/// A funnel; `sessions` are those that `counting = "sessions"` counts.
+/// A funnel; `sessions` are those that `counting = "sessions"` counts, `above` the views that stand
+/// above it in the job file.
 pub(super) fn funnel(
     check: &mut Checker,
     view: &Spanned<View>,
     needs: &mut Needs,
     sessions: SessionsSpec,
+    above: &[ViewSpec],
 ) -> Option<FunnelSpec> {
     let name = name(check, view)?;
     let place = view.get_ref().kind.span();
@@ -42,7 +45,7 @@ pub(super) fn funnel(
     let exclusions = exclusions(check, view, needs, steps.len(), group.is_some());
     let held = view.hold.iter().flat_map(super::super::job_file::OneOrMany::list);
     let hold = held.map(|name| needs.property(name)).collect();
-    let breakdown = breakdown(check, view, needs, group.is_some());
+    let breakdown = breakdown::breakdown(check, view, needs, group, above);
     let attribution = attribution(check, view, steps.len());
     if breakdown.is_empty() && (view.attribution.is_some() || view.breakdown_limit.is_some()) {
         let message = "attribution and limit need a breakdown; write breakdown = \"…\"";
@@ -183,36 +186,6 @@ fn exclusions(
         exclusions.push(Exclusion { filter, from, to });
     }
     exclusions
-}
-
-fn breakdown(check: &mut Checker, view: &View, needs: &mut Needs, group: bool) -> Vec<BreakdownBy> {
-    let Some(written) = &view.breakdown else { return Vec::new() };
-    let mut list = Vec::new();
-    for text in written.get_ref().list() {
-        let of_person = text.strip_prefix("person.").map(|name| (name, false));
-        let of_person =
-            of_person.or_else(|| text.strip_prefix("person@event.").map(|name| (name, true)));
-        list.push(match (text.as_str(), of_person) {
-            ("channel", _) => BreakdownBy::Channel,
-            (_, Some((name, at_event))) if !group => {
-                let property = needs.property(&format!("traits.{name}"));
-                BreakdownBy::Trait { property, at_event }
-            }
-            (_, Some(_)) => {
-                let message = "groups have no traits of a person; write a property of the event";
-                check.at(&written.span(), message);
-                continue;
-            }
-            (text, None) if text.starts_with("cohort.") => {
-                let message = "a breakdown by cohort is not built; write a property, channel or \
-                               person.<trait>";
-                check.at(&written.span(), message);
-                continue;
-            }
-            (text, None) => BreakdownBy::Property(needs.property(text)),
-        });
-    }
-    list
 }
 
 fn attribution(check: &mut Checker, view: &View, steps: usize) -> Attribution {

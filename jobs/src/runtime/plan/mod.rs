@@ -8,19 +8,21 @@ mod kinds;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connectors::decode::DecodeSpec;
-use connectors::file::FileSpec;
+use connectors::kafka::{KafkaBindingsSpec, KafkaSinkSpec};
 use connectors::table::{Granularity, TableOptions};
 use operators::graph::Job;
 use operators::identity::{EngineKind, IdentityConfig};
 use operators::model::{Micros, SECOND};
 use operators::time::TimeConfig;
-use operators::views::catalog::{BUILT_IN, Catalog};
+use operators::views::catalog::{BUILT_IN, Catalog, FACTS_PER_SECOND_MAX};
+use replay::history::SourceSpec;
 
 use self::checker::Checker;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
@@ -30,8 +32,8 @@ use super::job_file::{self, JobFile, Problem, Text, nearest};
 pub struct PlannedSource {
     /// Its name.
     pub name: Arc<str>,
-    /// Its files.
-    pub file: FileSpec,
+    /// Where its records are.
+    pub records: SourceSpec,
     /// How its records become events.
     pub decode: DecodeSpec,
 }
@@ -59,11 +61,20 @@ pub struct Plan {
     pub strongest: Vec<Arc<str>>,
     /// Records in an epoch at most.
     pub epoch_records: usize,
+    /// The topic of its bindings; `None` if they are in a file of `out`.
+    pub bindings: Option<KafkaBindingsSpec>,
+    /// The topics that the job writes.
+    pub topics: Vec<KafkaSinkSpec>,
     /// The tables, if the job writes any.
     pub tables: Option<TableOptions>,
 }
 
 impl Plan {
+    /// Whether all its sources have an end.
+    pub fn is_bounded(&self) -> bool {
+        self.sources.iter().all(|source| matches!(source.records, SourceSpec::Files(_)))
+    }
+
     /// The part that the graph needs.
     pub fn job(&self) -> Arc<Job> {
         Arc::new(Job {
@@ -109,7 +120,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let specs = views::views(&mut check, file, &mut needs);
     let without: Vec<String> = file.job.without.iter().map(|w| w.get_ref().clone()).collect();
     let catalog = match Catalog::new(specs, &without, zone) {
-        Ok(catalog) => Some(catalog),
+        Ok(catalog) => Some(Catalog { facts_per_second_max: rate(&mut check, file), ..catalog }),
         Err(error) => {
             let span = file.job.zone.as_ref().map_or(0..0, toml::Spanned::span);
             let zones: Vec<String> = jiff::tz::db().available().map(|z| z.to_string()).collect();
@@ -121,7 +132,8 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     };
     let identity = Arc::new(identity);
     let sources = sources::sources(&mut check, file, &base, &identity, identities, needs);
-    let tables = tables(&mut check, file);
+    let (tables, topics) = sinks(&mut check, file);
+    let bindings = topics::bindings(&mut check, file);
     let hash = hash(text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
@@ -132,7 +144,12 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         (problems, Some(catalog)) if problems.is_empty() => Ok(Plan {
             name: file.job.name.get_ref().clone(),
             out: base.join(file.job.out.get_ref()),
+            bindings,
             tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),
+            topics: topics
+                .into_iter()
+                .map(|spec| KafkaSinkSpec { job_hash: hash.clone(), ..spec })
+                .collect(),
             hash,
             sources,
             time,
@@ -144,6 +161,19 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         }),
         (problems, _) => Err(problems),
     }
+}
+
+/// Facts of a person in a second beyond which the person is flagged as a machine.
+fn rate(check: &mut Checker, file: &JobFile) -> usize {
+    let Some(written) = &file.job.facts_per_second_max else { return FACTS_PER_SECOND_MAX };
+    let most = *written.get_ref() as usize;
+    if most == 0 {
+        let message = format!(
+            "everybody has one fact in a second; write 1 or more, as {FACTS_PER_SECOND_MAX}"
+        );
+        check.at(&written.span(), message);
+    }
+    most
 }
 
 fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
@@ -169,20 +199,28 @@ fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
     time
 }
 
-fn tables(check: &mut Checker, file: &JobFile) -> Option<TableOptions> {
+fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<KafkaSinkSpec>) {
     let mut options = TableOptions {
         job: file.job.name.get_ref().clone(),
         job_hash: String::new(),
         partition: Granularity::Day,
         arrow: false,
     };
-    let Some(sinks) = &file.sink else { return Some(options) };
-    let mut any = false;
+    let Some(sinks) = &file.sink else { return (Some(options), Vec::new()) };
+    let (mut any, mut topics) = (false, Vec::<KafkaSinkSpec>::new());
     for sink in sinks {
         match sink.connector.get_ref().as_str() {
             "table" => any = true,
             "arrow" => (any, options.arrow) = (true, true),
-            _ => check.unknown("sink", &sink.connector, &["table", "arrow"]),
+            "kafka" => {
+                let spec = topics::sink(check, file, sink);
+                if topics.iter().any(|other| other.prefix == spec.prefix) {
+                    let message = "two sinks have the same prefix; give one another";
+                    check.at(&sink.connector.span(), message);
+                }
+                topics.push(spec);
+            }
+            _ => check.unknown("sink", &sink.connector, &["table", "arrow", "kafka"]),
         }
         let Some(partition) = &sink.partition else { continue };
         match partition.get_ref().as_str() {
@@ -192,15 +230,26 @@ fn tables(check: &mut Checker, file: &JobFile) -> Option<TableOptions> {
             _ => check.unknown("partition", partition, &["day", "month", "none"]),
         }
     }
-    any.then_some(options)
+    (any.then_some(options), topics)
 }
 
-/// What the results depend on: all that the job file says but for `out` and the size of epochs,
-/// and the erased list.
+/// Keys of sources and sinks that say how brokers are reached and where topics are.
+const ELSEWHERE: [&str; 7] =
+    ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry"];
+
+/// What the results depend on: all that the job file says but for `out`, the size of epochs and
+/// where topics are, and the erased list.
 fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
+    said.remove("bindings");
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
         job.retain(|key, _| key != "out" && key != "epoch_records");
+    }
+    for list in ["source", "sink"] {
+        let list = said.get_mut(list).and_then(toml::Value::as_array_mut);
+        for table in list.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+            table.retain(|key, _| !ELSEWHERE.contains(&key));
+        }
     }
     let erased = file
         .identity

@@ -11,12 +11,13 @@ use connectors::decode::{
 use connectors::file::{FileSource, FileSpec, Format, Position, SourceError};
 use operators::identity::IdentityConfig;
 use operators::model::{Ident, Secret, message_hash};
+use replay::history::SourceSpec;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::PlannedSource;
 use super::checker::Checker;
 use super::views::Needs;
+use super::{PlannedSource, topics};
 use crate::runtime::job_file::{Field, FieldRule, JobFile, OneOrMany, Source};
 
 /// A path into the envelope.
@@ -55,10 +56,12 @@ pub(super) fn sources(
     let mut planned = Vec::new();
     for (index, source) in file.source.iter().enumerate() {
         check.name(&source.name);
-        if source.connector.get_ref() != "file" {
-            check.unknown("connector", &source.connector, &["file"]);
+        let kafka = source.connector.get_ref() == "kafka";
+        if !kafka && source.connector.get_ref() != "file" {
+            check.unknown("connector", &source.connector, &["file", "kafka"]);
             continue;
         }
+        belongs(check, source, kafka);
         let mut decode = spec.clone();
         decode.channel = source.channel.as_deref().map(Arc::from);
         decode.tenant = source.tenant.as_deref().map(Arc::from);
@@ -68,18 +71,53 @@ pub(super) fn sources(
             Ok(_) | Err(SpecError::UnknownTarget { .. } | SpecError::NoTime { .. }) => {}
             Err(error) => check.at(&source.name.span(), error.to_string()),
         }
-        let file = files(check, source, index as u16, base, ran);
+        let index = index as u16;
+        let records = if kafka {
+            SourceSpec::Topics(topics::source(check, file, source, index, base).into())
+        } else {
+            SourceSpec::Files(files(check, source, index, base, ran))
+        };
         let name = source.name.get_ref().as_str().into();
-        planned.push(PlannedSource { name, file, decode });
+        planned.push(PlannedSource { name, records, decode });
     }
     planned
 }
 
+/// Notes keys of the other connector.
+fn belongs(check: &mut Checker, source: &Source, kafka: bool) {
+    let span = |key: Option<&Spanned<String>>| key.map(Spanned::span);
+    let many = |key: Option<&Spanned<OneOrMany>>| key.map(Spanned::span);
+    let keys = [
+        ("path", many(source.path.as_ref()), false),
+        ("format", span(source.format.as_ref()), false),
+        ("brokers", span(source.brokers.as_ref()), true),
+        ("topics", many(source.topics.as_ref()), true),
+        ("group", span(source.group.as_ref()), true),
+        ("registry", span(source.registry.as_ref()), true),
+        ("schema", span(source.schema.as_ref()), true),
+        ("properties", source.properties.keys().next().map(Spanned::span), true),
+    ];
+    for (key, span, of_kafka) in keys {
+        let (here, there) = if kafka { ("kafka", "file") } else { ("file", "kafka") };
+        if let Some(span) = span.filter(|_| of_kafka != kafka) {
+            let message = format!(
+                "`{key}` is of connector = {there:?}, this is a source of {here:?}; remove it, or \
+                 change the connector"
+            );
+            check.at(&span, message);
+        }
+    }
+}
+
 fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: bool) -> FileSpec {
-    let patterns: Vec<&str> = match source.path.get_ref() {
-        OneOrMany::One(pattern) => vec![pattern],
-        OneOrMany::Many(patterns) => patterns.iter().map(String::as_str).collect(),
+    let patterns: Vec<&str> = match &source.path {
+        Some(path) => path.get_ref().list().iter().map(String::as_str).collect(),
+        None => Vec::new(),
     };
+    let place = source.path.as_ref().map_or(source.connector.span(), Spanned::span);
+    if source.path.is_none() {
+        check.at(&place, "`path` is missing; write path = \"events/*.ndjson\"");
+    }
     let mut spec = FileSpec::new(source.name.get_ref(), index, base, &patterns);
     if let Some(format) = &source.format {
         spec.format = Format::from_word(format.get_ref());
@@ -88,7 +126,9 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
             return spec;
         }
     }
-    if let Err(error) = FileSource::open(&spec, Position::default()) {
+    if source.path.is_some()
+        && let Err(error) = FileSource::open(&spec, Position::default())
+    {
         // What an earlier run has read and is not there any more is for the run to say.
         if matches!(error, SourceError::NoFiles { .. }) && ran {
             return spec;
@@ -99,7 +139,7 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
             }
             _ => "",
         };
-        check.at(&source.path.span(), format!("{error}{write}"));
+        check.at(&place, format!("{error}{write}"));
     }
     spec
 }

@@ -46,7 +46,7 @@ pub(super) fn views(check: &mut Checker, file: &JobFile, needs: &mut Needs) -> V
         let spec = match kind {
             "sessions" => Some(ViewSpec::Sessions(sessions(check, view.get_ref()))),
             "trend" => trend(check, view, needs),
-            "funnel" => funnel(check, view, needs, session).map(ViewSpec::Funnel),
+            "funnel" => funnel(check, view, needs, session, &specs).map(ViewSpec::Funnel),
             other => {
                 let message =
                     format!("there is no view {other:?}; write sessions, trend or funnel");

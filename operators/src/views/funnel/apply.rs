@@ -1,79 +1,142 @@
 //! From changed units to what is added to and taken from the counts, and the best outcomes.
 
 use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
-use super::outcome::Rank;
+use super::outcome::{Rank, Touch};
 use super::spec::{Attribution, Counting, FunnelSpec};
-use super::state::{Best, Changes, FunnelState, Scope, Unit, key};
-use crate::model::{Cell, EventKey};
+use super::state::{Best, FunnelState, Scope, key};
+use super::units::{Change, Unit, Units};
+use crate::model::{Cell, EventKey, Micros};
+use crate::time::Calendar;
 use crate::views::contribution::{Contribution, Group, Measure};
 use crate::views::spec::Period;
 
-impl FunnelState {
-    /// The best of the units of a range of days.
-    pub(super) fn best(
-        &self,
-        spec: &FunnelSpec,
-        value: &Cell,
-        low: EventKey,
-        high: EventKey,
-    ) -> Option<Unit> {
-        let range = (Included((value.clone(), low)), Excluded((value.clone(), high)));
-        let mut best: Option<Unit> = None;
-        for (_, unit) in self.units.range(range) {
-            match &mut best {
-                Some(best) => merge(spec, best, unit.clone()),
-                None => best = Some(unit.clone()),
-            }
+/// The best of some units, and what their touches come to.
+#[derive(Clone, Copy, Default)]
+struct Sum<'a> {
+    best: Option<&'a Unit>,
+    touch: Option<&'a Touch>,
+}
+
+impl<'a> Sum<'a> {
+    fn add(&mut self, unit: &'a Unit, spec: &FunnelSpec) {
+        if self.best.is_none_or(|best| unit.is_better(best, spec)) {
+            self.best = Some(unit);
         }
-        best.filter(|unit| !unit.outcome.excluded)
+        self.touch = match (self.touch, unit.touch.as_deref()) {
+            (Some(a), Some(b)) if spec.attribution == Attribution::LastTouch => {
+                Some(std::cmp::max_by_key(b, a, |touch| touch.key))
+            }
+            (Some(a), Some(b)) => Some(std::cmp::min_by_key(a, b, |touch| touch.key)),
+            (a, b) => a.or(b),
+        };
     }
 
+    /// What counts; `None` if the best is excluded or there is none.
+    fn found(&self, spec: &FunnelSpec, value: &Cell) -> Option<Best> {
+        let best = self.best.filter(|unit| !unit.outcome.excluded)?;
+        let outcome = Arc::clone(&best.outcome);
+        Some(Best { breakdown: shown(spec, value, self.touch), outcome })
+    }
+}
+
+/// A stretch of days of a value: a period with something changed in it, or all time.
+struct Span {
+    period: Period,
+    start: Micros,
+    end: Micros,
+    /// The first change in it, and the one after the last.
+    changes: (usize, usize),
+}
+
+impl Span {
+    /// What counts before and after some changes, all of which are in the span.
+    fn both(
+        &self,
+        units: &Units,
+        spec: &FunnelSpec,
+        changes: &[Change],
+    ) -> Option<(Option<Best>, Option<Best>)> {
+        let value = &changes[0].value;
+        let (low, high) = match self.period {
+            Period::All => (EventKey::MIN, EventKey::MAX),
+            _ => (key(self.start), key(self.end)),
+        };
+        let (mut before, mut after) = (Sum::default(), Sum::default());
+        let mut changes = changes.iter().peekable();
+        for unit in units.range_of(value, low, high) {
+            while let Some(change) = changes.next_if(|change| change.key < unit.key) {
+                change.after.iter().for_each(|unit| after.add(unit, spec));
+            }
+            before.add(unit, spec);
+            match changes.next_if(|change| change.key == unit.key) {
+                Some(change) => change.after.iter().for_each(|unit| after.add(unit, spec)),
+                None => after.add(unit, spec),
+            }
+        }
+        changes.flat_map(|change| &change.after).for_each(|unit| after.add(unit, spec));
+        let (before, after) = (before.found(spec, value), after.found(spec, value));
+        (before != after).then_some((before, after))
+    }
+}
+
+/// The periods that some changes of one value lie in, and all time.
+fn spans(spec: &FunnelSpec, calendar: &mut Calendar, changes: &[Change], from: usize) -> Vec<Span> {
+    let mut spans = Vec::with_capacity(4);
+    let all = (from, from + changes.len());
+    spans.push(Span { period: Period::All, start: 0, end: Micros::MAX, changes: all });
+    for &period in spec.periods.iter().filter(|period| **period != Period::All) {
+        let mut end = Micros::MIN;
+        for (at, change) in changes.iter().enumerate() {
+            if change.key.time >= end {
+                let start = calendar.start(period, change.key.time);
+                end = calendar.end(period, start);
+                spans.push(Span { period, start, end, changes: (from + at, from + at) });
+            }
+            // One was pushed for the first change.
+            if let Some(span) = spans.last_mut() {
+                span.changes.1 += 1;
+            }
+        }
+    }
+    spans
+}
+
+impl FunnelState {
+    /// Applies changes of days, in order.
     pub(super) fn apply_days(
         &mut self,
         scope: &mut Scope<'_>,
-        changes: &Changes,
+        changes: Vec<Change>,
     ) -> (Vec<Best>, Vec<Best>) {
         let spec = scope.spec;
-        let mut spans: BTreeSet<(Cell, Period, i64, i64)> = BTreeSet::new();
-        let mut values: BTreeSet<&Cell> = BTreeSet::new();
-        for (value, day) in changes.keys() {
-            values.insert(value);
-            for &period in &spec.periods {
-                let start = scope.calendar.start(period, day.time);
-                spans.insert((value.clone(), period, start, scope.calendar.end(period, start)));
+        let mut moved: Vec<(Span, (Option<Best>, Option<Best>))> = Vec::new();
+        let mut from = 0;
+        for own in changes.chunk_by(|a, b| a.value == b.value) {
+            for span in spans(spec, scope.calendar, own, from) {
+                let (low, high) = span.changes;
+                let both = span.both(&self.units, spec, &changes[low..high]);
+                moved.extend(both.map(|both| (span, both)));
             }
+            from += own.len();
         }
-        let numbers = |state: &Self| -> Vec<Option<(Cell, Measure)>> {
-            let number = |(value, period, start, end): &(Cell, Period, i64, i64)| {
-                let low = if *period == Period::All { EventKey::MIN } else { key(*start) };
-                let best = state.best(spec, value, low, key(*end))?;
-                Some((shown(spec, value, &best), best.outcome.measure()))
-            };
-            spans.iter().map(number).collect()
-        };
-        let bests = |state: &Self| -> Vec<Best> {
-            let best = |value: &&Cell| {
-                let best = state.best(spec, value, EventKey::MIN, EventKey::MAX)?;
-                Some(Best { breakdown: shown(spec, value, &best), outcome: best.outcome })
-            };
-            values.iter().filter_map(best).collect()
-        };
-        let (before, gone) = (numbers(self), bests(self));
-        for (key, (_, after)) in changes {
-            match after {
-                Some(unit) => drop(self.units.insert(key.clone(), unit.clone())),
-                None => drop(self.units.remove(key)),
-            }
+        for change in changes {
+            self.units.apply(change);
         }
-        let (after, come) = (numbers(self), bests(self));
-        for (((_, period, start, _), before), after) in spans.iter().zip(before).zip(after) {
-            if before != after {
-                for (number, diff) in [(before, -1), (after, 1)] {
-                    emit(scope, *period, *start, number, diff);
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        for (Span { period, start, .. }, (before, after)) in moved {
+            if period != Period::All || spec.periods.contains(&Period::All) {
+                let number = |best: &Best| (best.breakdown.clone(), best.outcome.measure());
+                let numbers = (before.as_ref().map(number), after.as_ref().map(number));
+                if numbers.0 != numbers.1 {
+                    emit(scope, period, start, numbers.0, -1);
+                    emit(scope, period, start, numbers.1, 1);
                 }
+            }
+            if period == Period::All {
+                gone.extend(before);
+                come.extend(after);
             }
         }
         (gone, come)
@@ -82,92 +145,75 @@ impl FunnelState {
     pub(super) fn apply_units(
         &mut self,
         scope: &mut Scope<'_>,
-        changes: Changes,
+        changes: Vec<Change>,
     ) -> (Vec<Best>, Vec<Best>) {
         let spec = scope.spec;
         let mut values: BTreeSet<Cell> = BTreeSet::new();
-        for ((value, _), (before, after)) in &changes {
-            let units = before.iter().chain(after);
-            values.extend(units.filter(|u| counts(spec, u)).map(|u| shown(spec, value, u)));
+        let mut moved: Vec<(Cell, Unit, i64)> = Vec::new();
+        for change in &changes {
+            let value = &change.value;
+            let there = self.units.of(value).and_then(|units| units.get(change.key));
+            for (unit, diff) in [(there, -1), (change.after.as_ref(), 1)] {
+                let Some(unit) = unit.filter(|unit| counts(spec, unit)) else { continue };
+                values.insert(shown(spec, value, unit.touch.as_deref()));
+                moved.push((value.clone(), unit.clone(), diff));
+            }
         }
-        let bests = |state: &Self| -> Vec<Best> {
-            let best = |value: &Cell| {
-                let least = (value.clone(), Rank::LEAST, (Cell::Null, EventKey::MIN));
-                let (shown, _, key) = state.ranked.range(least..).next()?;
-                let outcome = Arc::clone(&state.units.get(key)?.outcome);
-                (shown == value).then(|| Best { breakdown: value.clone(), outcome })
-            };
-            values.iter().filter_map(best).collect()
+        let gone = self.firsts_of(&values);
+        for (value, unit, diff) in moved {
+            let shown = shown(spec, &value, unit.touch.as_deref());
+            let time = unit.outcome.entry().time;
+            for &period in &spec.periods {
+                let start = scope.calendar.start(period, time);
+                let number = Some((shown.clone(), unit.outcome.measure()));
+                emit(scope, period, start, number, diff);
+            }
+            let ranked = (shown, unit.rank(spec), (value, unit.key));
+            if diff > 0 {
+                self.ranked.insert(ranked);
+            } else {
+                self.ranked.remove(&ranked);
+            }
+        }
+        for change in changes {
+            self.units.apply(change);
+        }
+        (gone, self.firsts_of(&values))
+    }
+
+    /// The best attempt or session under each of some values.
+    fn firsts_of(&self, values: &BTreeSet<Cell>) -> Vec<Best> {
+        let best = |value: &Cell| {
+            let least = (value.clone(), Rank::LEAST, (Cell::Null, EventKey::MIN));
+            let (shown, _, place) = self.ranked.range(least..).next()?;
+            (shown == value).then(|| self.best_at(shown, place))?
         };
-        let gone = bests(self);
-        for (key, (before, after)) in changes {
-            for (unit, diff) in [(&before, -1), (&after, 1)] {
-                let Some(unit) = unit.as_ref().filter(|u| counts(spec, u)) else { continue };
-                let shown = shown(spec, &key.0, unit);
-                let time = unit.outcome.entry().time;
-                for &period in &spec.periods {
-                    let start = scope.calendar.start(period, time);
-                    let number = Some((shown.clone(), unit.outcome.measure()));
-                    emit(scope, period, start, number, diff);
-                }
-                let ranked = (shown, unit.outcome.rank(spec.order), key.clone());
-                if diff > 0 {
-                    self.ranked.insert(ranked);
-                } else {
-                    self.ranked.remove(&ranked);
-                }
-            }
-            match after {
-                Some(unit) => drop(self.units.insert(key, unit)),
-                None => drop(self.units.remove(&key)),
-            }
-        }
-        (gone, bests(self))
+        values.iter().filter_map(best).collect()
+    }
+
+    fn best_at(&self, shown: &Cell, (value, key): &(Cell, EventKey)) -> Option<Best> {
+        let outcome = Arc::clone(&self.units.of(value)?.get(*key)?.outcome);
+        Some(Best { breakdown: shown.clone(), outcome })
     }
 
     /// The person's best outcome under each value of the breakdown.
     pub fn bests(&self, spec: &FunnelSpec) -> Vec<Best> {
-        let mut list: Vec<Best> = Vec::new();
         if spec.counting == Counting::Uniques {
-            let mut value = self.units.keys().next().map(|k| k.0.clone());
-            while let Some(v) = value {
-                if let Some(best) = self.best(spec, &v, EventKey::MIN, EventKey::MAX) {
-                    list.push(Best { breakdown: shown(spec, &v, &best), outcome: best.outcome });
-                }
-                let after = (Excluded((v, EventKey::MAX)), Unbounded);
-                value = self.units.range(after).next().map(|(k, _)| k.0.clone());
-            }
-        } else {
-            for (shown, _, key) in &self.ranked {
-                if list.last().is_none_or(|best| best.breakdown != *shown)
-                    && let Some(unit) = self.units.get(key)
-                {
-                    let outcome = Arc::clone(&unit.outcome);
-                    list.push(Best { breakdown: shown.clone(), outcome });
-                }
+            let all = |value| {
+                let mut sum = Sum::default();
+                let units = self.units.of(value)?;
+                units.iter().for_each(|unit| sum.add(unit, spec));
+                sum.found(spec, value)
+            };
+            return self.units.values().filter_map(all).collect();
+        }
+        let mut list: Vec<Best> = Vec::new();
+        for (shown, _, place) in &self.ranked {
+            if list.last().is_none_or(|best| best.breakdown != *shown) {
+                list.extend(self.best_at(shown, place));
             }
         }
         list
-    }
-}
-
-/// The better outcome, and the first or last touch of both.
-pub(super) fn merge(spec: &FunnelSpec, into: &mut Unit, other: Unit) {
-    let earlier = match (&into.touch, &other.touch) {
-        (Some(a), Some(b)) => b.key < a.key,
-        (None, Some(_)) => true,
-        _ => false,
-    };
-    let last = spec.attribution == Attribution::LastTouch;
-    let takes = match (&into.touch, &other.touch) {
-        (Some(a), Some(b)) if last => b.key > a.key,
-        _ => earlier,
-    };
-    if takes {
-        into.touch = other.touch;
-    }
-    if other.outcome.rank(spec.order) < into.outcome.rank(spec.order) {
-        (into.outcome, into.until) = (other.outcome, other.until);
     }
 }
 
@@ -180,9 +226,9 @@ fn counts(spec: &FunnelSpec, unit: &Unit) -> bool {
     named && !unit.outcome.excluded
 }
 
-/// The value that a unit is shown under.
-fn shown(spec: &FunnelSpec, value: &Cell, unit: &Unit) -> Cell {
-    let touch = || unit.touch.as_ref().map_or(Cell::Null, |touch| touch.value.clone());
+/// The value that units of a value are shown under.
+fn shown(spec: &FunnelSpec, value: &Cell, touch: Option<&Touch>) -> Cell {
+    let touch = || touch.map_or(Cell::Null, |touch| touch.value.clone());
     match spec.attribution {
         Attribution::FirstTouch | Attribution::LastTouch => touch(),
         Attribution::Step(_) if spec.counting == Counting::Totals => touch(),

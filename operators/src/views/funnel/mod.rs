@@ -6,6 +6,8 @@
 
 mod apply;
 mod follow;
+mod glance;
+mod near;
 pub mod oracle;
 mod outcome;
 mod scan;
@@ -14,15 +16,17 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod traits;
+mod units;
 
 use std::sync::Arc;
 
 use self::spec::FunnelSpec;
 use super::spec::Breakdown;
-use crate::model::{Cell, Cells, Event, Micros, Row};
+use crate::model::{Cell, Cells, Event, Matches, Micros, Row};
 
+pub use glance::Glance;
 pub use outcome::{Chain, Outcome, Rank, Touch};
-pub use state::{Best, Dirty, FunnelState, Scope};
+pub use state::{Best, DENSE_FROM, Dirty, FunnelState, Scope};
 pub use traits::Traits;
 
 /// The breakdown's value of an event in a trend, as text.
@@ -38,11 +42,12 @@ pub fn breakdown_value(breakdown: Option<Breakdown>, event: &Event) -> Cell {
     }
 }
 
-/// Whether a change of an event can change a funnel by what the event itself is.
-pub fn concerns(spec: &FunnelSpec, event: &Event) -> bool {
+/// Whether a change of an event can change a funnel by what the event itself is; `mask` is
+/// [`FunnelSpec::mask`].
+pub fn concerns(spec: &FunnelSpec, mask: &Matches, event: &Event) -> bool {
     spec.order.sees_all()
         || matches!(spec.counting, spec::Counting::Sessions(_))
-        || spec.filters().any(|filter| event.matches.has(filter.predicate))
+        || event.matches.meets(mask)
 }
 
 /// A row of the table of people (or groups) of a funnel; `who` is the person or the group.

@@ -35,13 +35,15 @@ struct Part<'a> {
 }
 
 /// All that a person (or a group) with these events, in the total order, adds to the counts, and
-/// its best outcomes.
+/// its best outcomes. `reached` is how far it got in each view that a cohort is of.
 pub fn of_person(
     spec: &FunnelSpec,
     calendar: &mut Calendar,
     events: &[Arc<Event>],
+    reached: &BTreeMap<u16, usize>,
 ) -> (Vec<Number>, Vec<Best>) {
     let mut traits = Traits::default();
+    reached.iter().for_each(|(view, steps)| traits.set_reached(*view, *steps));
     for (property, _) in spec.traits() {
         for event in events {
             traits.update(property, event, 1);

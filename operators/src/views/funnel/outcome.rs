@@ -1,12 +1,11 @@
 //! What comes of an entry, and which of several counts.
 
-use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::spec::{BreakdownBy, FunnelSpec, Order};
+use super::spec::{BreakdownBy, FunnelSpec, Order, STEPS_MAX};
 use super::traits::Traits;
 use crate::model::{Cell, Event, EventKey, Micros, Value};
 use crate::views::contribution::Measure;
@@ -28,28 +27,36 @@ pub struct Outcome {
 /// any order: not excluded, then further, then sooner there, then the earlier entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Rank {
-    dropped: bool,
-    furthest: Reverse<usize>,
-    excluded: bool,
-    reached: EventKey,
-    entry: Tie,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Tie {
-    Later(Reverse<EventKey>),
-    Earlier(EventKey),
+    /// What counts first, as one number.
+    pub(super) class: u32,
+    pub(super) reached: EventKey,
+    /// The entry, or all its bits turned over: then the later is the lesser.
+    entry: EventKey,
 }
 
 impl Rank {
     /// Below every other.
-    pub const LEAST: Self = Self {
-        dropped: false,
-        furthest: Reverse(usize::MAX),
-        excluded: false,
-        reached: EventKey::MIN,
-        entry: Tie::Later(Reverse(EventKey::MAX)),
-    };
+    pub const LEAST: Self = Self { class: 0, reached: EventKey::MIN, entry: EventKey::MIN };
+
+    /// The rank of an outcome of this length.
+    pub(super) fn new(
+        order: Order,
+        length: usize,
+        excluded: bool,
+        entry: EventKey,
+        reached: EventKey,
+    ) -> Self {
+        let dropped = excluded && order == Order::Unordered;
+        let short = (STEPS_MAX - length) as u32;
+        let class = u32::from(dropped) << 16 | short << 1 | u32::from(excluded);
+        let entry = match order {
+            Order::Ordered | Order::Strict => {
+                EventKey { time: !entry.time, seq: !entry.seq, id: !entry.id }
+            }
+            Order::Unordered => entry,
+        };
+        Self { class, reached, entry }
+    }
 }
 
 impl Outcome {
@@ -65,17 +72,7 @@ impl Outcome {
 
     /// By this the best outcome is chosen.
     pub fn rank(&self, order: Order) -> Rank {
-        let entry = self.entry();
-        Rank {
-            dropped: self.excluded && order == Order::Unordered,
-            furthest: Reverse(self.chain.len()),
-            excluded: self.excluded,
-            reached: self.reached(),
-            entry: match order {
-                Order::Ordered | Order::Strict => Tie::Later(Reverse(entry)),
-                Order::Unordered => Tie::Earlier(entry),
-            },
-        }
+        Rank::new(order, self.chain.len(), self.excluded, self.entry(), self.reached())
     }
 
     /// What it adds to its group.
@@ -128,6 +125,7 @@ fn text(value: Option<&Value>) -> Option<Arc<str>> {
 /// without a breakdown, and where nothing is set.
 pub(super) fn value(spec: &FunnelSpec, traits: &Traits, event: &Event) -> Cell {
     let one = |by: &BreakdownBy| match by {
+        BreakdownBy::Cohort(cohort) => traits.is_in(cohort).then(|| Arc::clone(&cohort.label)),
         BreakdownBy::Channel => Some(Arc::clone(&event.channel)),
         BreakdownBy::Property(property) => text(event.properties[*property].as_ref()),
         BreakdownBy::Trait { property, at_event } => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::Micros;
+use crate::model::{Matches, Micros};
 use crate::views::predicate::PropertyFilter;
 use crate::views::spec::{Period, SessionsSpec};
 
@@ -115,9 +115,23 @@ pub struct Exclusion {
     pub to: usize,
 }
 
+/// Who is in another view: people (or groups) that got to a step of a funnel, or people whom a
+/// trend counts. As of now, like a trait.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Cohort {
+    /// What members are shown under.
+    pub label: Arc<str>,
+    /// Index of the other view's specification, less than that of the funnel that asks.
+    pub view: u16,
+    /// The step that members have reached, from 0; 0 for a trend.
+    pub step: usize,
+}
+
 /// By what a funnel is broken down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BreakdownBy {
+    /// Whether somebody is in another view.
+    Cohort(Cohort),
     /// The event's channel.
     Channel,
     /// A property of the event.
@@ -197,6 +211,22 @@ impl FunnelSpec {
     pub fn filters(&self) -> impl Iterator<Item = &Filter> {
         let steps = self.steps.iter().flat_map(|s| std::iter::once(&s.filter).chain(&s.first));
         steps.chain(self.exclusions.iter().map(|e| &e.filter))
+    }
+
+    /// The cohorts it is broken down by.
+    pub fn cohorts(&self) -> impl Iterator<Item = &Cohort> {
+        self.breakdown.iter().filter_map(|by| match by {
+            BreakdownBy::Cohort(cohort) => Some(cohort),
+            _ => None,
+        })
+    }
+
+    /// The predicates of all its conditions: an event that has none of them takes no step and is
+    /// not excluded.
+    pub fn mask(&self) -> Matches {
+        let mut mask = Matches::default();
+        self.filters().for_each(|filter| mask.set(filter.predicate));
+        mask
     }
 
     /// The traits it depends on, each with whether as of the event.

@@ -6,19 +6,18 @@
 //! whose entries can see it: days up to a window before, attempts until one begins where one began
 //! before, and the sessions it lies in. All else stands.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::apply::merge;
-use super::follow::Followed;
-use super::outcome::{Outcome, Rank, Touch};
-use super::scan::{View, scans};
-use super::spec::{Counting, FunnelSpec, Order};
+use super::glance::Glance;
+use super::outcome::{Outcome, Rank};
+use super::scan::{Scan, View, scans};
+use super::spec::{Attribution, Counting, FunnelSpec, Order};
 use super::traits::Traits;
-use crate::model::{Cause, Cell, Event, EventKey};
+use super::units::{Change, Fresh, Units, difference};
+use crate::model::{Cause, Cell, Event, EventKey, Matches, Micros};
 use crate::people::SortedChunks;
 use crate::time::Calendar;
 use crate::views::contribution::Contribution;
@@ -44,19 +43,6 @@ impl Dirty {
     pub const ALL: Self = Self { low: EventKey::MIN, high: EventKey::MAX };
 }
 
-/// What one unit adds.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Unit {
-    pub outcome: Arc<Outcome>,
-    pub touch: Option<Touch>,
-    pub until: EventKey,
-}
-
-/// Value of the breakdown (null with `first_touch` and `last_touch`, whose value the unit has) and
-/// the unit.
-pub(super) type Key = (Cell, EventKey);
-pub(super) type Changes = BTreeMap<Key, (Option<Unit>, Option<Unit>)>;
-
 /// The best outcome of a person over all time under a value of the breakdown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Best {
@@ -65,6 +51,12 @@ pub struct Best {
     /// The outcome.
     pub outcome: Arc<Outcome>,
 }
+
+/// Facts of a person from which on it pays to follow one change entry by entry, not day by day.
+pub const DENSE_FROM: usize = 512;
+
+/// Facts of a person up to which all between two changes are read at once.
+const FEW: usize = 64;
 
 /// What an update needs to know, and where what it adds goes.
 #[derive(Debug)]
@@ -77,8 +69,16 @@ pub struct Scope<'a> {
     pub tenant: &'a Arc<str>,
     /// Periods.
     pub calendar: &'a mut Calendar,
+    /// The predicates of its steps and exclusions; see [`FunnelSpec::mask`].
+    pub mask: &'a Matches,
     /// The events, as they are now.
     pub facts: &'a SortedChunks<Arc<Event>>,
+    /// What came and went, in order.
+    pub deltas: &'a [(Arc<Event>, i8, Cause)],
+    /// Facts from which on one change is followed entry by entry; see [`DENSE_FROM`].
+    pub dense_from: usize,
+    /// Some of them, read for several funnels at once.
+    pub glance: Option<&'a Glance<'a>>,
     /// The traits, as they are now.
     pub traits: &'a Traits,
     /// Why.
@@ -87,26 +87,48 @@ pub struct Scope<'a> {
     pub out: &'a mut Vec<Contribution>,
 }
 
+impl<'a> Scope<'a> {
+    /// The events from a key that is the first of its moment up to the moment `end`; where not
+    /// every event counts, those that no step or exclusion asks for may be missing.
+    pub(super) fn stretch(
+        &self,
+        low: EventKey,
+        end: Micros,
+    ) -> impl Iterator<Item = &'a Arc<Event>> + use<'a> {
+        let wanted = if self.spec.order.sees_all() { None } else { Some(self.mask) };
+        let seen = self.glance.and_then(|glance| glance.stretch(low.time, end, wanted));
+        let facts = seen.is_none().then(|| self.facts.from(low));
+        let facts = facts.into_iter().flatten().take_while(move |e| e.key.time <= end);
+        seen.into_iter().flatten().chain(facts)
+    }
+}
+
+/// Attempts and sessions that count, best first, by the value they are shown under, each with the
+/// value and key of its unit.
+pub(super) type Ranked = BTreeSet<(Cell, Rank, (Cell, EventKey))>;
+
 /// A person's funnel as of the last update.
 #[derive(Clone, Debug, Default)]
 pub struct FunnelState {
-    pub(super) units: BTreeMap<Key, Unit>,
-    /// Attempts and sessions that count, best first, by the value they are shown under. Days are so
-    /// few that the best of them is looked for.
-    pub(super) ranked: BTreeSet<(Cell, Rank, Key)>,
+    pub(super) units: Units,
+    /// Days are so few that the best of them is looked for.
+    pub(super) ranked: Ranked,
     sessions: SortedChunks<Session>,
     /// By step: the first event of the person, where a step asks for it.
-    firsts: SmallVec<[Option<EventKey>; 2]>,
+    firsts: Vec<Option<EventKey>>,
 }
 
-pub(super) fn key(time: i64) -> EventKey {
+pub(super) fn key(time: Micros) -> EventKey {
     EventKey { time, ..EventKey::MIN }
 }
 
 impl FunnelState {
     /// Brings the state up to date; returns the person's best outcomes that went and came.
-    pub fn update(&mut self, scope: &mut Scope<'_>, dirty: &[Dirty]) -> (Vec<Best>, Vec<Best>) {
-        let mut dirty = dirty.to_vec();
+    pub fn update(
+        &mut self,
+        scope: &mut Scope<'_>,
+        mut dirty: SmallVec<[Dirty; 1]>,
+    ) -> (Vec<Best>, Vec<Best>) {
         self.update_firsts(scope, &mut dirty);
         dirty.sort_unstable();
         if dirty.is_empty() {
@@ -114,8 +136,9 @@ impl FunnelState {
         }
         match scope.spec.counting {
             Counting::Uniques => {
-                let changes = self.days(scope, &dirty);
-                self.apply_days(scope, &changes)
+                let near = self.near(scope, &dirty);
+                let changes = near.unwrap_or_else(|| self.days(scope, &dirty));
+                self.apply_days(scope, changes)
             }
             Counting::Sessions(sessions) => {
                 let changes = self.in_sessions(scope, &sessions, &dirty);
@@ -135,7 +158,10 @@ impl FunnelState {
     }
 
     /// Which event is the first of its kind, for steps that ask for it.
-    fn update_firsts(&mut self, scope: &Scope<'_>, dirty: &mut Vec<Dirty>) {
+    fn update_firsts(&mut self, scope: &Scope<'_>, dirty: &mut SmallVec<[Dirty; 1]>) {
+        if scope.spec.steps.iter().all(|step| step.first.is_none()) {
+            return;
+        }
         self.firsts.resize(scope.spec.steps.len(), None);
         let Some(from) = dirty.iter().map(|d| d.low).min() else { return };
         for (place, step) in scope.spec.steps.iter().enumerate() {
@@ -153,73 +179,66 @@ impl FunnelState {
         }
     }
 
-    /// The units that stand in a range of unit keys, under every value.
-    fn standing(&self, low: EventKey, high: EventKey) -> Vec<Key> {
-        let mut keys = Vec::new();
-        let mut value = self.units.keys().next().map(|k| k.0.clone());
-        while let Some(v) = value {
-            let range = (Included((v.clone(), low)), Excluded((v.clone(), high)));
-            keys.extend(self.units.range(range).map(|(k, _)| k.clone()));
-            let after = (Excluded((v, EventKey::MAX)), Unbounded);
-            value = self.units.range(after).next().map(|(k, _)| k.0.clone());
-        }
-        keys
-    }
-
-    /// Adds what comes to what goes.
-    fn difference(&self, gone: Vec<Key>, come: BTreeMap<Key, Unit>, changes: &mut Changes) {
-        for key in gone {
-            if !come.contains_key(&key) {
-                let before = self.units.get(&key).cloned();
-                changes.insert(key, (before, None));
-            }
-        }
-        for (key, unit) in come {
-            let before = self.units.get(&key);
-            if before != Some(&unit) {
-                changes.insert(key.clone(), (before.cloned(), Some(unit)));
-            }
-        }
-    }
-
-    /// The days whose entries see something dirty, anew.
-    fn days(&self, scope: &mut Scope<'_>, dirty: &[Dirty]) -> Changes {
+    /// The days whose entries see something dirty, anew; in order.
+    fn days(&self, scope: &mut Scope<'_>, dirty: &[Dirty]) -> Vec<Change> {
         let spec = scope.spec;
-        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        let mut ranges: SmallVec<[(Micros, Micros); 2]> = SmallVec::new();
         for d in dirty {
             let low = scope.calendar.start(Period::Day, d.low.time.saturating_sub(spec.window));
             let day = scope.calendar.start(Period::Day, d.high.time);
             let high = scope.calendar.end(Period::Day, day);
+            let few = scope.facts.len() <= FEW;
             match ranges.last_mut() {
-                Some(last) if low <= last.1 => last.1 = last.1.max(high),
+                Some(last) if low <= last.1 || few => last.1 = last.1.max(high),
                 _ => ranges.push((low, high)),
             }
         }
-        let mut changes = Changes::new();
-        for (low, high) in ranges {
-            let end = high.saturating_add(spec.window);
-            let facts = scope.facts.from(key(low)).take_while(|e| e.key.time <= end);
-            let mut come: BTreeMap<Key, Unit> = BTreeMap::new();
-            for (part, scan) in scans(self.view(scope), facts) {
-                for entry in scan.entries() {
-                    let time = scan.items[entry].event.key.time;
-                    if time >= high {
-                        break;
-                    }
-                    let day = key(scope.calendar.start(Period::Day, time));
-                    for (value, followed) in scan.outcomes(entry) {
-                        let value = if value == Cell::Null { part.clone() } else { value };
-                        add(spec, &mut come, (value, day), followed);
-                    }
-                }
-            }
-            self.difference(self.standing(key(low), key(high)), come, &mut changes);
+        let mut changes = Vec::new();
+        for (low, high) in &ranges {
+            self.days_between(scope, *low, *high, &mut changes);
+        }
+        if ranges.len() > 1 {
+            changes.sort_by(|a, b| (&a.value, a.key).cmp(&(&b.value, b.key)));
         }
         changes
     }
 
-    fn view<'a>(&'a self, scope: &Scope<'a>) -> View<'a> {
-        View { spec: scope.spec, traits: scope.traits, firsts: &self.firsts }
+    pub(super) fn days_between(
+        &self,
+        scope: &mut Scope<'_>,
+        low: Micros,
+        high: Micros,
+        changes: &mut Vec<Change>,
+    ) {
+        let spec = scope.spec;
+        let scans =
+            scans(self.view(scope), scope.stretch(key(low), high.saturating_add(spec.window)));
+        let mut fresh: Vec<Fresh> = Vec::new();
+        let mut day = (0, 0);
+        for (part, scan) in &scans {
+            for entry in scan.entries() {
+                let time = scan.key(entry as u32).time;
+                if time >= high {
+                    break;
+                }
+                if !(day.0..day.1).contains(&time) {
+                    let start = scope.calendar.start(Period::Day, time);
+                    day = (start, scope.calendar.end(Period::Day, start));
+                }
+                scan.outcomes(entry, |value, followed| {
+                    let place = (value.unwrap_or(part), key(day.0));
+                    Fresh::add(&mut fresh, spec, place, followed);
+                });
+            }
+        }
+        Fresh::sort(&mut fresh, spec);
+        let standing = self.units.range(key(low), key(high));
+        difference(standing, &fresh, |fresh| scan_of(spec, &scans, &fresh.value), changes);
+    }
+
+    pub(super) fn view<'a>(&'a self, scope: &Scope<'a>) -> View<'a> {
+        let Scope { spec, mask, traits, .. } = *scope;
+        View { spec, mask, traits, firsts: &self.firsts }
     }
 
     /// The sessions that something dirty lies in, anew.
@@ -228,7 +247,7 @@ impl FunnelState {
         scope: &mut Scope<'_>,
         sessions: &SessionsSpec,
         dirty: &[Dirty],
-    ) -> Changes {
+    ) -> Vec<Change> {
         // A range may also hold events that only mean something else now: they split nothing, but
         // their sessions are to be looked at.
         let mut touched: Vec<EventKey> = Vec::new();
@@ -245,32 +264,37 @@ impl FunnelState {
         let difference = sessions::update(sessions, scope.facts, &mut self.sessions, &touched);
         let mut again: BTreeSet<EventKey> = difference.come.iter().map(|s| s.first).collect();
         again.extend(touched.iter().filter_map(|k| Some(self.sessions.at_or_before(*k)?.first)));
-        let mut come: BTreeMap<Key, Unit> = BTreeMap::new();
-        for first in &again {
-            let Some(session) = self.sessions.get(*first) else { continue };
-            let facts = scope.facts.from(*first).take(session.events as usize);
-            for (part, scan) in scans(self.view(scope), facts) {
-                for entry in scan.entries() {
-                    for (value, followed) in scan.outcomes(entry) {
-                        let value = if value == Cell::Null { part.clone() } else { value };
-                        add(scope.spec, &mut come, (value, *first), followed);
-                    }
-                }
+        again.extend(difference.gone.iter().map(|s| s.first));
+        let mut changes = Vec::new();
+        for first in again {
+            self.in_session(scope, first, &mut changes);
+        }
+        changes
+    }
+
+    /// What changes in the session that begins, or began, with an event.
+    fn in_session(&self, scope: &Scope<'_>, first: EventKey, changes: &mut Vec<Change>) {
+        let events = self.sessions.get(first).map_or(0, |session| session.events);
+        let scans = scans(self.view(scope), scope.facts.from(first).take(events as usize));
+        let mut fresh: Vec<Fresh> = Vec::new();
+        for (part, scan) in &scans {
+            for entry in scan.entries() {
+                scan.outcomes(entry, |value, followed| {
+                    let place = (value.unwrap_or(part), first);
+                    Fresh::add(&mut fresh, scope.spec, place, followed);
+                });
             }
         }
-        again.extend(difference.gone.iter().map(|s| s.first));
-        let mut gone = Vec::new();
-        for first in again {
-            gone.extend(self.standing(first, EventKey { id: first.id.saturating_add(1), ..first }));
-        }
-        let mut changes = Changes::new();
-        self.difference(gone, come, &mut changes);
-        changes
+        Fresh::sort(&mut fresh, scope.spec);
+        let next = EventKey { id: first.id.saturating_add(1), ..first };
+        let standing = self.units.range(first, next);
+        let scan_of = |fresh: &Fresh| scan_of(scope.spec, &scans, &fresh.value);
+        difference(standing, &fresh, scan_of, changes);
     }
 
     /// The attempts from a window before something dirty, up to where one begins after it that
     /// began there before.
-    fn attempts(&self, scope: &Scope<'_>, dirty: Dirty) -> Changes {
+    fn attempts(&self, scope: &Scope<'_>, dirty: Dirty) -> Vec<Change> {
         let spec = scope.spec;
         let low = key(dirty.low.time.saturating_sub(spec.window));
         let end = scope.facts.last().map_or(i64::MIN, |e| e.key.time);
@@ -292,48 +316,56 @@ impl FunnelState {
         dirty: Dirty,
         low: EventKey,
         horizon: i64,
-    ) -> (Changes, bool) {
+    ) -> (Vec<Change>, bool) {
         let spec = scope.spec;
         let end = horizon.saturating_add(spec.window);
-        let facts = scope.facts.from(low).take_while(|e| e.key.time <= end);
-        let scans = scans(self.view(scope), facts);
-        let mut parts: BTreeSet<Cell> = scans.keys().cloned().collect();
-        parts.extend(self.standing(low, EventKey::MAX).into_iter().map(|k| k.0));
-        let (mut gone, mut come) = (Vec::new(), BTreeMap::new());
-        let mut all_met = true;
+        let scans = scans(self.view(scope), scope.stretch(low, end));
+        let mut parts: Vec<&Cell> = scans.iter().map(|(part, _)| part).collect();
+        parts.extend(self.units.values());
+        parts.sort_unstable();
+        parts.dedup();
+        let (mut changes, mut all_met) = (Vec::new(), true);
         for part in parts {
-            let earlier = self.units.range((part.clone(), EventKey::MIN)..(part.clone(), low));
-            let mut until = earlier.last().map_or(EventKey::MIN, |(_, unit)| unit.until);
+            let scan = scans.iter().find(|(value, _)| value == part).map(|(_, scan)| scan);
+            let units = self.units.of(part);
+            let earlier = units.and_then(|units| units.last_before(low));
+            let until = earlier.and_then(|unit| unit.until.as_deref());
+            let mut until = until.copied().unwrap_or(EventKey::MIN);
             let mut met = None;
-            if let Some(scan) = scans.get(&part) {
-                for entry in scan.entries() {
-                    let at = scan.items[entry].event.key;
-                    if at <= until && until != EventKey::MIN {
-                        continue;
-                    }
-                    if at.time > horizon {
-                        break;
-                    }
-                    // Entries at its instant still see what is dirty.
-                    let after = (at.time, at.seq) > (dirty.high.time, dirty.high.seq);
-                    if after && self.units.contains_key(&(part.clone(), at)) {
-                        met = Some(at);
-                        break;
-                    }
-                    let followed = scan.attempt(entry);
-                    until = followed.until;
-                    come.insert((part.clone(), at), unit(followed));
+            let mut fresh = Vec::new();
+            for entry in scan.into_iter().flat_map(Scan::entries) {
+                let Some(scan) = scan else { continue };
+                let at = scan.key(entry as u32);
+                if at <= until && until != EventKey::MIN {
+                    continue;
                 }
+                if at.time > horizon {
+                    break;
+                }
+                // Entries at its instant still see what is dirty.
+                let after = (at.time, at.seq) > (dirty.high.time, dirty.high.seq);
+                if after && units.is_some_and(|units| units.get(at).is_some()) {
+                    met = Some(at);
+                    break;
+                }
+                let followed = scan.attempt(entry);
+                until = followed.until;
+                fresh.push(Fresh { value: part.clone(), key: at, followed });
             }
             all_met &= met.is_some();
-            let high = met.unwrap_or(EventKey::MAX);
-            let range = (Included((part.clone(), low)), Excluded((part, high)));
-            gone.extend(self.units.range(range).map(|(k, _)| k.clone()));
+            let standing = self.units.range_of(part, low, met.unwrap_or(EventKey::MAX));
+            let standing = standing.map(|unit| (part, unit));
+            difference(standing, &fresh, |fresh| scan_of(spec, &scans, &fresh.value), &mut changes);
         }
-        let mut changes = Changes::new();
-        self.difference(gone, come, &mut changes);
         (changes, all_met)
     }
+}
+
+/// The scan that something of a value was found in; there is one.
+fn scan_of<'a>(spec: &FunnelSpec, scans: &'a [(Cell, Scan<'a>)], value: &Cell) -> &'a Scan<'a> {
+    let apart = spec.attribution == Attribution::AllEvents;
+    let place = scans.binary_search_by(|(part, _)| part.cmp(value)).ok().filter(|_| apart);
+    &scans[place.unwrap_or(0)].1
 }
 
 /// Ranges that touch, as one.
@@ -346,19 +378,6 @@ fn joined(dirty: &[Dirty]) -> Vec<Dirty> {
         }
     }
     list
-}
-
-fn unit(followed: Followed) -> Unit {
-    let Followed { outcome, touch, until } = followed;
-    Unit { outcome: Arc::new(outcome), touch, until }
-}
-
-fn add(spec: &FunnelSpec, come: &mut BTreeMap<Key, Unit>, key: Key, followed: Followed) {
-    let new = unit(followed);
-    match come.get_mut(&key) {
-        Some(there) => merge(spec, there, new),
-        None => drop(come.insert(key, new)),
-    }
 }
 
 impl Order {

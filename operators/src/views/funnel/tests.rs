@@ -1,4 +1,5 @@
 //! Funnels: what others expect, and the worked examples of `SPEC.md`.
 
+mod near;
 mod posthog;
 mod random;

@@ -1,10 +1,11 @@
-//! A person's traits over time: what identify events set, as far as funnels ask for it.
+//! What funnels ask about a person: traits over time, which identify events set, and how far the
+//! person got in other views.
 
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use super::spec::Filter;
+use super::spec::{Cohort, Filter};
 use crate::model::{Event, EventKey, Value};
 
 /// The values of some traits, each with the event that set it. A value holds from its event on.
@@ -12,9 +13,30 @@ use crate::model::{Event, EventKey, Value};
 pub struct Traits {
     /// By property.
     list: SmallVec<[(usize, BTreeMap<EventKey, Value>); 1]>,
+    /// By view, how many of its steps are behind the person; a view that is not here: none.
+    reached: SmallVec<[(u16, usize); 1]>,
 }
 
 impl Traits {
+    /// How many steps of a view the person has behind it: 1 for a trend that counts it, 0 where it
+    /// does not occur.
+    pub fn reached(&self, view: u16) -> usize {
+        self.reached.iter().find(|(v, _)| *v == view).map_or(0, |(_, steps)| *steps)
+    }
+
+    /// The person has this many steps of a view behind it.
+    pub fn set_reached(&mut self, view: u16, steps: usize) {
+        self.reached.retain(|(v, _)| *v != view);
+        if steps > 0 {
+            self.reached.push((view, steps));
+        }
+    }
+
+    /// Whether the person is in a cohort, as of now.
+    pub fn is_in(&self, cohort: &Cohort) -> bool {
+        self.reached(cohort.view) > cohort.step
+    }
+
     fn of(&self, property: usize) -> Option<&BTreeMap<EventKey, Value>> {
         self.list.iter().find(|(p, _)| *p == property).map(|(_, values)| values)
     }

@@ -5,10 +5,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use braid_tests::delta::{Table, files, read};
 use jobs::runtime::{Plan, RunError, RunOptions, Silent, Summary, plan, run};
 use tempfile::TempDir;
-
-use super::delta::{Table, files, read};
 
 /// A file of the repository's test data.
 pub(crate) fn data(name: &str) -> PathBuf {

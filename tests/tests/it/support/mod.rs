@@ -1,6 +1,5 @@
 //! Jobs in folders of their own, what their tables hold, and naive answers to compare with.
 
-mod delta;
 mod job;
 
 use std::collections::BTreeMap;
@@ -8,7 +7,7 @@ use std::collections::BTreeMap;
 use jobs::runtime::Plan;
 use operators::model::Cell;
 
-pub(crate) use delta::Table;
+pub(crate) use braid_tests::delta::Table;
 pub(crate) use job::{Job, data, unpacked};
 
 /// The text of a cell.

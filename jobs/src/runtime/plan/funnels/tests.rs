@@ -79,7 +79,7 @@ funnelToStep = 2
     assert_eq!(spec.attribution, Attribution::Step(2));
     let plan = BreakdownBy::Trait { property: spec.traits()[0].0, at_event: false };
     assert_eq!(spec.breakdown[1], plan);
-    assert_eq!((spec.breakdown.len(), spec.breakdown[3]), (5, BreakdownBy::Channel));
+    assert_eq!((spec.breakdown.len(), &spec.breakdown[3]), (5, &BreakdownBy::Channel));
     assert!(spec.steps[0].first.is_some() && spec.steps[1].optional);
     assert_eq!(spec.steps[2].filter.traits.len(), 1);
     assert_eq!((spec.exclusions[0].from, spec.exclusions[0].to), (1, 2));
@@ -99,7 +99,7 @@ fn a_mistake_is_told_with_its_line_and_what_to_write() {
         (format!("{STEPS}funnelWindowIntervalUnit = \"year\"\n"), 8, "day, week or month"),
         (format!("{STEPS}funnelWindowInterval = 401\n"), 8, "at most 400 days"),
         (format!("{STEPS}periods = [\"hour\"]\n"), 8, "no rows by hour"),
-        (format!("{STEPS}breakdown = \"cohort.buyers\"\n"), 8, "is not built"),
+        (format!("{STEPS}breakdown = \"cohort.buyers\"\n"), 8, "no view that has people stands"),
         (format!("{STEPS}breakdown_limit = 3\n"), 5, "need a breakdown"),
         (format!("{STEPS}breakdown = \"x\"\nbreakdown_limit = 1001\n"), 9, "write 1 to 1000"),
         (
@@ -177,6 +177,63 @@ fn a_mistake_is_told_with_its_line_and_what_to_write() {
         let first = problems.first().unwrap_or_else(|| panic!("no problem in {keys}"));
         assert_eq!(first.line, line, "{keys}: {first}");
         assert!(first.message.contains(part), "{keys}: {first}");
+    }
+}
+
+/// Views that cohorts may be of, before the funnel `f`.
+const ABOVE: &str = r#"
+[[view]]
+kind = "funnel"
+name = "trial"
+steps = [{ event = "a" }, { event = "b" }]
+[[view]]
+kind = "funnel"
+name = "teams"
+aggregation_group = "groupId"
+steps = [{ event = "a" }, { event = "b" }]
+[[view]]
+kind = "trend"
+name = "active"
+metric = "people"
+[[view]]
+kind = "trend"
+name = "clicks"
+[[view]]
+kind = "funnel"
+name = "g"
+steps = [{ event = "c" }, { event = "d" }]
+"#;
+
+#[test]
+fn cohorts_are_of_the_views_above() {
+    let keys = format!(
+        "{STEPS}{ABOVE}breakdown = [\"cohort.trial\", \"cohort.f.2\", \"cohort.trend_active\"]\n"
+    );
+    let (views, _, problems) = read(&keys);
+    assert_eq!(problems, []);
+    let funnel = views.iter().filter_map(ViewSpec::funnel).next_back();
+    let cohorts: Vec<(String, u16, usize)> = funnel
+        .expect("it is the last view")
+        .cohorts()
+        .map(|cohort| (cohort.label.to_string(), cohort.view, cohort.step))
+        .collect();
+    let expected = [("trial", 1, 1), ("f.2", 0, 1), ("trend_active", 3, 0)];
+    assert_eq!(cohorts, expected.map(|(label, view, step)| (label.to_owned(), view, step)));
+    let mistakes = [
+        ("", "cohort.later", "write cohort. and f, trial, teams, trend_active or trend_clicks"),
+        ("", "cohort.g", "no view \"g\" above this one"),
+        ("", "cohort.trial.3", "has no step \"3\"; write cohort.trial.1 to 2"),
+        ("", "cohort.trial.0", "write cohort.trial.1 to 2"),
+        ("", "cohort.teams", "does not count the same"),
+        ("", "cohort.trend_clicks", "write metric = \"people\" there"),
+        ("", "cohort.trend_active.1", "has no steps"),
+        ("aggregation_group = \"groupId\"\n", "cohort.trend_active", "and this funnel groups"),
+    ];
+    for (more, cohort, part) in mistakes {
+        let keys = format!("{STEPS}{ABOVE}{more}breakdown = \"{cohort}\"\n");
+        let problems = read(&keys).2;
+        let first = problems.first().unwrap_or_else(|| panic!("no problem in {cohort}"));
+        assert!(first.message.contains(part), "{cohort}: {first}");
     }
 }
 

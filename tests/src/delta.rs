@@ -13,20 +13,22 @@ use serde_json::Value;
 
 /// The rows of a table, sorted. Ids are text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Table {
+pub struct Table {
+    /// Names of the columns.
     pub columns: Vec<String>,
+    /// The rows.
     pub rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// Place of a column.
-    pub(crate) fn place(&self, column: &str) -> usize {
+    pub fn place(&self, column: &str) -> usize {
         let found = self.columns.iter().position(|c| c == column);
         found.unwrap_or_else(|| panic!("no column {column} in {:?}", self.columns))
     }
 
     /// These columns of each row, sorted.
-    pub(crate) fn select(&self, columns: &[&str]) -> Vec<Vec<Cell>> {
+    pub fn select(&self, columns: &[&str]) -> Vec<Vec<Cell>> {
         let places: Vec<usize> = columns.iter().map(|c| self.place(c)).collect();
         let row = |row: &Vec<Cell>| places.iter().map(|&p| row[p].clone()).collect();
         let mut rows: Vec<Vec<Cell>> = self.rows.iter().map(row).collect();
@@ -35,7 +37,7 @@ impl Table {
     }
 
     /// One column, in the order of the rows.
-    pub(crate) fn column(&self, column: &str) -> Vec<Cell> {
+    pub fn column(&self, column: &str) -> Vec<Cell> {
         let place = self.place(column);
         self.rows.iter().map(|row| row[place].clone()).collect()
     }
@@ -96,13 +98,13 @@ fn decoded(path: &Value) -> String {
 }
 
 /// Names and bytes of a table's files.
-pub(crate) fn files(table: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn files(table: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = log(table).files.into_keys();
     names.map(|name| (name.clone(), fs::read(table.join(name)).unwrap())).collect()
 }
 
 /// Reads a table's rows.
-pub(crate) fn read(table: &Path) -> Table {
+pub fn read(table: &Path) -> Table {
     let log = log(table);
     let mut rows = Vec::new();
     for (path, partition) in &log.files {

@@ -1,0 +1,134 @@
+//! Bindings in a topic of one partition, for jobs whose next run may be on another machine.
+//!
+//! Each binding is a transaction of its own. Opening the log fences off whoever had it open: of two
+//! runs at once only the later one can append, so no two of them mint the same epoch.
+
+use std::time::Duration;
+
+use super::log::read;
+use super::producer::{Fault, Transactional, Transactions};
+use super::topics::{Needed, Topics};
+use super::{ClientSpec, KafkaError};
+use crate::bindings::{Binding, BindingError, BindingLog};
+
+/// Where the bindings of a job are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KafkaBindingsSpec {
+    /// Where the brokers are.
+    pub client: ClientSpec,
+    /// The topic; one for each job.
+    pub topic: String,
+    /// Name of the job; the transactional id is `<job>.bindings`.
+    pub job: String,
+    /// How many copies a new topic gets; -1 for what the brokers usually give.
+    pub replication: i32,
+    /// How long brokers that do not answer are waited for.
+    pub patience: Duration,
+}
+
+impl KafkaBindingsSpec {
+    /// Bindings with usual limits.
+    pub fn new(client: ClientSpec, topic: &str, job: &str) -> Self {
+        let (topic, job) = (topic.to_owned(), job.to_owned());
+        Self { client, topic, job, replication: -1, patience: Duration::from_secs(120) }
+    }
+
+    fn what(&self) -> String {
+        format!("bindings of {:?}", self.job)
+    }
+}
+
+/// A log of bindings in a topic.
+pub struct KafkaBindingLog {
+    spec: KafkaBindingsSpec,
+    producer: Transactions,
+}
+
+/// What a record begins with: its name and the version of its layout.
+const HEADER: &[u8; 8] = b"braidbl2";
+
+impl KafkaBindingLog {
+    /// Opens the log, creating its topic if it is not there; fences off earlier runs and reads the
+    /// bindings.
+    ///
+    /// # Errors
+    /// Brokers that don't answer; a topic whose records would be lost; records of somebody else.
+    pub fn open(spec: &KafkaBindingsSpec) -> Result<(Self, Vec<Binding>), KafkaError> {
+        let what = spec.what();
+        Topics::open(&spec.client, &what, spec.patience)?.need(&Needed {
+            name: &spec.topic,
+            partitions: 1,
+            exactly: true,
+            replication: spec.replication,
+            compacted: false,
+            settings: &[],
+        })?;
+        let producer = Transactions::open(&Transactional {
+            client: spec.client.clone(),
+            what: what.clone(),
+            id: format!("{}.bindings", spec.job),
+            linger: Duration::ZERO,
+            timeout: Duration::from_secs(10),
+            patience: spec.patience,
+        })?;
+        let bindings = Self::peek(spec)?;
+        Ok((Self { spec: spec.clone(), producer }, bindings))
+    }
+
+    /// The bindings of a log that another run may be writing.
+    pub fn peek(spec: &KafkaBindingsSpec) -> Result<Vec<Binding>, KafkaError> {
+        let what = spec.what();
+        let mut bindings: Vec<Binding> = Vec::new();
+        for record in read(&spec.client, &what, &spec.topic, 0, None, spec.patience)? {
+            let foreign = |detail: String| KafkaError::Foreign {
+                what: what.clone(),
+                topic: spec.topic.clone(),
+                offset: record.offset,
+                detail,
+            };
+            let Some(bytes) = record.value.strip_prefix(HEADER) else {
+                return Err(foreign("not a binding of this version".to_owned()));
+            };
+            let binding: Binding =
+                bincode::deserialize(bytes).map_err(|e| foreign(e.to_string()))?;
+            if bindings.last().is_some_and(|last| last.epoch >= binding.epoch) {
+                return Err(foreign(format!("epoch {} comes again", binding.epoch)));
+            }
+            bindings.push(binding);
+        }
+        Ok(bindings)
+    }
+
+    fn try_append(&self, value: &[u8]) -> Result<(), Fault> {
+        self.producer.begin()?;
+        self.producer.send(&self.spec.topic, Some(0), &[], Some(value), &[])?;
+        self.producer.drain()?;
+        self.producer.commit()
+    }
+}
+
+impl BindingLog for KafkaBindingLog {
+    fn append(&mut self, binding: &Binding) -> Result<(), BindingError> {
+        let what = self.spec.what();
+        let mut value = HEADER.to_vec();
+        bincode::serialize_into(&mut value, binding)
+            .map_err(|e| KafkaError::Client { what: what.clone(), detail: e.to_string() })?;
+        let begun = std::time::Instant::now();
+        loop {
+            return Err(match self.try_append(&value) {
+                Ok(()) => return Ok(()),
+                Err(Fault::TakenBack(_)) if begun.elapsed() < self.spec.patience => continue,
+                Err(Fault::TakenBack(detail)) => KafkaError::Client { what, detail },
+                // Whether the binding counts is seen by the next run, which reads the log.
+                Err(Fault::Fenced) => KafkaError::Fenced {
+                    what,
+                    detail: "it has the log of bindings open, or the brokers did not answer for \
+                             10 s"
+                        .to_owned(),
+                },
+                Err(Fault::Stop(error)) => error,
+            }
+            .into());
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What is read ahead: one buffer for each partition, filled by reading threads and emptied by the
+//! source's owner.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use operators::model::Reason;
+
+use super::KafkaError;
+use super::listing::{PartitionId, TopicEntry};
+use crate::file::{RawBatch, RawRecords, Rows};
+
+/// Bytes of a record's offset.
+const OFFSET_BYTES: usize = 8;
+
+/// Consecutive records of one partition as they were fetched.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    rows: Rows,
+    offsets: Vec<u64>,
+}
+
+impl Fetched {
+    /// Adds a record.
+    pub(super) fn push(&mut self, offset: u64, value: Option<&[u8]>) {
+        let value = value.unwrap_or_default();
+        if value.len() < Reason::MAX_BYTES {
+            self.rows.push(value);
+        } else {
+            self.rows.push_cut(value, value.len() as u64);
+        }
+        self.offsets.push(offset);
+    }
+
+    /// Adds a record that can't be used, as it came.
+    pub(super) fn push_wrong(&mut self, offset: u64, value: &[u8], detail: &str) {
+        self.rows.push_wrong(value, detail);
+        self.offsets.push(offset);
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.bytes() + self.len() * OFFSET_BYTES
+    }
+
+    /// The offset after the last record.
+    pub(super) fn next(&self) -> Option<u64> {
+        self.offsets.last().map(|last| last + 1)
+    }
+
+    /// How many records are below an offset.
+    fn below(&self, upper: u64) -> usize {
+        self.offsets.partition_point(|&offset| offset < upper)
+    }
+
+    /// Keeps the first `count` records and gives the others.
+    fn split_off(&mut self, count: usize) -> Self {
+        Self { rows: self.rows.split_off(count), offsets: self.offsets.split_off(count) }
+    }
+
+    /// Ready to be decoded; there is at least one record.
+    fn into_batch(self, source: u16, partition: PartitionId) -> RawBatch {
+        let first = self.offsets.first().copied().unwrap_or_default();
+        let whole = self.offsets.last().is_none_or(|last| last - first + 1 == self.len() as u64);
+        RawBatch {
+            source,
+            partition: partition.0,
+            first,
+            bytes: self.bytes(),
+            offsets: (!whole).then(|| self.offsets.into()),
+            records: RawRecords::Messages(Arc::new(self.rows)),
+        }
+    }
+}
+
+/// What is known of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    fetched: VecDeque<Fetched>,
+    bytes: usize,
+    /// The offset after the last record that was ever put here.
+    pub next: u64,
+    /// Every record below has been put here; above [`Buffer::next`] where only markers follow.
+    pub settled: u64,
+    /// Bytes that lie in the client's own queue.
+    pub queued: u64,
+    /// The end of the partition, and when the brokers said so.
+    pub end: Option<(u64, Instant)>,
+}
+
+impl Buffer {
+    /// An empty one, to be filled from an offset on.
+    pub(super) fn from(next: u64) -> Self {
+        Self { next, settled: next, ..Self::default() }
+    }
+
+    /// Bytes of records that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What reading threads, the looking-up thread and the owner share.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub buffers: BTreeMap<PartitionId, Buffer>,
+    /// Topics that the owner does not know yet.
+    pub topics: Vec<TopicEntry>,
+    /// Partitions that the owner does not know yet, with the offset that they are read from.
+    pub partitions: Vec<(PartitionId, u64)>,
+    /// Why reading has ended.
+    pub failed: Option<KafkaError>,
+    /// What does not work at present, and is tried again.
+    pub trouble: Option<String>,
+}
+
+/// The same with its locks.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    news: Condvar,
+    readers: Mutex<Vec<Thread>>,
+    stop: AtomicBool,
+    /// Bytes that a partition may hold.
+    share: OnceLock<usize>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            news: Condvar::new(),
+            readers: Mutex::default(),
+            stop: AtomicBool::new(false),
+            share: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // No panic can come between two changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how many bytes a partition may hold; the first word counts.
+    pub(super) fn set_share(&self, bytes: usize) {
+        let _ = self.share.set(bytes);
+    }
+
+    fn share(&self) -> usize {
+        self.share.get().copied().unwrap_or(0)
+    }
+
+    /// Joins the threads that are woken when there is room again.
+    pub(super) fn enrol(&self, thread: Thread) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+
+    pub(super) fn wake_readers(&self) {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.iter().for_each(Thread::unpark);
+    }
+
+    /// Asks all threads to end.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.news.notify_all();
+        self.wake_readers();
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Ends reading; the first reason counts.
+    pub(super) fn fail(&self, error: KafkaError) {
+        self.state().failed.get_or_insert(error);
+        self.stop();
+    }
+
+    /// Bytes that a partition may still take.
+    pub(super) fn room(&self, partition: PartitionId) -> usize {
+        let held = self.state().buffers.get(&partition).map_or(0, |buffer| buffer.bytes);
+        self.share().saturating_sub(held)
+    }
+
+    /// Puts records into their buffers.
+    pub(super) fn put(&self, fetched: Vec<(PartitionId, Fetched)>) {
+        let mut state = self.state();
+        for (partition, fetched) in fetched {
+            let buffer = state.buffers.entry(partition).or_default();
+            buffer.bytes += fetched.bytes();
+            buffer.next = fetched.next().unwrap_or(buffer.next);
+            buffer.settled = buffer.settled.max(buffer.next);
+            buffer.fetched.push_back(fetched);
+        }
+        self.news.notify_all();
+    }
+
+    /// Waits until there is something to take or a reason to stop, but not for long.
+    pub(super) fn wait(&self, time: Duration) {
+        let state = self.state();
+        let nothing = |state: &mut State| {
+            state.failed.is_none() && state.buffers.values().all(|b| b.fetched.is_empty())
+        };
+        let result = self.news.wait_timeout_while(state, time, nothing);
+        drop(result.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until the partition has something, or a reason to stop, but not for long.
+    pub(super) fn wait_for(&self, partition: PartitionId, time: Duration) {
+        let state = self.state();
+        let nothing = |state: &mut State| {
+            let empty = state.buffers.get(&partition).is_none_or(|b| b.fetched.is_empty());
+            state.failed.is_none() && empty
+        };
+        let result = self.news.wait_timeout_while(state, time, nothing);
+        drop(result.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Takes the next records of a partition: at most `records_max`, and below `upper`.
+    pub(super) fn take(
+        &self,
+        source: u16,
+        partition: PartitionId,
+        records_max: usize,
+        upper: u64,
+    ) -> Taken {
+        let mut state = self.state();
+        let Some(buffer) = state.buffers.get_mut(&partition) else { return Taken::Nothing };
+        let Some(front) = buffer.fetched.front_mut() else { return Taken::Nothing };
+        let count = front.below(upper).min(records_max.max(1));
+        if count == 0 {
+            return Taken::Beyond;
+        }
+        let rest = front.split_off(count);
+        let full = buffer.bytes >= self.share();
+        let taken = if rest.len() == 0 {
+            buffer.fetched.pop_front().unwrap_or_default()
+        } else {
+            std::mem::replace(front, rest)
+        };
+        buffer.bytes = buffer.fetched.iter().map(Fetched::bytes).sum();
+        drop(state);
+        if full {
+            self.wake_readers();
+        }
+        Taken::Batch(taken.into_batch(source, partition))
+    }
+}
+
+/// What there was to take.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Records.
+    Batch(RawBatch),
+    /// Nothing yet.
+    Nothing,
+    /// Only records at or past the limit.
+    Beyond,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetched(offsets: &[u64]) -> Fetched {
+        let mut fetched = Fetched::default();
+        offsets.iter().for_each(|&o| fetched.push(o, Some(o.to_string().as_bytes())));
+        fetched
+    }
+
+    fn offsets(taken: &Taken) -> Option<Vec<u64>> {
+        let Taken::Batch(batch) = taken else { return None };
+        let RawRecords::Messages(rows) = &batch.records else { return None };
+        let all: Vec<u64> = (0..batch.len()).map(|index| batch.offset(index)).collect();
+        let texts: Vec<String> =
+            rows.iter().map(|(row, _)| String::from_utf8(row.to_vec()).unwrap()).collect();
+        assert_eq!(texts, all.iter().map(u64::to_string).collect::<Vec<_>>());
+        Some(all)
+    }
+
+    #[test]
+    fn ranges_end_at_or_past_their_upper_offset() {
+        let shared = Shared::new();
+        shared.set_share(1 << 20);
+        let place = PartitionId::new(0, 3);
+        shared.put(vec![(place, fetched(&[1, 2, 5])), (place, fetched(&[8, 9]))]);
+        let take = |most, upper| shared.take(0, place, most, upper);
+        assert_eq!(offsets(&take(9, 5)), Some(vec![1, 2]));
+        assert!(matches!(take(9, 5), Taken::Beyond));
+        assert!(matches!(take(9, 4), Taken::Beyond));
+        assert_eq!(offsets(&take(9, 9)), Some(vec![5]));
+        assert_eq!(offsets(&take(1, 99)), Some(vec![8]));
+        assert_eq!(offsets(&take(1, 99)), Some(vec![9]));
+        assert!(matches!(take(1, 99), Taken::Nothing));
+        assert_eq!(shared.room(place), 1 << 20);
+        assert_eq!(shared.state().buffers[&place].next, 10);
+    }
+
+    #[test]
+    fn a_record_too_large_is_cut() {
+        let mut fetched = Fetched::default();
+        fetched.push(4, Some(&vec![b'x'; Reason::MAX_BYTES]));
+        fetched.push(5, None);
+        let batch = fetched.into_batch(1, PartitionId(2));
+        let RawRecords::Messages(rows) = &batch.records else { panic!("messages") };
+        let cut: Vec<(usize, Option<u64>)> = rows.iter().map(|(r, c)| (r.len(), c)).collect();
+        assert_eq!(cut, [(Rows::KEPT_BYTES, Some(Reason::MAX_BYTES as u64)), (0, None)]);
+    }
+}

@@ -1,0 +1,232 @@
+//! What a source reads: topics by name or pattern, their partitions, and where in them one stands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::{ClientSpec, KafkaError, Values};
+
+/// A Kafka source as the job describes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KafkaSpec {
+    /// Name of the source, for messages.
+    pub name: String,
+    /// Index of the source in the job file; see [`operators::model::Origin::source`].
+    pub source: u16,
+    /// Where the brokers are.
+    pub client: ClientSpec,
+    /// Names of topics; one that begins with `^` is a regular expression for whole names.
+    pub topics: Vec<String>,
+    /// What their values are.
+    pub values: Values,
+    /// The consumer group under which positions are shown to other tools. It decides nothing.
+    pub group: String,
+    /// How many threads read.
+    pub threads: usize,
+    /// Bytes of records read ahead at most, as a sum over all partitions; but at least
+    /// [`KafkaSpec::PARTITION_BYTES_MIN`] for each. About as much again lies in the client's
+    /// queues.
+    pub bytes_max: usize,
+    /// How often topics, partitions and their ends are looked up.
+    pub refresh: Duration,
+    /// How long opening waits for brokers that do not answer.
+    pub patience: Duration,
+}
+
+impl KafkaSpec {
+    /// Less than this for a partition would make its fetches tiny.
+    pub const PARTITION_BYTES_MIN: usize = 256 << 10;
+
+    /// A source with usual limits.
+    pub fn new(name: &str, source: u16, client: ClientSpec, topics: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            source,
+            client,
+            topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+            values: Values::Json,
+            group: format!("braid-{name}"),
+            threads: 1,
+            bytes_max: 32 << 20,
+            refresh: Duration::from_secs(1),
+            patience: Duration::from_secs(30),
+        }
+    }
+
+    /// Checks patterns, without connecting.
+    ///
+    /// # Errors
+    /// A pattern that is no regular expression.
+    pub fn check(&self) -> Result<(), KafkaError> {
+        self.wanted().map(|_| ())
+    }
+
+    /// What messages call the source.
+    pub(super) fn what(&self) -> String {
+        format!("source {:?}", self.name)
+    }
+
+    /// Which topics are meant.
+    ///
+    /// # Errors
+    /// A pattern that is no regular expression.
+    pub(super) fn wanted(&self) -> Result<Wanted, KafkaError> {
+        let mut wanted = Wanted { names: Vec::new(), patterns: Vec::new() };
+        for topic in &self.topics {
+            if !topic.starts_with('^') {
+                wanted.names.push(topic.clone());
+                continue;
+            }
+            let inner = topic.trim_start_matches('^').trim_end_matches('$');
+            let whole = format!("^(?:{inner})$");
+            wanted.patterns.push(Regex::new(&whole).map_err(|e| KafkaError::Pattern {
+                what: self.what(),
+                pattern: topic.clone(),
+                detail: e.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+            })?);
+        }
+        Ok(wanted)
+    }
+}
+
+/// Which topics are meant.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub names: Vec<String>,
+    pub patterns: Vec<Regex>,
+}
+
+impl Wanted {
+    /// Whether a pattern means the topic. Topics of Kafka itself are never meant by a pattern.
+    pub(super) fn matches(&self, topic: &str) -> bool {
+        !topic.starts_with("__") && self.patterns.iter().any(|p| p.is_match(topic))
+    }
+}
+
+/// A partition of a source: the index of its topic in the source's list, and Kafka's number.
+///
+/// As one number it is [`operators::model::Origin::partition`]: Kafka's own for the source's first
+/// topic, and for each further topic [`PartitionId::SPAN`] more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct PartitionId(pub u32);
+
+impl PartitionId {
+    /// More partitions than any topic has.
+    pub const SPAN: u32 = 1 << 20;
+    /// More topics than one source may have.
+    pub const TOPICS_MAX: usize = 1 << 12;
+
+    /// Partition `number` of topic `topic`.
+    pub fn new(topic: usize, number: u32) -> Self {
+        Self(topic as u32 * Self::SPAN + number % Self::SPAN)
+    }
+
+    /// Index of the topic.
+    pub fn topic(self) -> usize {
+        (self.0 / Self::SPAN) as usize
+    }
+
+    /// Kafka's number.
+    pub fn number(self) -> i32 {
+        (self.0 % Self::SPAN) as i32
+    }
+}
+
+/// A topic as it was when a source first listed it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct TopicEntry {
+    /// Its name.
+    pub name: String,
+    /// Kafka's id of it, which tells it from a successor of the same name; `None` if the brokers
+    /// have none.
+    pub id: Option<String>,
+}
+
+/// Where a partition stands after an epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PartitionEnd {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Every record below is in this epoch or an earlier one.
+    pub upper: u64,
+    /// How many records of it are in this epoch: fewer when it is read again means that some are
+    /// gone.
+    pub records: u64,
+    /// Whether it has been at its end, with nothing more to come for now.
+    pub idle: bool,
+}
+
+/// What a source gave to one epoch: part of its binding.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct KafkaPart {
+    /// Topics listed for the first time. Their indices go on where the list ended.
+    pub topics: Vec<TopicEntry>,
+    /// Partitions listed for the first time, with the offset that they are read from.
+    pub partitions: Vec<(PartitionId, u64)>,
+    /// The partitions that moved, became idle or no longer are.
+    pub ends: Vec<PartitionEnd>,
+}
+
+/// What a source has listed, and where it stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Listing {
+    pub topics: Vec<TopicEntry>,
+    /// Each partition's next offset.
+    pub next: BTreeMap<PartitionId, u64>,
+    pub idle: BTreeMap<PartitionId, bool>,
+}
+
+impl Listing {
+    /// The topics and partitions of earlier epochs, each partition where it was read from first.
+    pub(super) fn begin(parts: &[&KafkaPart]) -> Self {
+        let mut listing = Self::default();
+        for part in parts {
+            listing.topics.extend(part.topics.iter().cloned());
+            listing.next.extend(part.partitions.iter().copied());
+        }
+        listing
+    }
+
+    /// Where each partition stands after those epochs.
+    pub(super) fn ends(parts: &[&KafkaPart]) -> BTreeMap<PartitionId, u64> {
+        let mut ends = Self::begin(parts).next;
+        for part in parts {
+            ends.extend(part.ends.iter().map(|end| (end.partition, end.upper)));
+        }
+        ends
+    }
+
+    /// Name of a partition's topic.
+    pub(super) fn topic(&self, partition: PartitionId) -> &str {
+        self.topics.get(partition.topic()).map_or("", |entry| &entry.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(topics: &[&str]) -> KafkaSpec {
+        KafkaSpec::new("web", 0, ClientSpec::new("localhost:1"), topics)
+    }
+
+    #[test]
+    fn patterns_mean_whole_names_and_never_internal_topics() {
+        let wanted = spec(&["a", "^web\\..*|y", "^x"]).wanted().unwrap();
+        assert_eq!(wanted.names, ["a"]);
+        assert!(wanted.matches("web.eu") && wanted.matches("x") && wanted.matches("y"));
+        assert!(!wanted.matches("webxeu") && !wanted.matches("xx") && !wanted.matches("a"));
+        assert!(!spec(&["^.*"]).wanted().unwrap().matches("__consumer_offsets"));
+        let error = spec(&["^web.("]).wanted().unwrap_err().to_string();
+        assert!(error.starts_with("source \"web\": \"^web.(\" is not a regular expression"));
+    }
+
+    #[test]
+    fn partitions_of_the_first_topic_keep_their_number() {
+        assert_eq!(PartitionId::new(0, 7).0, 7);
+        let other = PartitionId::new(3, 7);
+        assert_eq!((other.topic(), other.number(), other.0), (3, 7, 3 * (1 << 20) + 7));
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading back a partition of our own.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::Context;
+use super::{ClientSpec, KafkaError};
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A record of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Record {
+    pub offset: u64,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// Reads the committed records of a partition, from at most `last` before its end or from its
+/// beginning, to its end.
+pub(super) fn read(
+    spec: &ClientSpec,
+    what: &str,
+    topic: &str,
+    partition: i32,
+    last: Option<u64>,
+    patience: Duration,
+) -> Result<Vec<Record>, KafkaError> {
+    let ours = [
+        ("group.id", "braid-log"),
+        ("enable.auto.commit", "false"),
+        ("isolation.level", "read_committed"),
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        ("fetch.wait.max.ms", "20"),
+    ];
+    let config = spec.config(what, &ours)?;
+    let consumer: BaseConsumer<Context> = config
+        .create_with_context(Context::default())
+        .map_err(|error| KafkaError::client(what, &error))?;
+    let begun = Instant::now();
+    let late = |error: &ClientError| {
+        if begun.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(50));
+            return Ok(());
+        }
+        Err(KafkaError::Unreachable {
+            what: what.to_owned(),
+            brokers: spec.brokers.clone(),
+            cause: consumer.context().cause(error),
+        })
+    };
+    let (low, high) = loop {
+        match consumer.fetch_watermarks(topic, partition, ANSWER) {
+            Ok(offsets) => break offsets,
+            Err(error) => late(&error)?,
+        }
+    };
+    let from = last.map_or(low, |last| low.max(high.saturating_sub_unsigned(last)));
+    let mut list = TopicPartitionList::new();
+    let fail = |error: ClientError| KafkaError::client(what, &error);
+    list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(fail)?;
+    consumer.assign(&list).map_err(fail)?;
+    let mut records = Vec::new();
+    loop {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => records.push(Record {
+                offset: message.offset() as u64,
+                key: message.key().unwrap_or_default().to_vec(),
+                value: message.payload().unwrap_or_default().to_vec(),
+            }),
+            Some(Err(ClientError::PartitionEOF(_))) => return Ok(records),
+            Some(Err(error)) => late(&error)?,
+            None if begun.elapsed() > patience => {
+                late(&ClientError::Subscription("no records come".to_owned()))?;
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Kafka: topics as a source, topics as a sink, and bindings in a topic.
+//!
+//! # Source
+//!
+//! - [`KafkaSource`] reads topics by name or pattern, from the first record that is there.
+//!   Partitions are assigned, never subscribed to: no group decides who reads what, and a group's
+//!   offsets only show other tools how far the job is. Topics and partitions that appear while it
+//!   runs are found.
+//! - Transactions count as they are committed (`read_committed`); offsets have gaps where their
+//!   markers stand. A range `[lo, hi)` ends when the next record is at or past `hi`. Every `hi`
+//!   that is bound is the offset after a record, so it is reached by reading that record again.
+//! - What was bound is read again record for record, or not at all: an epoch's binding says how
+//!   many records each partition gave. A topic that was deleted, or deleted and created again, a
+//!   partition that ends before its position or begins after it, and a range with other records
+//!   than it had are [`KafkaError::Gone`].
+//! - A partition is idle when it has been read to its end, markers included, and the brokers have
+//!   confirmed lately that this is the end. One whose leader does not answer is not idle.
+//! - Brokers that go away while the job runs are waited for; [`KafkaSource::trouble`] says so.
+//! - Values are JSON, or Avro ([`Values`]). A record without a value (a tombstone), or with an
+//!   empty one, is a dead letter `malformed`: there is no row in an event stream that it could
+//!   delete. Keys, headers and the records' own timestamps are not looked at: identifiers and times
+//!   are in the event.
+//! - Memory: [`KafkaSpec::bytes_max`] of records for the owner to take, and about as much again in
+//!   the client's queues. A partition whose buffer is full is not fetched.
+//!
+//! # Sink
+//!
+//! [`KafkaSink`] writes the rows of each view to the topic `<prefix>.<view>`: a row that comes or
+//! changes as an upsert, a row that goes as a tombstone. The key is the row's key columns as JSON,
+//! the value all its columns ([`json_schemas`] says which); headers are `epoch`, `status`, `cause`
+//! (none for new data in order), `job` (its hash), and for a provisional row `final_at`, the
+//! watermark in microseconds from which on it is final. Topics are compacted, so a new reader has
+//! the rows that stand; equal keys are in one partition, by the hash that Java's clients use.
+//!
+//! Exactly once, through a crash at any moment:
+//!
+//! 1. Opening fences off every earlier producer of the sink (`init_transactions`): what it left
+//!    open is taken back, and it can't commit any more.
+//! 2. Only then its progress is read, and written again with the number of the run. The progress is
+//!    the last record of its key in `<prefix>.progress` ([`Claim`]).
+//! 3. A transaction holds a run of closed epochs, in all topics, and the progress record that says
+//!    so. All of it counts or nothing does.
+//! 4. After a crash the same epochs come again. Those that the progress has are passed over.
+//!
+//! A producer that finds itself shut out reads the progress: a newer run has taken over, and it
+//! ends ([`KafkaError::Fenced`]); or the brokers had only given up waiting for it, and it goes on.
+//!
+//! # Bindings
+//!
+//! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way.
+//!
+//! # Properties
+//!
+//! [`ClientSpec::properties`] go to librdkafka as they are: `security.protocol`, `ssl.ca.location`,
+//! `sasl.mechanisms`, `sasl.username`, `compression.type`, and so on. Those on which exactness
+//! rests are refused.
+
+mod bindings;
+mod buffer;
+mod client;
+mod control;
+mod error;
+mod json;
+mod listing;
+mod log;
+mod net;
+mod producer;
+mod progress;
+mod reader;
+mod registry;
+mod sink;
+mod source;
+mod topics;
+mod values;
+mod watch;
+
+pub use bindings::{KafkaBindingLog, KafkaBindingsSpec};
+pub use client::ClientSpec;
+pub use error::KafkaError;
+pub use json::json_schemas;
+pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry};
+pub use progress::Claim;
+pub use sink::{KafkaSink, KafkaSinkSpec, Sent};
+pub use source::{KafkaSource, PartitionStatus, Replayed};
+pub use values::Values;

@@ -1,0 +1,290 @@
+//! The thread that looks up topics, partitions and their ends while others read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+
+use super::buffer::{Buffer, Shared};
+use super::control::{Control, TopicNow};
+use super::listing::{Listing, PartitionId, TopicEntry};
+use super::reader::{Order, recreated};
+use super::{KafkaError, KafkaSpec};
+
+/// A topic counts as deleted when it is missing this often in a row: brokers that have just started
+/// may not know all topics yet.
+const MISSING_MAX: u32 = 3;
+
+/// What the thread knows and whom it tells.
+pub(super) struct Watch {
+    spec: KafkaSpec,
+    control: Control,
+    /// Topics and partitions found so far; `next` is where each was begun.
+    listing: Listing,
+    leaders: BTreeMap<PartitionId, i32>,
+    missing: BTreeMap<String, u32>,
+    readers: Vec<Sender<Order>>,
+    shared: Arc<Shared>,
+    shown: Receiver<Vec<(String, i32, u64)>>,
+}
+
+impl Watch {
+    /// Looks everything up for the first time, checks it against earlier epochs, and gives the
+    /// partitions to the readers.
+    pub(super) fn open(
+        spec: &KafkaSpec,
+        recorded: Listing,
+        ends: &BTreeMap<PartitionId, u64>,
+        shown: Receiver<Vec<(String, i32, u64)>>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, KafkaError> {
+        let control = Control::open(spec)?;
+        let topics = first_answer(spec, &control, &recorded)?;
+        let mut watch = Self {
+            spec: spec.clone(),
+            control,
+            listing: recorded,
+            leaders: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            readers: Vec::new(),
+            shared,
+            shown,
+        };
+        watch.check_recorded(&topics, ends)?;
+        watch.find(topics)?;
+        Ok(watch)
+    }
+
+    /// How many partitions there are.
+    pub(super) fn partitions(&self) -> usize {
+        self.listing.next.len()
+    }
+
+    /// Gives the partitions found so far to the readers.
+    pub(super) fn start(&mut self, readers: Vec<Sender<Order>>) {
+        self.readers = readers;
+        for (&partition, &first) in &self.listing.next {
+            self.order(partition, first);
+        }
+    }
+
+    fn order(&self, partition: PartitionId, first: u64) {
+        self.shared.state().buffers.entry(partition).or_insert_with(|| Buffer::from(first));
+        let Some(entry) = self.listing.topics.get(partition.topic()) else { return };
+        let (topic, id) = (entry.name.clone(), entry.id.clone());
+        let order = Order { partition, topic, id, first };
+        let place = (partition.number() as usize + partition.topic()) % self.readers.len().max(1);
+        if let Some(reader) = self.readers.get(place) {
+            // A reader that has ended has said why.
+            let _ = reader.send(order);
+        }
+        self.shared.wake_readers();
+    }
+
+    /// What earlier epochs have read must be there: the same topics, up to the same offsets.
+    fn check_recorded(
+        &self,
+        topics: &[TopicNow],
+        ends: &BTreeMap<PartitionId, u64>,
+    ) -> Result<(), KafkaError> {
+        for entry in &self.listing.topics {
+            match topics.iter().find(|topic| topic.name == entry.name) {
+                None => return Err(deleted(&self.spec, &entry.name)),
+                Some(now) => self.same(entry, now)?,
+            }
+        }
+        let leader = |partition: PartitionId| {
+            let topic = topics.iter().find(|t| t.name == self.listing.topic(partition))?;
+            topic.leaders.get(partition.number() as usize).copied()
+        };
+        let mut asked = Vec::new();
+        for &partition in self.listing.next.keys() {
+            let topic = self.listing.topic(partition);
+            let Some(leader) = leader(partition) else {
+                let detail = "there is no such partition any more".to_owned();
+                return Err(self.gone(topic, partition.number(), detail));
+            };
+            asked.push((partition, topic, leader));
+        }
+        let (low, _) = self.control.offsets(&asked, Offset::Beginning);
+        let (high, _) = self.control.offsets(&asked, Offset::End);
+        for (&partition, &first) in &self.listing.next {
+            let end = ends.get(&partition).copied().unwrap_or(first);
+            // Where no leader answers, the readers find out.
+            let Some((&low, &high)) = low.get(&partition).zip(high.get(&partition)) else {
+                continue;
+            };
+            if low > first || high < end {
+                let detail =
+                    format!("offsets {first} to {end} were read before, {low} to {high} are there");
+                return Err(self.gone(self.listing.topic(partition), partition.number(), detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn gone(&self, topic: &str, partition: i32, detail: String) -> KafkaError {
+        KafkaError::Gone { what: self.spec.what(), topic: topic.to_owned(), partition, detail }
+    }
+
+    /// Whether a topic is the one that was listed.
+    fn same(&self, entry: &TopicEntry, now: &TopicNow) -> Result<(), KafkaError> {
+        match (&entry.id, &now.id) {
+            (Some(before), Some(id)) if before != id => {
+                Err(recreated(&self.spec.what(), &entry.name, before, id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists what is new.
+    fn find(&mut self, topics: Vec<TopicNow>) -> Result<(), KafkaError> {
+        let mut new = Vec::new();
+        for topic in topics {
+            self.missing.remove(&topic.name);
+            let known = self.listing.topics.iter().position(|entry| entry.name == topic.name);
+            let place = known.unwrap_or(self.listing.topics.len());
+            if let Some(entry) = self.listing.topics.get(place) {
+                self.same(entry, &topic)?;
+            } else if place == PartitionId::TOPICS_MAX {
+                let detail = format!("more than {place} topics; use several sources");
+                return Err(KafkaError::Client { what: self.spec.what(), detail });
+            }
+            let mut partitions = Vec::new();
+            for (number, leader) in topic.leaders.iter().enumerate() {
+                let partition = PartitionId::new(place, number as u32);
+                self.leaders.insert(partition, *leader);
+                if !self.listing.next.contains_key(&partition) {
+                    partitions.push((partition, topic.name.as_str(), *leader));
+                }
+            }
+            let (low, _) = self.control.offsets(&partitions, Offset::Beginning);
+            if known.is_none() && !low.is_empty() {
+                let entry = TopicEntry { name: topic.name.clone(), id: topic.id.clone() };
+                self.shared.state().topics.push(entry.clone());
+                self.listing.topics.push(entry);
+            }
+            new.extend(low);
+        }
+        self.shared.state().partitions.extend(new.iter().copied());
+        for (partition, first) in new {
+            self.listing.next.insert(partition, first);
+            self.order(partition, first);
+        }
+        Ok(())
+    }
+
+    /// Looks everything up again and again until asked to stop.
+    pub(super) fn run(mut self) {
+        while !self.shared.stopped() {
+            if let Err(error) = self.look() {
+                return self.shared.fail(error);
+            }
+            let next = Instant::now() + self.spec.refresh;
+            while !self.shared.stopped() && Instant::now() < next {
+                match self.shown.recv_timeout(Duration::from_millis(20)) {
+                    Ok(positions) => self.control.show(&positions),
+                    Err(_) => thread::sleep(Duration::from_millis(5)),
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), KafkaError> {
+        let trouble = match self.control.topics() {
+            Err(error) => Some(self.control.unreachable(&error).to_string()),
+            Ok(topics) => {
+                self.deleted(&topics)?;
+                self.find(topics)?;
+                self.ends()?
+            }
+        };
+        self.shared.state().trouble = trouble;
+        Ok(())
+    }
+
+    /// Whether a topic that is read has gone.
+    fn deleted(&mut self, topics: &[TopicNow]) -> Result<(), KafkaError> {
+        for entry in &self.listing.topics {
+            if topics.iter().any(|topic| topic.name == entry.name) {
+                continue;
+            }
+            let times = self.missing.entry(entry.name.clone()).or_default();
+            *times += 1;
+            if *times >= MISSING_MAX {
+                return Err(deleted(&self.spec, &entry.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks where partitions end; says what is in the way of it.
+    fn ends(&mut self) -> Result<Option<String>, KafkaError> {
+        let asked: Vec<(PartitionId, &str, i32)> = self
+            .listing
+            .next
+            .keys()
+            .map(|&partition| {
+                let leader = self.leaders.get(&partition).copied().unwrap_or(-1);
+                (partition, self.listing.topic(partition), leader)
+            })
+            .collect();
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        let read: BTreeMap<PartitionId, u64> =
+            self.shared.state().buffers.iter().map(|(&p, buffer)| (p, buffer.next)).collect();
+        let (ends, trouble) = self.control.offsets(&asked, Offset::End);
+        let now = Instant::now();
+        for (&partition, &end) in &ends {
+            let next = read.get(&partition).copied().unwrap_or(0);
+            if end < next {
+                let detail = format!("it ends at offset {end}, {next} was reached before");
+                return Err(self.gone(self.listing.topic(partition), partition.number(), detail));
+            }
+            if let Some(buffer) = self.shared.state().buffers.get_mut(&partition) {
+                buffer.end = Some((end, now));
+            }
+        }
+        Ok(trouble)
+    }
+}
+
+/// The topics as the brokers have them, once they answer.
+fn first_answer(
+    spec: &KafkaSpec,
+    control: &Control,
+    recorded: &Listing,
+) -> Result<Vec<TopicNow>, KafkaError> {
+    let begun = Instant::now();
+    loop {
+        let (problem, patience) = match control.topics() {
+            Err(error) => (control.unreachable(&error), spec.patience),
+            Ok(topics) => match control.missing(&topics) {
+                None => return Ok(topics),
+                // Brokers that have just started may not know all topics yet.
+                Some(name) if recorded.topics.iter().any(|entry| entry.name == name) => {
+                    (deleted(spec, name), spec.refresh * MISSING_MAX)
+                }
+                Some(name) => (control.no_topic(name), spec.refresh * MISSING_MAX),
+            },
+        };
+        if begun.elapsed() >= patience {
+            return Err(problem);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The error for a topic that was read and is not there any more.
+fn deleted(spec: &KafkaSpec, topic: &str) -> KafkaError {
+    KafkaError::Gone {
+        what: spec.what(),
+        topic: topic.to_owned(),
+        partition: -1,
+        detail: "it was deleted".to_owned(),
+    }
+}

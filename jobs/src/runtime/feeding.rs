@@ -1,0 +1,192 @@
+//! Feeds the workers: the epochs of earlier runs again, then new ones.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use connectors::bindings::{Binding, BindingLog};
+use connectors::file::RawBatch;
+use connectors::kafka::Replayed;
+use connectors::moments::{Moment, reach};
+use operators::model::{Epoch, Micros};
+use replay::history::{Source, marks};
+
+use super::supervisor::{Around, Workers};
+use super::{RunError, shown};
+
+/// Records handed to a worker at once: enough to outweigh the hand-over.
+const BATCH_RECORDS: usize = 4096;
+/// Without an end to wait for, an epoch is minted this long after the one before: more would cost
+/// more in bindings and commits than in time saved.
+const EPOCH_EVERY: Duration = Duration::from_millis(50);
+/// How long a source without an end is waited for before the others are looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often other tools are shown how far topics are read.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// What feeding needs to know.
+pub(super) struct Feeding<'a> {
+    /// Hash of the job.
+    pub job: &'a str,
+    pub generation: u64,
+    /// Records in an epoch at most.
+    pub size: usize,
+    pub records: &'a AtomicU64,
+    /// The sources' names.
+    pub names: Vec<String>,
+    pub around: Around<'a>,
+}
+
+impl Feeding<'_> {
+    fn show(&self, sources: &[Source], workers: &Workers, epoch: Epoch) {
+        let bytes = sources.iter().map(Source::bytes_read).sum();
+        self.around.progress.update(bytes, self.records.load(Ordering::Relaxed));
+        shown::bound(self.around.board, epoch, workers.bytes_in_flight(), workers.held());
+    }
+
+    fn stopped(&self) -> bool {
+        self.around.stop.load(Ordering::Acquire)
+    }
+
+    /// Feeds the epochs of earlier runs again. When stopped, it ends with an epoch.
+    pub(super) fn replay(
+        &self,
+        bindings: &[Binding],
+        sources: &mut [Source],
+        workers: &mut Workers,
+    ) -> Result<(), RunError> {
+        for binding in bindings {
+            for source in &mut *sources {
+                loop {
+                    match source.replay(binding, BATCH_RECORDS)? {
+                        Replayed::Batch(batch) => {
+                            workers.batch(binding.epoch, batch, binding.wall_time)?;
+                        }
+                        // Half an epoch is never closed, so nothing of it comes out.
+                        Replayed::Waiting if self.stopped() => return Ok(()),
+                        Replayed::Waiting => {}
+                        Replayed::Done => break,
+                    }
+                }
+            }
+            workers.close(binding.epoch, &marks(binding))?;
+            self.show(sources, workers, binding.epoch);
+            if self.stopped() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Mints epochs until every source is at its end, or until stopped.
+    pub(super) fn mint(
+        &self,
+        bindings: &[Binding],
+        log: &mut dyn BindingLog,
+        sources: &mut [Source],
+        workers: &mut Workers,
+    ) -> Result<(), RunError> {
+        let mut epoch = bindings.last().map_or(0, |binding| binding.epoch);
+        let bounded = sources.iter().all(Source::is_bounded);
+        let mut shown = Instant::now();
+        shown::sources(self.around.board, &self.names, sources);
+        self.around.board.figures().replayed = true;
+        while !self.stopped() {
+            let (batches, mut failed) =
+                if bounded { gather(sources, self.size) } else { self.gather_for_a_while(sources) };
+            if let Some(error) = failed.take_if(|_| batches.is_empty()) {
+                return Err(error);
+            }
+            let mut binding = Binding {
+                epoch: epoch + 1,
+                generation: self.generation,
+                wall_time: now(),
+                sources: Vec::new(),
+                files: Vec::new(),
+                kafka: Vec::new(),
+                job: self.job.to_owned(),
+            };
+            let mut news = !batches.is_empty();
+            for source in &mut *sources {
+                news |= source.bind(&mut binding);
+            }
+            if news {
+                epoch += 1;
+                reach(Moment::Binding);
+                log.append(&binding)?;
+                reach(Moment::Bound);
+                for batch in batches {
+                    workers.batch(epoch, batch, binding.wall_time)?;
+                }
+                workers.close(epoch, &marks(&binding))?;
+                reach(Moment::Fed);
+                self.show(sources, workers, epoch);
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if sources.iter().all(Source::at_end) {
+                return Ok(());
+            }
+            if shown.elapsed() >= SHOW_EVERY {
+                sources.iter().filter_map(Source::topics).for_each(|t| t.show_progress());
+                shown::sources(self.around.board, &self.names, sources);
+                self.around.board.beat();
+                shown = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the records of one epoch as they come: for [`EPOCH_EVERY`], or until it is full.
+    fn gather_for_a_while(&self, sources: &mut [Source]) -> (Vec<RawBatch>, Option<RunError>) {
+        let end = Instant::now() + EPOCH_EVERY;
+        let (mut batches, mut left) = (Vec::new(), self.size);
+        while left > 0 && Instant::now() < end && !self.stopped() {
+            let (more, failed) = gather(sources, left);
+            if more.is_empty() && failed.is_none() {
+                let time = LOOK_EVERY.min(end.saturating_duration_since(Instant::now()));
+                if let Some(source) = sources.iter().find(|source| !source.is_bounded()) {
+                    source.wait(time);
+                }
+            }
+            left -= more.iter().map(RawBatch::len).sum::<usize>().min(left);
+            batches.extend(more);
+            if failed.is_some() {
+                return (batches, failed);
+            }
+        }
+        (batches, None)
+    }
+}
+
+/// Reads records of one epoch, a batch from each source in turn, until none has any. Those before
+/// an error count: they are good, and what is bound is not lost.
+fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunError>) {
+    let (mut batches, mut left) = (Vec::new(), size);
+    let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
+    let mut open = true;
+    while left > 0 && open {
+        open = false;
+        for source in &mut *sources {
+            if left == 0 {
+                break;
+            }
+            match source.next(share.min(left)) {
+                Ok(Some(batch)) => {
+                    open = true;
+                    left -= batch.len();
+                    batches.push(batch);
+                }
+                Ok(None) => {}
+                Err(error) => return (batches, Some(error.into())),
+            }
+        }
+    }
+    (batches, None)
+}
+
+/// The wall clock, in microseconds since 1970.
+fn now() -> Micros {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as Micros)
+}

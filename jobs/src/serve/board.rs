@@ -1,0 +1,194 @@
+//! The figures of a running job: written by the threads that know them, read by whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use connectors::kafka::{PartitionStatus, Sent};
+use operators::model::{Epoch, Micros};
+
+/// Times of something that happens again and again.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Histogram {
+    /// How many took at most each of [`Histogram::BOUNDS_S`], and how many took longer.
+    pub counts: [u64; Histogram::BOUNDS_S.len() + 1],
+    /// All of them together, in seconds.
+    pub sum_s: f64,
+}
+
+impl Histogram {
+    /// Bounds in seconds.
+    pub const BOUNDS_S: [f64; 12] =
+        [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
+
+    /// One more.
+    pub fn add(&mut self, time: Duration) {
+        let time_s = time.as_secs_f64();
+        let place = Self::BOUNDS_S.iter().position(|bound| time_s <= *bound);
+        self.counts[place.unwrap_or(Self::BOUNDS_S.len())] += 1;
+        self.sum_s += time_s;
+    }
+}
+
+/// A source.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SourceFigures {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, if it reads topics.
+    pub partitions: Vec<PartitionStatus>,
+    /// What does not work at present and is tried again.
+    pub trouble: Option<String>,
+}
+
+impl SourceFigures {
+    /// Records that are there and not read; `None` while that is not known of some partition.
+    pub fn lag_records(&self) -> Option<u64> {
+        let lag = |p: &PartitionStatus| {
+            if p.idle { Some(0) } else { Some(p.end?.saturating_sub(p.next)) }
+        };
+        self.partitions.iter().map(lag).sum()
+    }
+}
+
+/// A sink.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SinkFigures {
+    /// Everything up to this epoch is committed.
+    pub epoch: Epoch,
+    /// What topics were sent, all in all.
+    pub sent: Sent,
+    /// How long commits took.
+    pub commits: Histogram,
+}
+
+/// Everything that is shown.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Figures {
+    /// Name of the job.
+    pub job: String,
+    /// Which run of it.
+    pub generation: u64,
+    /// Whether the epochs of earlier runs have been read again.
+    pub replayed: bool,
+    /// The last epoch that is bound.
+    pub bound: Epoch,
+    /// Epochs below this one are closed.
+    pub closed: Epoch,
+    /// Bytes of records between binding and the end of the graph.
+    pub bytes_in_flight: u64,
+    /// How often, and how long in all, sources had to wait because too much was in flight.
+    pub held_s: f64,
+    /// The watermark, in microseconds since 1970; `None` before there is one.
+    pub watermark: Option<Micros>,
+    /// Records read, and those admitted.
+    pub records: u64,
+    /// Records admitted.
+    pub events: u64,
+    /// Records that can't be used, by reason.
+    pub letters: BTreeMap<String, u64>,
+    /// Copies, by cause.
+    pub duplicates: BTreeMap<String, i64>,
+    /// Times that two people became one.
+    pub merges: u64,
+    /// Times that one became two.
+    pub splits: u64,
+    /// The sources, in their order.
+    pub sources: Vec<SourceFigures>,
+    /// The sinks: `tables`, and topics by prefix.
+    pub sinks: BTreeMap<String, SinkFigures>,
+}
+
+impl Figures {
+    /// A run begins.
+    pub fn begin(&mut self, job: &str, generation: u64) {
+        *self = Self { job: job.to_owned(), generation, ..Self::default() };
+    }
+
+    /// Whether what comes in goes out at once: earlier epochs have been read again, and no source
+    /// is further behind than this many records.
+    pub fn caught_up(&self, records_max: u64) -> bool {
+        let near = |s: &SourceFigures| s.lag_records().is_some_and(|lag| lag <= records_max);
+        self.replayed && self.sources.iter().all(near)
+    }
+}
+
+/// Where figures are written and read.
+#[derive(Debug)]
+pub struct Board {
+    figures: Mutex<Figures>,
+    alive: Mutex<Instant>,
+}
+
+/// A run whose feeding has not come by for so long stands still.
+const STANDS_STILL: Duration = Duration::from_secs(120);
+/// Further behind than an epoch of usual size is not caught up.
+const BEHIND_RECORDS: u64 = 65_536;
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { figures: Mutex::default(), alive: Mutex::new(Instant::now()) }
+    }
+}
+
+impl Board {
+    /// The figures, to be written. What a thread that panicked has left is still shown.
+    pub fn figures(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run goes on.
+    pub fn beat(&self) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the run goes on.
+    pub fn is_healthy(&self) -> bool {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < STANDS_STILL
+    }
+
+    /// Whether it is healthy and has caught up.
+    pub fn is_ready(&self) -> bool {
+        self.is_healthy() && self.figures().caught_up(BEHIND_RECORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(next: u64, end: Option<u64>, idle: bool) -> PartitionStatus {
+        let topic = "in".to_owned();
+        let reachable = end.is_some();
+        PartitionStatus { topic, partition: 0, next, end, reachable, idle, bytes_queued: 0 }
+    }
+
+    #[test]
+    fn ready_means_caught_up() {
+        let mut figures = Figures::default();
+        assert!(!figures.caught_up(10), "nothing was read again");
+        figures.replayed = true;
+        assert!(figures.caught_up(10), "files are read as they are");
+        for (next, end, idle, ready) in [
+            (5, Some(100), false, false),
+            (90, Some(100), false, true),
+            (5, None, false, false),
+            // Behind the last record stand only markers.
+            (5, Some(100), true, true),
+        ] {
+            let partitions = vec![partition(next, end, idle)];
+            figures.sources = vec![SourceFigures { partitions, ..SourceFigures::default() }];
+            assert_eq!(figures.caught_up(10), ready, "{next} of {end:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_counted_once() {
+        let mut histogram = Histogram::default();
+        for ms in [1, 5, 6, 70_000] {
+            histogram.add(Duration::from_millis(ms));
+        }
+        assert_eq!((histogram.counts[0], histogram.counts[1], histogram.counts[12]), (2, 1, 1));
+        assert!((histogram.sum_s - 70.012).abs() < 1e-9);
+    }
+}

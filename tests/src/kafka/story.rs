@@ -1,0 +1,341 @@
+//! A job on topics that is killed again and again, and what must be true of it in the end.
+//!
+//! A driver writes a random history with late events, copies, merges and splits, some of it between
+//! two lives of the job and some while it works. In the end
+//!
+//! - topics, read as committed, and tables hold the oracle's rows;
+//! - record for record and file for file they are those of a job that was left in peace with the
+//!   same bindings, so no epoch is half, lost or doubled;
+//! - the progress says where the topics end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connectors::bindings::{Binding, FileBindingLog};
+use connectors::decode::{Decoded, Decoder};
+use connectors::file::{RawBatch, RawRecords, Rows};
+use connectors::kafka::Claim;
+use connectors::moments::Moment;
+use jobs::runtime::{Plan, plan};
+use operators::identity::testing::Seeded;
+use operators::model::Event;
+use operators::oracle;
+use tempfile::TempDir;
+
+use super::{Braid, Broker, Cluster, Message, Writer, read_all, unique, wait};
+use crate::delta::{files, read};
+use crate::histories::{RULES, records};
+use crate::rows::{computed, difference, published, stored};
+
+/// How often something is looked at that changes soon.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// The channels, each a source with a topic of its own, and how many partitions it has.
+const CHANNELS: [(&str, i32); 2] = [("web", 3), ("backend", 2)];
+
+/// A job and its history.
+pub struct Story {
+    braid: PathBuf,
+    brokers: String,
+    /// Name of the job and prefix of its topics.
+    name: String,
+    folder: TempDir,
+    random: Seeded,
+    writer: Writer,
+    /// What is still to be written, and how much has been.
+    to_come: Vec<(bool, String)>,
+    written: u64,
+    /// How often the job and the broker were killed.
+    kills: u64,
+}
+
+impl Story {
+    /// Makes the topics and the job; nothing runs yet. `braid` is the command.
+    pub fn begin(braid: &Path, broker: &Broker, seed: u64) -> Self {
+        let name = unique("story");
+        let mut random = Seeded(seed);
+        let mut to_come = records(&mut random, 4000);
+        to_come.reverse();
+        // In memory where there is such a folder: thousands of epochs are thousands of syncs.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let story = Self {
+            braid: braid.to_path_buf(),
+            brokers: broker.brokers().to_owned(),
+            folder: folder.unwrap(),
+            writer: Writer::new(broker.brokers()),
+            random,
+            to_come,
+            written: 0,
+            kills: 0,
+            name,
+        };
+        for (channel, partitions) in CHANNELS {
+            broker.create_topic(&story.input(channel), partitions, &[]);
+        }
+        story.make("work", "out");
+        story
+    }
+
+    fn input(&self, channel: &str) -> String {
+        format!("{}.in.{channel}", self.name)
+    }
+
+    fn at(&self, folder: &str) -> PathBuf {
+        self.folder.path().join(folder)
+    }
+
+    fn bindings(&self) -> Vec<Binding> {
+        FileBindingLog::peek(&self.at("work/out/bindings")).unwrap_or_default()
+    }
+
+    /// A folder with the job that writes topics `<name>.<prefix>.<view>`.
+    fn make(&self, folder: &str, prefix: &str) {
+        let Self { name, brokers, .. } = self;
+        let mut job = format!("[job]\nname = {name:?}\nout = \"out\"\nzone = \"Europe/Berlin\"\n");
+        for (channel, _) in CHANNELS {
+            let topic = self.input(channel);
+            job += &format!(
+                "[[source]]\nname = {channel:?}\nconnector = \"kafka\"\nbrokers = {brokers:?}\n\
+                 topics = [{topic:?}]\nchannel = {channel:?}\n"
+            );
+        }
+        // What comes an hour after later events is late, and still counts.
+        job += &RULES.replace("disorder = \"36500d\"", "disorder = \"1h\"");
+        job += &format!(
+            "[[sink]]\nconnector = \"arrow\"\n[[sink]]\nconnector = \"kafka\"\n\
+             brokers = {brokers:?}\nprefix = \"{name}.{prefix}\"\npartitions = 2\n"
+        );
+        std::fs::create_dir_all(self.at(folder).join("out")).unwrap();
+        std::fs::write(self.at(folder).join("job.toml"), job).unwrap();
+    }
+
+    fn start(&self, more: &[&str]) -> Braid {
+        Braid::start(&self.braid, &self.at("work"), more)
+    }
+
+    /// How often the job and its broker have been killed.
+    pub fn kills(&self) -> u64 {
+        self.kills
+    }
+
+    /// Writes some records of the history, and now and then one that can't be used.
+    fn write(&mut self, count: u64) {
+        for _ in 0..count {
+            let Some((backend, record)) = self.to_come.pop() else { return };
+            let (channel, partitions) = CHANNELS[usize::from(backend)];
+            let topic = self.input(channel);
+            let partition = Some(self.random.below(partitions as u64) as i32);
+            self.writer.send_full(&topic, partition, None, Some(record.as_bytes()), &[]);
+            self.written += 1;
+            if self.random.once_in(40) {
+                let value = self.random.once_in(2).then_some("{\"messageId\":".as_bytes());
+                self.writer.send_full(&topic, partition, None, value, &[]);
+                self.written += 1;
+            }
+        }
+        self.writer.flush();
+    }
+
+    /// Kills the job at a random time.
+    pub fn kill_at_random(&mut self) {
+        let portion = 3 + self.random.below(10);
+        self.write(portion);
+        let job = self.start(&[]);
+        let end = Instant::now() + Duration::from_millis(self.random.below(2500));
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(self.random.below(150)));
+            self.write(1);
+        }
+        job.kill9();
+        self.kills += 1;
+    }
+
+    /// Kills the job when a moment comes for the `count`th time.
+    pub fn kill_at(&mut self, moment: Moment, count: u64) {
+        let before = self.bindings().len();
+        self.write(3);
+        let mut job = self.start(&["--crash-at", &format!("{}:{count}:kill", moment.word())]);
+        if [Moment::TableFile, Moment::TableCommit, Moment::TableCommitted].contains(&moment) {
+            // Tables are written when the job ends.
+            wait("the job to work", || {
+                self.write(1);
+                std::thread::sleep(LOOK_EVERY);
+                (self.bindings().len() > before + 2).then_some(())
+            });
+            assert_eq!(job.term(), -9, "{moment:?} {count}");
+        } else {
+            let status = wait("the moment", || {
+                self.write(1);
+                std::thread::sleep(LOOK_EVERY);
+                job.ended()
+            });
+            assert_eq!(status.code(), None, "{moment:?} {count}: {}", job.said());
+        }
+        self.kills += 1;
+    }
+
+    /// Kills the broker when a moment of the job comes for the `count`th time, and the job later.
+    pub fn kill_broker_at(&mut self, cluster: &mut Cluster, moment: Moment, count: u64) {
+        self.write(3);
+        let mut job = self.start(&["--crash-at", &format!("{}:{count}:stop", moment.word())]);
+        wait("the moment", || {
+            assert_eq!(job.ended(), None, "{moment:?} {count}: {}", job.said());
+            self.write(1);
+            std::thread::sleep(LOOK_EVERY);
+            job.stands_still().then_some(())
+        });
+        cluster.kill9(1);
+        job.signal("-CONT");
+        std::thread::sleep(Duration::from_millis(self.random.below(500)));
+        cluster.launch(1);
+        self.write(3);
+        std::thread::sleep(Duration::from_millis(self.random.below(2000)));
+        job.kill9();
+        self.kills += 2;
+    }
+
+    /// Kills the broker at a random time while the job works, and lets the job go on.
+    pub fn kill_broker_at_random(&mut self, cluster: &mut Cluster) {
+        let job = self.start(&[]);
+        for _ in 0..2 {
+            self.write(5);
+            std::thread::sleep(Duration::from_millis(self.random.below(1500)));
+            cluster.kill9(1);
+            cluster.launch(1);
+            self.kills += 1;
+        }
+        self.write(5);
+        std::thread::sleep(Duration::from_millis(self.random.below(1500)));
+        job.kill9();
+        self.kills += 1;
+    }
+
+    /// Whether everything written is bound, and the partitions are known to be at their ends.
+    fn all_bound(&self) -> bool {
+        let bindings = self.bindings();
+        let ends = || {
+            let parts = bindings.iter().flat_map(|binding| &binding.kafka);
+            parts.flat_map(|(source, part)| part.ends.iter().map(move |end| (*source, end)))
+        };
+        let bound: u64 = ends().map(|(_, end)| end.records).sum();
+        let last: BTreeMap<_, _> = ends().map(|(s, end)| ((s, end.partition), end.idle)).collect();
+        bound == self.written && last.values().all(|idle| *idle)
+    }
+
+    /// Runs the job to the end of what was written, in peace.
+    ///
+    /// # Panics
+    /// If anything is lost, doubled, half or otherwise wrong.
+    pub fn finish(mut self) {
+        self.write(20);
+        let mut job = self.start(&[]);
+        wait("everything to be read", || {
+            assert_eq!(job.ended(), None, "{}", job.said());
+            std::thread::sleep(LOOK_EVERY);
+            self.all_bound().then_some(())
+        });
+        assert_eq!(job.term(), 0);
+        let claim = self.claim("out").expect("a progress");
+        self.make("calm", "calm");
+        std::fs::copy(self.at("work/out/bindings"), self.at("calm/out/bindings")).unwrap();
+        let mut job = Braid::start(&self.braid, &self.at("calm"), &[]);
+        wait("the job in peace", || {
+            assert_eq!(job.ended(), None, "{}", job.said());
+            std::thread::sleep(LOOK_EVERY * 10);
+            (self.claim("calm")?.epoch >= claim.epoch).then_some(())
+        });
+        assert_eq!(job.term(), 0);
+        self.check(&claim);
+    }
+
+    fn claim(&self, prefix: &str) -> Option<Claim> {
+        let topic = format!("{}.{prefix}.progress", self.name);
+        serde_json::from_str(&read_all(&self.brokers, &topic).pop()?.value?).ok()
+    }
+
+    fn check(&self, claim: &Claim) {
+        let plan = plan::load(&self.at("work/job.toml")).expect("the job is good");
+        let rows = oracle::rows(&plan.job(), &self.events(&plan));
+        let mut causes: BTreeMap<String, u64> = BTreeMap::new();
+        for (view, schema) in (0..).zip(&plan.catalog.schemas) {
+            let name = &*schema.name;
+            let topic = |prefix: &str| format!("{}.{prefix}.{name}", self.name);
+            let messages = read_all(&self.brokers, &topic("out"));
+            let calm = read_all(&self.brokers, &topic("calm"));
+            assert_alike(name, &messages, &calm);
+            let ends = &claim.ends[&topic("out")];
+            for (partition, end) in (0..).zip(ends) {
+                let last = messages.iter().rfind(|message| message.partition == partition);
+                let end = *end as i64;
+                assert_eq!(last.map_or(0, |last| last.offset + 1), end, "{name} {partition}");
+            }
+            for message in &messages {
+                *causes.entry(message.header("cause").to_owned()).or_default() += 1;
+            }
+            self.check_tables(name);
+            let tables = stored(&self.at("work").join(format!("out/arrow/{name}.arrow")));
+            let topics = published(&messages);
+            if name == "dead_letters" {
+                // Its payload is in the topic alone.
+                assert_eq!(topics.values().sum::<usize>(), tables.values().sum::<usize>());
+                continue;
+            }
+            let apart = difference((&topics, "in topics"), (&tables, "in tables"));
+            assert!(topics == tables, "{name}: {apart}");
+            if !schema.append_only {
+                let expected = computed(schema, rows.iter().filter(|row| row.view == view));
+                let apart = difference((&topics, "published"), (&expected, "in the oracle"));
+                assert!(topics == expected, "{name}: {apart}");
+            }
+        }
+        for cause in ["", "late", "merge", "split"] {
+            assert!(causes.contains_key(cause), "the history has no {cause:?}: {causes:?}");
+        }
+    }
+
+    /// The events of the history, as the job's own decoders have them.
+    fn events(&self, plan: &Plan) -> Vec<Arc<Event>> {
+        let mut events = Vec::new();
+        for (index, (source, (channel, _))) in (0..).zip(plan.sources.iter().zip(CHANNELS)) {
+            let mut decoder = Decoder::new(&source.decode).unwrap();
+            let messages = read_all(&self.brokers, &self.input(channel));
+            for message in messages {
+                let mut rows = Rows::default();
+                rows.push(message.value.unwrap_or_default().as_bytes());
+                let batch = RawBatch {
+                    source: index,
+                    partition: message.partition as u32,
+                    first: message.offset as u64,
+                    offsets: None,
+                    bytes: rows.bytes(),
+                    records: RawRecords::Messages(Arc::new(rows)),
+                };
+                let mut decoded = Decoded::default();
+                decoder.decode(&batch, 0, &mut decoded);
+                events.extend(decoded.events.into_iter().map(|(event, _)| Arc::new(event)));
+            }
+        }
+        events
+    }
+
+    /// A view's tables are those of the job that was left in peace: the files of the current rows
+    /// byte by byte, the changes one by one.
+    fn check_tables(&self, view: &str) {
+        let of = |folder: &str| self.at(folder).join("out");
+        assert!(files(&of("work").join(view)) == files(&of("calm").join(view)), "{view}");
+        let log = |folder: &str| read(&of(folder).join("changelog").join(view));
+        assert!(log("work") == log("calm"), "changelog/{view}");
+    }
+}
+
+/// Two topics with the same records in the same order, wherever markers stand between them.
+fn assert_alike(view: &str, messages: &[Message], others: &[Message]) {
+    let all = messages.iter().zip(others);
+    for (message, other) in all {
+        let same = Message { offset: other.offset, ..message.clone() };
+        assert_eq!(same, *other, "{view}");
+    }
+    assert_eq!(messages.len(), others.len(), "{view}");
+}

@@ -1,0 +1,83 @@
+//! Bindings in a topic.
+
+use braid_tests::kafka::{Writer, read_all, shared, unique};
+use connectors::bindings::{Binding, BindingError, BindingLog as _};
+use connectors::kafka::{
+    ClientSpec, KafkaBindingLog, KafkaBindingsSpec, KafkaError, KafkaPart, PartitionEnd,
+    PartitionId, TopicEntry,
+};
+
+fn binding(epoch: u64) -> Binding {
+    let partition = PartitionId::new(0, 1);
+    let end = PartitionEnd { partition, upper: epoch * 3, records: 3, idle: epoch % 2 == 0 };
+    let part = KafkaPart {
+        topics: vec![TopicEntry { name: "in".to_owned(), id: Some("x".to_owned()) }],
+        partitions: vec![(partition, 0)],
+        ends: vec![end],
+    };
+    Binding {
+        epoch,
+        generation: 1,
+        wall_time: 7,
+        sources: Vec::new(),
+        files: Vec::new(),
+        kafka: vec![(0, part)],
+        job: "job".to_owned(),
+    }
+}
+
+fn spec() -> KafkaBindingsSpec {
+    let job = unique("bindings");
+    KafkaBindingsSpec::new(ClientSpec::new(shared().brokers()), &format!("{job}.log"), &job)
+}
+
+#[test]
+fn what_was_appended_is_read() {
+    let spec = spec();
+    let mut appended = Vec::new();
+    for run in 0..3 {
+        let (mut log, bindings) = KafkaBindingLog::open(&spec).unwrap();
+        assert_eq!(bindings, appended);
+        for epoch in 1..=4 {
+            let binding = binding(run * 4 + epoch);
+            log.append(&binding).unwrap();
+            appended.push(binding);
+        }
+    }
+}
+
+#[test]
+fn a_later_run_fences_off_the_earlier_one() {
+    let spec = spec();
+    let (mut old, _) = KafkaBindingLog::open(&spec).unwrap();
+    old.append(&binding(1)).unwrap();
+    let (mut new, bindings) = KafkaBindingLog::open(&spec).unwrap();
+    assert_eq!(bindings.len(), 1);
+    let error = old.append(&binding(2)).unwrap_err();
+    assert!(matches!(&error, BindingError::Kafka(error) if error.is_fenced()), "{error}");
+    new.append(&binding(2)).unwrap();
+    assert_eq!(read_all(shared().brokers(), &spec.topic).len(), 2);
+    assert!(old.append(&binding(3)).is_err(), "and it stays so");
+}
+
+#[test]
+fn strangers_are_recognised() {
+    let spec = spec();
+    let broker = shared();
+    drop(KafkaBindingLog::open(&spec).unwrap());
+    let writer = Writer::new(broker.brokers());
+    writer.send(&spec.topic, 0, "hello");
+    writer.flush();
+    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    assert!(matches!(&error, KafkaError::Foreign { .. }), "{error}");
+
+    let spec = self::spec();
+    broker.create_topic(&spec.topic, 1, &[("retention.ms", "1000")]);
+    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    assert!(error.is_usage() && error.to_string().contains("retention.ms = -1"), "{error}");
+
+    let spec = self::spec();
+    broker.create_topic(&spec.topic, 2, &[("retention.ms", "-1")]);
+    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    assert!(error.is_usage() && error.to_string().contains("must have 1"), "{error}");
+}

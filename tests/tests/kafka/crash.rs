@@ -1,0 +1,56 @@
+//! A whole job, and its broker, killed at random times and at every moment there is.
+
+use std::path::Path;
+
+use braid_tests::kafka::{Cluster, Story, shared};
+use connectors::moments::Moment;
+
+fn braid() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_braid-tested"))
+}
+
+#[test]
+fn killed_at_random_times() {
+    let mut story = Story::begin(braid(), shared(), 1);
+    for _ in 0..24 {
+        story.kill_at_random();
+    }
+    assert_eq!(story.kills(), 24);
+    story.finish();
+}
+
+/// The first time that a moment comes, and a later one.
+#[test]
+fn killed_at_every_moment() {
+    let mut story = Story::begin(braid(), shared(), 2);
+    for (place, moment) in (0..).zip(Moment::ALL) {
+        story.kill_at(moment, 1);
+        // Producers are fenced off once in a life.
+        let later = if moment == Moment::Fenced { 1 } else { 2 + place % 4 };
+        story.kill_at(moment, later);
+    }
+    assert_eq!(story.kills(), 24);
+    story.finish();
+}
+
+/// The broker goes while the job is in the middle of something, and the job afterwards.
+#[test]
+fn killed_with_its_broker() {
+    let mut cluster = Cluster::start(1);
+    let mut story = Story::begin(braid(), &cluster, 3);
+    let moments = [
+        Moment::Fenced,
+        Moment::Bound,
+        Moment::TopicBegun,
+        Moment::TopicSent,
+        Moment::TopicDrained,
+        Moment::TopicProgress,
+        Moment::TopicCommitted,
+    ];
+    for moment in moments {
+        story.kill_broker_at(&mut cluster, moment, 1);
+    }
+    story.kill_broker_at_random(&mut cluster);
+    assert_eq!(story.kills(), 17);
+    story.finish();
+}

@@ -1,0 +1,15 @@
+//! Kafka in and out, on a real broker.
+
+mod bindings;
+mod crash;
+mod exactly_once;
+mod gone;
+mod harness;
+mod job;
+mod outage;
+mod registry;
+mod running;
+mod secure;
+mod sink;
+mod source;
+mod support;

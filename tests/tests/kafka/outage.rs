@@ -1,0 +1,73 @@
+//! Brokers that die and come back, each test with its own.
+
+use std::time::Duration;
+
+use braid_tests::kafka::{Cluster, Writer, read_all, wait};
+use connectors::kafka::{ClientSpec, KafkaSink, KafkaSinkSpec, KafkaSource, KafkaSpec};
+use operators::model::{Cause, Cell, Change, Row};
+
+use super::support::{read, spec};
+
+/// A source waits for a broker that was killed, says so, does not take silence for the end, and
+/// goes on without loss or repetition. A sink's commit goes through.
+#[test]
+fn a_broker_killed_and_started_again() {
+    let mut cluster = Cluster::start(1);
+    cluster.create_topic("in", 1, &[]);
+    let writer = Writer::new(cluster.brokers());
+    (0..10).for_each(|number| writer.send("in", 0, &number.to_string()));
+    writer.flush();
+    let mut source = KafkaSource::open(&spec(cluster.brokers(), &["in"]), &[]).unwrap();
+    read(&mut source, 10);
+    wait("idleness", || source.status()[0].idle.then_some(()));
+    let client = ClientSpec::new(cluster.brokers());
+    let schema = braid_tests::kafka::counter_schema();
+    let mut sink =
+        KafkaSink::open(&KafkaSinkSpec::new(client, "out", "job", "hash"), &[schema]).unwrap();
+    let row = |epoch: u64| {
+        let cells = [Cell::str("t"), Cell::str(&epoch.to_string()), Cell::Int(1)];
+        let row = Row { view: 0, cells: cells.into(), final_at: 0 };
+        Change { row, diff: 1, cause: Cause::New }
+    };
+    sink.add(1, row(1));
+    sink.close(1, 0).unwrap();
+    sink.commit().unwrap();
+
+    cluster.kill9(1);
+    wait("trouble", || {
+        assert!(source.next(10).unwrap().is_none());
+        source.trouble()
+    });
+    wait("the partition to be unreachable", || (!source.status()[0].reachable).then_some(()));
+    assert!(!source.status()[0].idle, "silence is not the end");
+    sink.add(2, row(2));
+    sink.close(2, 0).unwrap();
+    let (sink, cluster) = std::thread::scope(|scope| {
+        let committing = scope.spawn(move || {
+            sink.commit().unwrap();
+            sink
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        cluster.launch(1);
+        (committing.join().unwrap(), cluster)
+    });
+    assert_eq!(sink.committed(), Some(2));
+    (10..20).for_each(|number| writer.send("in", 0, &number.to_string()));
+    writer.flush();
+    let after: Vec<u64> = read(&mut source, 10).iter().map(|record| record.1).collect();
+    assert_eq!(after, (10..20).collect::<Vec<_>>());
+    wait("the end of trouble", || source.trouble().is_none().then_some(()));
+    let rows = read_all(cluster.brokers(), "out.counts");
+    let mut epochs: Vec<&str> = rows.iter().map(|message| message.header("epoch")).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, ["1", "2"]);
+}
+
+#[test]
+fn brokers_that_do_not_answer() {
+    let mut spec = KafkaSpec::new("web", 0, ClientSpec::new("127.0.0.1:9"), &["a"]);
+    spec.patience = Duration::from_millis(300);
+    let error = KafkaSource::open(&spec, &[]).err().unwrap().to_string();
+    assert!(error.starts_with("source \"web\": can't reach 127.0.0.1:9: "), "{error}");
+    assert!(error.contains("refused"), "the cause is told: {error}");
+}
