@@ -49,7 +49,7 @@ const LINEAR: &[Goal] = &[Goal::Max(RATIO, 11.0)];
 
 fn stitch(edges: &[graphs::Edge]) -> Sample {
     let meter = Meter::start();
-    let (_, people, _) = load(edges);
+    let (_, people) = load(edges);
     meter.stop(edges.len() as u64, people as u64)
 }
 

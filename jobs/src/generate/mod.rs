@@ -13,11 +13,8 @@
 //!   have a form of their own and come in a nightly file. Phones that are offline send later.
 //! - Records come twice, byte for byte or with new times; some are broken. Clocks are off, mostly
 //!   in all that a device says, so that Segment's formula puts it right, rarely in `timestamp`.
-//!
-//! [`graphs`] has identity graphs for benchmarks.
 
 mod files;
-pub mod graphs;
 mod household;
 mod job;
 mod lines;
