@@ -1,4 +1,4 @@
-//! Funnels: what others expect, and the worked examples of `SPEC.md`.
+//! Funnels: what others expect, and random histories against the oracle.
 
 mod near;
 mod posthog;
