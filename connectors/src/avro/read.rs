@@ -93,8 +93,8 @@ impl<'a> Reading<'a> {
                 }
                 out.push(b'}');
             }
-            Kind::Array(items) => self.blocks(b"[]", *items, false, depth, out)?,
-            Kind::Map(values) => self.blocks(b"{}", *values, true, depth, out)?,
+            Kind::Array(items) => self.blocks(*b"[]", *items, false, depth, out)?,
+            Kind::Map(values) => self.blocks(*b"{}", *values, true, depth, out)?,
             Kind::Date => date(self.int()?, out)?,
             Kind::Moment { in_second, utc } => moment(self.int()?, *in_second, *utc, out)?,
             Kind::Decimal { scale, fixed } => {
@@ -111,7 +111,7 @@ impl<'a> Reading<'a> {
     /// Items of a list, or of a map with their keys, which come in blocks.
     fn blocks(
         &mut self,
-        ends: &[u8; 2],
+        ends: [u8; 2],
         of: usize,
         keyed: bool,
         depth: u32,

@@ -6,7 +6,7 @@
 //! are never taken for those of the first.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
@@ -99,11 +99,8 @@ impl Reader {
 
     /// One turn for each partition; says whether anything came.
     fn round(&mut self) -> Result<bool, KafkaError> {
-        loop {
-            match self.orders.try_recv() {
-                Ok(order) => self.begin(order)?,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(order) = self.orders.try_recv() {
+            self.begin(order)?;
         }
         let mut all = Vec::new();
         for place in 0..self.lanes.len() {

@@ -62,7 +62,7 @@ pub(super) fn resolve<'scope>(
 ) -> StreamVec<'scope, Epoch, IdentityOut> {
     let resolved = match job.engine {
         EngineKind::Incremental => incremental(counted, &job.identity),
-        EngineKind::Differential => differential::resolve(counted.map(seen), &job.identity),
+        EngineKind::Differential => differential::resolve(counted.map(|c| seen(&c)), &job.identity),
     };
     resolved.flat_map(|(name, resolution)| hand_on(&name, resolution))
 }
@@ -75,7 +75,7 @@ fn sighting(event: &Event) -> Sighting {
     }
 }
 
-fn seen(counted: Counted) -> Seen {
+fn seen(counted: &Counted) -> Seen {
     (Arc::clone(&counted.event.tenant), sighting(&counted.event), counted.diff)
 }
 

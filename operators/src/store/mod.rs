@@ -91,18 +91,17 @@ impl Store {
         let events = &self.events;
         let is = |at: &u32| events[*at].key == key && events[*at].tenant == tenant;
         let table = &mut self.index[hash as usize % TABLES];
-        let at = match table.find(hash, is) {
-            Some(at) => *at,
-            None => {
-                let (event, person, standing) = (None, None, None);
-                let (shadowed, touched) = (false, None);
-                let held = Held { tenant, key, event, person, shadowed, touched, standing };
-                let at = self.events.insert(held);
-                let events = &self.events;
-                let rehash = |at: &u32| self::hash(events[*at].tenant, events[*at].key);
-                table.insert_unique(hash, at, rehash);
-                at
-            }
+        let at = if let Some(at) = table.find(hash, is) {
+            *at
+        } else {
+            let (event, person, standing) = (None, None, None);
+            let (shadowed, touched) = (false, None);
+            let held = Held { tenant, key, event, person, shadowed, touched, standing };
+            let at = self.events.insert(held);
+            let events = &self.events;
+            let rehash = |at: &u32| self::hash(events[*at].tenant, events[*at].key);
+            table.insert_unique(hash, at, rehash);
+            at
         };
         let held = &mut self.events[at];
         if held.touched.is_none() {
