@@ -64,7 +64,7 @@ pub enum Source {
 
 /// Files that are being read.
 pub struct Files {
-    files: FileSource,
+    source: FileSource,
     index: u16,
     /// How many files are bound.
     listed: usize,
@@ -98,7 +98,7 @@ impl Source {
                 let files = FileSource::open(&spec, Position::default())?;
                 let last = bindings.last().and_then(|b| b.sources.get(usize::from(index)));
                 let at_end = last.is_some_and(|end| end.at_end);
-                Ok(Self::Files(Files { files, index, listed, at_end, told: at_end }))
+                Ok(Self::Files(Files { source: files, index, listed, at_end, told: at_end }))
             }
             SourceSpec::Topics(spec) => {
                 let index = spec.source;
@@ -124,7 +124,7 @@ impl Source {
     pub fn next(&mut self, records_max: usize) -> Result<Option<RawBatch>, ReadError> {
         match self {
             Self::Files(files) => {
-                let batch = files.files.next(records_max)?;
+                let batch = files.source.next(records_max)?;
                 files.at_end = batch.is_none();
                 Ok(batch)
             }
@@ -144,12 +144,12 @@ impl Source {
     pub fn bind(&mut self, binding: &mut Binding) -> bool {
         match self {
             Self::Files(files) => {
-                let upper = files.files.position();
+                let upper = files.source.position();
                 binding.sources.push(SourceEnd { upper, at_end: files.at_end });
-                let new = &files.files.files()[files.listed..];
+                let new = &files.source.files()[files.listed..];
                 binding.files.extend(new.iter().map(|entry| (files.index, entry.clone())));
                 let news = !new.is_empty() || files.at_end != files.told;
-                files.listed = files.files.files().len();
+                files.listed = files.source.files().len();
                 files.told = files.at_end;
                 news
             }
@@ -176,8 +176,8 @@ impl Source {
         match self {
             Self::Files(files) => {
                 let end = binding.sources.get(usize::from(files.index));
-                let upper = end.map_or(files.files.position(), |end| end.upper);
-                let batch = files.files.next_until(upper, records_max)?;
+                let upper = end.map_or(files.source.position(), |end| end.upper);
+                let batch = files.source.next_until(upper, records_max)?;
                 Ok(batch.map_or(Replayed::Done, Replayed::Batch))
             }
             Self::Topics(topics) => match part(binding, topics.index) {
@@ -190,7 +190,7 @@ impl Source {
     /// Bytes of all records, as they lie on disk; 0 where that is not known.
     pub fn bytes_total(&self) -> u64 {
         match self {
-            Self::Files(files) => files.files.bytes_total(),
+            Self::Files(files) => files.source.bytes_total(),
             Self::Topics(_) => 0,
         }
     }
@@ -198,7 +198,7 @@ impl Source {
     /// Bytes that are behind, as they lie on disk; 0 where that is not known.
     pub fn bytes_read(&self) -> u64 {
         match self {
-            Self::Files(files) => files.files.bytes_read(),
+            Self::Files(files) => files.source.bytes_read(),
             Self::Topics(_) => 0,
         }
     }
@@ -214,7 +214,7 @@ impl Source {
     /// The files, if it reads files.
     pub fn files(&self) -> Option<&FileSource> {
         match self {
-            Self::Files(files) => Some(&files.files),
+            Self::Files(files) => Some(&files.source),
             Self::Topics(_) => None,
         }
     }

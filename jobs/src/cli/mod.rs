@@ -58,7 +58,7 @@ enum Command {
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
         /// For tests of crashes, MOMENT:COUNT:kill or MOMENT:COUNT:stop: sends itself SIGKILL or
-        /// SIGSTOP when a moment (`connectors::moments`) comes for the COUNTth time.
+        /// SIGSTOP when a moment (`connectors::moments`) comes the COUNT-th time.
         #[arg(long, hide = true, value_parser = crash::parse)]
         crash_at: Option<crash::CrashAt>,
     },

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use connectors::bindings::{Binding, BindingLog};
 use connectors::file::RawBatch;
-use connectors::kafka::Replayed;
+use connectors::kafka::{KafkaSource, Replayed};
 use connectors::moments::{Moment, reach};
 use operators::model::{Epoch, Micros};
 use replay::history::{Source, marks};
@@ -128,7 +128,7 @@ impl Feeding<'_> {
                 return Ok(());
             }
             if shown.elapsed() >= SHOW_EVERY {
-                sources.iter().filter_map(Source::topics).for_each(|t| t.show_progress());
+                sources.iter().filter_map(Source::topics).for_each(KafkaSource::show_progress);
                 shown::sources(self.around.board, &self.names, sources);
                 self.around.board.beat();
                 shown = Instant::now();

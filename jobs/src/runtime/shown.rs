@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connectors::kafka::Sent;
+use connectors::kafka::{KafkaSource, Sent};
 use operators::model::{Epoch, Micros};
 use replay::history::Source;
 
@@ -36,8 +36,8 @@ pub(super) fn bound(board: &Board, epoch: Epoch, bytes_in_flight: usize, held: D
 pub(super) fn sources(board: &Board, names: &[String], sources: &[Source]) {
     let of = |(source, name): (&Source, &String)| SourceFigures {
         name: name.clone(),
-        partitions: source.topics().map_or_else(Vec::new, |topics| topics.status()),
-        trouble: source.topics().and_then(|topics| topics.trouble()),
+        partitions: source.topics().map_or_else(Vec::new, KafkaSource::status),
+        trouble: source.topics().and_then(KafkaSource::trouble),
     };
     let sources = sources.iter().zip(names).map(of).collect();
     board.figures().sources = sources;

@@ -54,7 +54,7 @@ impl Broker {
     fn admin<T>(
         &self,
         what: &str,
-        call: impl AsyncFn(&AdminClient<DefaultClientContext>, &AdminOptions) -> T,
+        call: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T,
     ) -> T {
         let admin: AdminClient<_> = config(&self.brokers).create().unwrap();
         let options = AdminOptions::new()

@@ -90,8 +90,8 @@ impl Node {
 
     /// Starts the process; it is not ready yet.
     pub(super) fn launch(&mut self) {
-        assert!(self.child.is_none(), "node {} runs", self.number);
         static CLASS_PATH: OnceLock<String> = OnceLock::new();
+        assert!(self.child.is_none(), "node {} runs", self.number);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         // The kernel kills the broker when the thread that started it ends.
         let mut command = Command::new("setpriv");
@@ -121,7 +121,8 @@ impl Node {
             if TcpStream::connect_timeout(&self.address(), Duration::from_secs(1)).is_ok() {
                 return true;
             }
-            assert!(begun.elapsed() < PATIENCE, "no broker after {PATIENCE:?}: {:?}", self.log());
+            let late = begun.elapsed() >= PATIENCE;
+            assert!(!late, "no broker after {PATIENCE:?}: {}", self.log().display());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -9,6 +9,7 @@
 //! - the progress says where the topics end.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,16 +95,19 @@ impl Story {
     fn make(&self, folder: &str, prefix: &str) {
         let Self { name, brokers, .. } = self;
         let mut job = format!("[job]\nname = {name:?}\nout = \"out\"\nzone = \"Europe/Berlin\"\n");
+        // Writing to a string can't fail.
         for (channel, _) in CHANNELS {
             let topic = self.input(channel);
-            job += &format!(
+            let _ = write!(
+                job,
                 "[[source]]\nname = {channel:?}\nconnector = \"kafka\"\nbrokers = {brokers:?}\n\
                  topics = [{topic:?}]\nchannel = {channel:?}\n"
             );
         }
         // What comes an hour after later events is late, and still counts.
         job += &RULES.replace("disorder = \"36500d\"", "disorder = \"1h\"");
-        job += &format!(
+        let _ = write!(
+            job,
             "[[sink]]\nconnector = \"arrow\"\n[[sink]]\nconnector = \"kafka\"\n\
              brokers = {brokers:?}\nprefix = \"{name}.{prefix}\"\npartitions = 2\n"
         );

@@ -9,7 +9,8 @@ use connectors::kafka::{
 
 fn binding(epoch: u64) -> Binding {
     let partition = PartitionId::new(0, 1);
-    let end = PartitionEnd { partition, upper: epoch * 3, records: 3, idle: epoch % 2 == 0 };
+    let end =
+        PartitionEnd { partition, upper: epoch * 3, records: 3, idle: epoch.is_multiple_of(2) };
     let part = KafkaPart {
         topics: vec![TopicEntry { name: "in".to_owned(), id: Some("x".to_owned()) }],
         partitions: vec![(partition, 0)],

@@ -89,7 +89,8 @@ fn killed_again_and_again_it_publishes_what_a_job_over_files_has() {
     job = job.replace("name = \"shop\"", &format!("name = \"{prefix}\""));
     // Tokens hang on the key, and persons' ids on tokens.
     job = job.replace("[identity]\n", "[identity]\nsecret = \"shop\"\n");
-    job += &format!("\n[[sink]]\nconnector = \"kafka\"\nbrokers = \"{}\"\n", broker.brokers());
+    let sink = format!("\n[[sink]]\nconnector = \"kafka\"\nbrokers = \"{}\"\n", broker.brokers());
+    job += &sink;
     let topics = folder.path().join("topics");
     std::fs::create_dir(&topics).unwrap();
     std::fs::write(topics.join("job.toml"), &job).unwrap();

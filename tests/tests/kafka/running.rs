@@ -14,7 +14,7 @@ struct Running {
     job: Braid,
     address: String,
     name: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Running {
@@ -55,7 +55,7 @@ impl Running {
             let line = said.lines().find_map(|line| line.strip_prefix("braid: at http://"))?;
             Some(line.to_owned())
         });
-        Self { job, address, name, _folder: folder }
+        Self { job, address, name, folder }
     }
 
     /// An answer: its status and body.
@@ -144,7 +144,7 @@ fn a_second_run_takes_over() {
     wait("the first records", || (first.figure("braid_sink_upserts_total") >= 50.0).then_some(()));
     let braid = Path::new(env!("CARGO_BIN_EXE_braid-tested"));
     let folder = TempDir::new().unwrap();
-    std::fs::copy(first._folder.path().join("job.toml"), folder.path().join("job.toml")).unwrap();
+    std::fs::copy(first.folder.path().join("job.toml"), folder.path().join("job.toml")).unwrap();
     let mut second = Braid::start(braid, folder.path(), &[]);
     let status = wait("the first run to end", || {
         assert_eq!(second.ended(), None, "{}", second.said());

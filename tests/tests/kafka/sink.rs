@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use braid_tests::kafka::{counter_schema, read_all, shared, unique};
-use connectors::kafka::{ClientSpec, KafkaError, KafkaSink, KafkaSinkSpec};
+use connectors::kafka::{ClientSpec, KafkaError, KafkaSink, KafkaSinkSpec, Sent};
 use operators::identity::testing::Seeded;
 use operators::model::{Cause, Cell, Change, Row};
 
@@ -80,7 +80,7 @@ fn records_of_a_row() {
     assert_eq!(sink.pending(), 2);
     sink.commit().unwrap();
     assert_eq!((sink.committed(), sink.pending(), sink.pending_bytes()), (Some(4), 0, 0));
-    assert_eq!(sink.commit().unwrap(), Default::default());
+    assert_eq!(sink.commit().unwrap(), Sent::default());
 
     let read = read_all(shared().brokers(), &spec.topic("counts"));
     assert!(read.iter().all(|m| m.key.as_deref() == Some("{\"tenant\":\"t\",\"key\":\"7\"}")));

@@ -112,7 +112,7 @@ fn days(out: &PeopleOutput) -> i64 {
 
 /// The half of a person that an event of the stream comes to at first, if it is the second.
 fn half(number: usize, size: usize, handle: u64, event: &Event) -> bool {
-    number < size / 2 && handle % HALVED_ONE_IN == 0 && event.content % 2 == 0
+    number < size / 2 && handle.is_multiple_of(HALVED_ONE_IN) && event.content.is_multiple_of(2)
 }
 
 fn funnels(size: u64) -> Sample {

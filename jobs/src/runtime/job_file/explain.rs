@@ -15,7 +15,7 @@ const SINGLE: [&str; 4] = ["job", "time", "identity", "dedup"];
 /// A value that fits a key, as it is written.
 fn example(key: &str) -> Option<&'static str> {
     Some(match key {
-        "name" => "\"shop\"",
+        "name" | "prefix" => "\"shop\"",
         "out" => "\"out/shop\"",
         "zone" => "\"Europe/Berlin\"",
         "tenant" => "\"acme\"",
@@ -24,7 +24,6 @@ fn example(key: &str) -> Option<&'static str> {
         "format" => "\"csv\"",
         "brokers" => "\"localhost:9092\"",
         "topics" => "[\"web\", \"^mobile\\\\..*\"]",
-        "prefix" => "\"shop\"",
         "partitions" => "4",
         "replication" => "3",
         "channel" => "\"web\"",
