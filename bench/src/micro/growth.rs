@@ -7,6 +7,7 @@ use operators::store::{Fact, PersonRef};
 use super::connectivity::load;
 use super::people::of_one;
 use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample};
+use crate::whole::of_tenants;
 use crate::workload::{events, graphs};
 
 /// Growth.
@@ -39,6 +40,10 @@ pub const GROWTH: Bench = Bench {
         }),
         Case::ours("one person: 10x events", "", "one person: events", LINEAR, |n| {
             Ok(one_person(10 * n))
+        }),
+        Case::limit("tenants: 100", "a whole job of 100 tenants", |n| of_tenants(n, 100)),
+        Case::ours("tenants: 1,000", "and ten times the events", "tenants: 100", LINEAR, |n| {
+            of_tenants(10 * n, 1000)
         }),
     ],
     by: By::Growth,

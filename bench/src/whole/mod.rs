@@ -3,3 +3,4 @@
 mod job;
 
 pub use job::JOB;
+pub(crate) use job::of_tenants;
