@@ -1,5 +1,6 @@
 //! Plain clients for tests: what other programs would write and read.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -142,9 +143,10 @@ pub fn read_until(
     for partition in 0..count {
         list.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
     }
+    settle(brokers, &consumer, topic, count);
     consumer.assign(&list).unwrap();
-    let (mut messages, mut ended, begun) = (Vec::new(), 0, Instant::now());
-    while ended < count {
+    let (mut messages, mut ended, begun) = (Vec::new(), BTreeSet::new(), Instant::now());
+    while ended.len() < count {
         assert!(begun.elapsed() < PATIENCE * 2, "{topic} has no end");
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -168,11 +170,33 @@ pub fn read_until(
                     break;
                 }
             }
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
+            // A partition that grows meanwhile ends more than once.
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
             Some(Err(error)) => panic!("{topic}: {error}"),
             None => {}
         }
     }
     messages.sort_by_key(|message| (message.partition, message.offset));
     messages
+}
+
+/// A commit is answered before its markers are in all partitions: waits for them, though not for
+/// ever, as the transaction may really be open.
+fn settle(brokers: &str, committed: &BaseConsumer, topic: &str, partitions: usize) {
+    let mut config = config(brokers);
+    config.set("group.id", unique("ends")).set("isolation.level", "read_uncommitted");
+    let all: BaseConsumer = config.create().unwrap();
+    let end = |consumer: &BaseConsumer, partition: usize| {
+        consumer.fetch_watermarks(topic, partition as i32, PATIENCE).unwrap().1
+    };
+    let begun = Instant::now();
+    for partition in 0..partitions {
+        while end(committed, partition) < end(&all, partition)
+            && begun.elapsed() < Duration::from_secs(1)
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
