@@ -215,7 +215,12 @@ pub(super) fn updates(people: &mut People, mut next: impl FnMut() -> (u64, Micro
         people.advance(&mut out);
         times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    let mut sample = meter.stop(UPDATES as u64, 0);
+    timed(&meter, times)
+}
+
+/// What single updates took, in microseconds each.
+pub(super) fn timed(meter: &Meter, mut times: Vec<f64>) -> Sample {
+    let mut sample = meter.stop(times.len() as u64, 0);
     sample.seconds = times.iter().sum::<f64>() / 1e6;
     sample
         .with("update_us_p50", percentile(&mut times, 0.5))

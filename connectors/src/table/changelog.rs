@@ -52,6 +52,11 @@ impl Changelog {
         Ok(Self { schema: Arc::clone(schema), table, job: options.job_hash.clone() })
     }
 
+    /// Whether a commit up to an epoch is news.
+    pub(super) fn is_behind(&self, upto: Epoch) -> bool {
+        self.table.is_behind(upto)
+    }
+
     /// The epoch up to which it is complete.
     pub(super) fn committed(&self) -> Option<Epoch> {
         self.table.committed()
@@ -65,11 +70,7 @@ impl Changelog {
         (waiting, sorted): (&Waiting, &[Place]),
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let done = self.table.committed();
-        if done.is_some_and(|done| upto <= done) {
-            return Ok(());
-        }
-        let new = waiting.after(done, sorted);
+        let new = waiting.after(self.table.committed(), sorted);
         let lines = changelog(&self.schema, waiting, &new);
         written.rows_changelog += lines.len() as u64;
         let files: Result<Vec<RecordBatch>, TableError> =

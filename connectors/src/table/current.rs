@@ -53,6 +53,11 @@ impl Current {
         Ok(current)
     }
 
+    /// Whether a commit up to an epoch is news.
+    pub(super) fn is_behind(&self, upto: Epoch) -> bool {
+        self.table.is_behind(upto)
+    }
+
     /// The epoch up to which they are complete.
     pub(super) fn committed(&self) -> Option<Epoch> {
         self.table.committed()
@@ -71,11 +76,7 @@ impl Current {
         (waiting, sorted): (&Waiting, &[Place]),
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let done = self.table.committed();
-        if done.is_some_and(|done| upto <= done) {
-            return Ok(());
-        }
-        let new = waiting.after(done, sorted);
+        let new = waiting.after(self.table.committed(), sorted);
         let net = by_partition(&self.schema, self.granularity, waiting, &new);
         self.rewrite(runtime, (upto, watermark), net, written)
     }

@@ -138,6 +138,11 @@ impl Delta {
         self.committed
     }
 
+    /// Whether the table is not yet complete up to an epoch.
+    pub(super) fn is_behind(&self, upto: Epoch) -> bool {
+        self.committed.is_none_or(|done| upto > done)
+    }
+
     /// The partitions that have rows.
     pub(super) fn partitions(&self) -> Vec<Partition> {
         self.files.keys().cloned().collect()

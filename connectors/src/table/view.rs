@@ -53,7 +53,15 @@ pub(super) enum Task<'a> {
 }
 
 impl Task<'_> {
-    /// Writes the table.
+    /// Whether the table has it all already.
+    fn is_done(&self, upto: Epoch) -> bool {
+        match self {
+            Self::Current(table) => !table.is_behind(upto),
+            Self::Changelog(table) => !table.is_behind(upto),
+        }
+    }
+
+    /// Writes the table. What comes again after a crash is passed over.
     pub(super) fn run(
         self,
         runtime: &Runtime,
@@ -61,6 +69,9 @@ impl Task<'_> {
         commit: &Commit,
         written: &mut Written,
     ) -> Result<(), TableError> {
+        if self.is_done(commit.upto) {
+            return Ok(());
+        }
         let sorted = commit.sorted.get_or_init(|| sorted(schema, &commit.waiting));
         let new = (&commit.waiting, sorted.as_slice());
         match self {

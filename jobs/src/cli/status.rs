@@ -39,8 +39,12 @@ pub(super) fn status(path: &Path) -> u8 {
             continue;
         }
         let state = if end.at_end { "at its end" } else { "not at its end" };
-        let record = grouped(end.upper.record as i64);
-        println!("  source {}: file {}, record {record}, {state}", source.name, end.upper.file);
+        let files = grouped(i64::from(end.upper.file));
+        let more = match end.upper.record {
+            0 => String::new(),
+            records => format!(" and {} records of the next", grouped(records as i64)),
+        };
+        println!("  source {}: {files} files read{more}, {state}", source.name);
     }
     if let Some(options) = &plan.tables {
         match TableSink::open(&plan.out, &plan.catalog.schemas, options.clone()) {

@@ -10,9 +10,9 @@ use operators::model::{DAY, Event, Micros};
 use timely::dataflow::operators::probe::Handle as Probe;
 use timely::worker::Worker;
 
-use super::super::people::{EPOCH, HALF, HALVED_ONE_IN, UPDATES, stream};
+use super::super::people::{EPOCH, HALF, HALVED_ONE_IN, UPDATES, stream, timed};
 use super::{half, late_places};
-use crate::harness::{Meter, Sample, percentile};
+use crate::harness::{Meter, Sample};
 use crate::workload::events::{self, Maker};
 
 /// Time, id and which of the names it has, as bits.
@@ -149,11 +149,6 @@ pub(super) fn late(size: u64) -> Sample {
             graph.advance(worker);
             times.push(begun.elapsed().as_secs_f64() * 1e6);
         }
-        let mut sample = meter.stop(UPDATES as u64, 0);
-        sample.seconds = times.iter().sum::<f64>() / 1e6;
-        sample
-            .with("update_us_p50", percentile(&mut times, 0.5))
-            .with("update_us_p99", percentile(&mut times, 0.99))
-            .with("update_us_max", percentile(&mut times, 1.0))
+        timed(&meter, times)
     })
 }
