@@ -118,6 +118,7 @@ impl Sink {
                         *summary.dead_letters.entry(word).or_default() += late;
                     }
                 }
+                Told::Graph(_, Emitted::Records(..) | Emitted::Marks(..)) => {}
                 Told::Graph(worker, Emitted::Closed(upto)) => {
                     closed[worker] = upto;
                     let whole = self.complete.load(Ordering::Acquire).saturating_add(1);

@@ -8,8 +8,8 @@ use connectors::file::RawBatch;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
-use operators::time::Lane;
 use operators::time::admission::too_early;
+use operators::time::{Lane, Watermark};
 use timely::worker::Worker;
 
 use super::threads::IDLE;
@@ -40,7 +40,8 @@ pub(super) fn work(
 ) {
     let index = worker.index();
     let emitted = told.clone();
-    let mut graph = build(worker, job, move |e| {
+    let watermark = Watermark::new(job.time.disorder, job.sources.len() as u16);
+    let mut graph = build(worker, job, watermark, move |e| {
         // The sink hangs up only when the run has failed; then nothing matters any more.
         let _ = emitted.send(Told::Graph(index, e));
     });
