@@ -1,4 +1,4 @@
-//! A view's changelog: every change, appended.
+//! A view's changelog: every change, appended; and read again by what lags behind it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,13 @@ use tokio::runtime::Runtime;
 
 use super::changes::{Logged, Place, Waiting, changelog};
 use super::columns::{Layout, batch};
-use super::current::STATUS;
-use super::delta::{Delta, TableLayout};
+use super::delta::{Delta, EPOCH, TableLayout};
+use super::replayed::{FINAL_AT, Ordered, Replayed, STATUS, final_cell};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{TableError, TableOptions, Written};
+
+/// What a change does.
+pub(super) const OP: Layout = ("_op", ColumnType::Str, false);
 
 /// Rows in a file at most.
 const CHANGES_PER_FILE: usize = 1_000_000;
@@ -27,9 +30,10 @@ pub(super) struct Changelog {
 
 fn columns(schema: &ViewSchema) -> Vec<Layout> {
     let meta = [
-        ("_op", ColumnType::Str, false),
-        ("_epoch", ColumnType::Int, false),
+        OP,
+        (EPOCH, ColumnType::Int, false),
         STATUS,
+        FINAL_AT,
         ("_cause", ColumnType::Str, true),
         ("_job", ColumnType::Str, false),
     ];
@@ -73,9 +77,29 @@ impl Changelog {
         let new = waiting.after(self.table.committed(), sorted);
         let lines = changelog(&self.schema, waiting, &new);
         written.rows_changelog += lines.len() as u64;
-        let files: Result<Vec<RecordBatch>, TableError> =
-            lines.chunks(CHANGES_PER_FILE).map(|lines| self.batch(lines)).collect();
-        self.table.append(runtime, upto, &files?, written)
+        let mut files = Vec::new();
+        for lines in lines.chunks(CHANGES_PER_FILE) {
+            if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
+                files.push((self.batch(lines)?, (first.epoch, last.epoch)));
+            }
+        }
+        self.table.append(runtime, upto, &files, written)
+    }
+
+    /// The changes of the epochs after `after` and up to `upto`, to which it is complete; `index` is
+    /// the view's place in the job's list.
+    pub(super) fn since(
+        &self,
+        index: u16,
+        after: Option<Epoch>,
+        upto: Epoch,
+    ) -> Result<Ordered, TableError> {
+        let mut replayed = Replayed::default();
+        for batch in self.table.read_epochs(after, upto)? {
+            let within = |epoch| Some(epoch) > after && epoch <= upto;
+            replayed.read((index, &self.schema), &batch, within)?;
+        }
+        Ok(replayed.in_order())
     }
 
     fn batch(&self, lines: &[Logged<'_>]) -> Result<RecordBatch, TableError> {
@@ -85,7 +109,8 @@ impl Changelog {
             Some(0) => CellRef::Str(line.op.word()),
             Some(1) => CellRef::Int(line.epoch as i64),
             Some(2) => CellRef::Str(line.status.word()),
-            Some(3) => line.cause.word().map_or(CellRef::Null, CellRef::Str),
+            Some(3) => final_cell(line.row.final_at),
+            Some(4) => line.cause.word().map_or(CellRef::Null, CellRef::Str),
             Some(_) => CellRef::Str(&self.job),
             None => line.row.cells.get(place),
         });

@@ -53,7 +53,12 @@ impl Waiting {
     }
 
     fn row(&self, place: Place) -> &Row {
-        &self.change(place).row
+        self.row_at(place.index)
+    }
+
+    /// The row of the change of an index.
+    pub(super) fn row_at(&self, index: u32) -> &Row {
+        &self.changes[index as usize].row
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {
@@ -79,6 +84,11 @@ pub(super) enum Op {
 }
 
 impl Op {
+    /// The operation of a word.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        [Self::Insert, Self::Update, Self::Delete].into_iter().find(|op| op.word() == word)
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -112,7 +122,7 @@ pub(super) fn order(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
     key.then_with(|| a.cells.cmp(&b.cells)).then_with(|| a.final_at.cmp(&b.final_at))
 }
 
-fn by_key(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
+pub(super) fn by_key(schema: &ViewSchema, a: &Row, b: &Row) -> Ordering {
     let cells = schema.key.iter().map(|&c| (a.cells.get(c), b.cells.get(c)));
     cells.map(|(a, b)| a.cmp(&b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
@@ -123,13 +133,13 @@ pub(super) struct Place {
     /// Rank of the tenant among those of the changes.
     tenant: u32,
     /// Index of the change.
-    index: u32,
+    pub(super) index: u32,
     /// The first bits of the first column of the key after the tenant.
     prefix: u64,
 }
 
 impl Place {
-    fn first(self) -> (u32, u64) {
+    pub(super) fn first(self) -> (u32, u64) {
         (self.tenant, self.prefix)
     }
 }
@@ -287,12 +297,12 @@ pub(super) fn changelog<'a>(
 
 /// What changes do to the current rows, by partition.
 pub(super) fn by_partition<'a>(
-    schema: &ViewSchema,
+    schema: &'a ViewSchema,
     granularity: Granularity,
     waiting: &'a Waiting,
     sorted: &[Place],
 ) -> BTreeMap<Partition, Net<'a>> {
-    let mut buckets: HashMap<(u32, i64), Net<'a>, FixedState> = HashMap::default();
+    let mut buckets = Buckets::new(schema, granularity);
     let mut rest = sorted;
     while let Some((place, mut after)) = rest.split_first() {
         let Change { row, diff, .. } = waiting.change(*place);
@@ -306,18 +316,42 @@ pub(super) fn by_partition<'a>(
             after = others;
         }
         if diff != 0 {
-            let bucket = (place.tenant, day(schema, row, granularity));
-            buckets.entry(bucket).or_default().push((row, diff));
+            buckets.push(*place, row, (row, diff));
         }
         rest = after;
     }
-    let dated = schema.date.is_some() && granularity != Granularity::None;
-    let named = |((_, day), net): ((u32, i64), Net<'a>)| {
-        let mut partition = vec![net.first().map_or("", |(row, _)| tenant(row)).to_owned()];
-        partition.extend(dated.then(|| date(day)));
-        (partition, net)
-    };
-    buckets.into_iter().map(named).collect()
+    buckets.named()
+}
+
+/// Things of rows, by partition.
+pub(super) struct Buckets<'a, T> {
+    schema: &'a ViewSchema,
+    granularity: Granularity,
+    /// By tenant's rank and day, with a row of each.
+    lists: HashMap<(u32, i64), (&'a Row, Vec<T>), FixedState>,
+}
+
+impl<'a, T> Buckets<'a, T> {
+    pub(super) fn new(schema: &'a ViewSchema, granularity: Granularity) -> Self {
+        Self { schema, granularity, lists: HashMap::default() }
+    }
+
+    /// Adds a thing to the partition of its row.
+    pub(super) fn push(&mut self, place: Place, row: &'a Row, thing: T) {
+        let bucket = (place.tenant, day(self.schema, row, self.granularity));
+        self.lists.entry(bucket).or_insert_with(|| (row, Vec::new())).1.push(thing);
+    }
+
+    /// The lists by the values of the partition columns.
+    pub(super) fn named(self) -> BTreeMap<Partition, Vec<T>> {
+        let dated = self.schema.date.is_some() && self.granularity != Granularity::None;
+        let named = |((_, day), (row, list)): ((u32, i64), (&Row, Vec<T>))| {
+            let mut partition = vec![tenant(row).to_owned()];
+            partition.extend(dated.then(|| date(day)));
+            (partition, list)
+        };
+        self.lists.into_iter().map(named).collect()
+    }
 }
 
 /// The partition of a row inside its tenant's, as a day since 1970.

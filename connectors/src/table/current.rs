@@ -6,17 +6,36 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros, Row, Status, ViewSchema};
+use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros, Row, ViewSchema};
 use tokio::runtime::Runtime;
 
+use super::changelog::Changelog;
 use super::changes::{Net, Place, Waiting, by_partition, merge, status};
 use super::columns::{Layout, arrow_schema, batch, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
+use super::replayed::{
+    FINAL_AT, Outcome, STATUS, final_cell, final_moment, merge_by_key, outcomes, provisional,
+};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{Granularity, TableError, TableOptions, Written};
 
-pub(super) const STATUS: Layout = ("_status", ColumnType::Str, false);
-const FINAL_AT: Layout = ("_final_at", ColumnType::Time, true);
+/// What happened to the rows of a partition, in order.
+enum Changes<'a> {
+    /// By row, as changes in memory say it.
+    Net(Net<'a>),
+    /// By key, as the changelog says it.
+    Outcomes(Vec<Outcome<'a>>),
+}
+
+impl<'a> Changes<'a> {
+    /// The rows that stand after it, or the first that changes and is not there.
+    fn merge(self, schema: &ViewSchema, old: &'a [Row]) -> Result<Vec<&'a Row>, Box<Row>> {
+        match self {
+            Self::Net(net) => merge(schema, old, net),
+            Self::Outcomes(outcomes) => merge_by_key(schema, old, outcomes),
+        }
+    }
+}
 
 /// The current rows of a view.
 pub(super) struct Current {
@@ -63,6 +82,11 @@ impl Current {
         self.table.committed()
     }
 
+    /// Number of rows.
+    pub(super) fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+
     /// Whether a row becomes final at a watermark that was written as provisional.
     pub(super) fn is_due(&self, watermark: Micros) -> bool {
         self.due.values().any(|at| watermark >= *at)
@@ -77,8 +101,25 @@ impl Current {
         written: &mut Written,
     ) -> Result<(), TableError> {
         let new = waiting.after(self.table.committed(), sorted);
-        let net = by_partition(&self.schema, self.granularity, waiting, &new);
-        self.rewrite(runtime, (upto, watermark), net, written)
+        let schema = Arc::clone(&self.schema);
+        let net = by_partition(&schema, self.granularity, waiting, &new);
+        let net = net.into_iter().map(|(partition, net)| (partition, Changes::Net(net)));
+        self.rewrite(runtime, (upto, watermark), net.collect(), written)
+    }
+
+    /// Makes them complete up to an epoch to which the changelog is.
+    pub(super) fn catch_up(
+        &mut self,
+        runtime: &Runtime,
+        (upto, watermark): (Epoch, Micros),
+        changelog: &Changelog,
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let replayed = changelog.since(self.index, self.table.committed(), upto)?;
+        let schema = Arc::clone(&self.schema);
+        let outcomes = outcomes(&schema, self.granularity, &replayed).into_iter();
+        let outcomes = outcomes.map(|(partition, list)| (partition, Changes::Outcomes(list)));
+        self.rewrite(runtime, (upto, watermark), outcomes.collect(), written)
     }
 
     /// Writes the partitions anew in which a row changed or became final.
@@ -86,17 +127,17 @@ impl Current {
         &mut self,
         runtime: &Runtime,
         (upto, watermark): (Epoch, Micros),
-        mut net: BTreeMap<Partition, Net<'_>>,
+        mut changes: BTreeMap<Partition, Changes<'_>>,
         written: &mut Written,
     ) -> Result<(), TableError> {
         let due = self.due.iter().filter(|(_, at)| watermark >= **at).map(|(p, _)| p.clone());
-        let touched: BTreeSet<Partition> = due.chain(net.keys().cloned()).collect();
+        let touched: BTreeSet<Partition> = due.chain(changes.keys().cloned()).collect();
         let mut next_due = Vec::new();
         let mut replacing = Replacing::default();
         for partition in touched {
-            let changes = net.remove(&partition).unwrap_or_default();
-            let old = self.rows(&partition)?;
-            let rows = merge(&self.schema, &old, changes).map_err(|row| {
+            let changes = changes.remove(&partition).unwrap_or(Changes::Net(Vec::new()));
+            let old = self.rows_of(&partition)?;
+            let rows = changes.merge(&self.schema, &old).map_err(|row| {
                 TableError::Inconsistent { view: self.schema.name.to_string(), row }
             })?;
             let open = rows.iter().map(|row| row.final_at);
@@ -135,7 +176,7 @@ impl Current {
     }
 
     /// The current rows of a partition, in order.
-    fn rows(&self, partition: &Partition) -> Result<Vec<Row>, TableError> {
+    fn rows_of(&self, partition: &Partition) -> Result<Vec<Row>, TableError> {
         let tenant = Cell::str(partition.first().map_or("", String::as_str));
         let mut rows = Vec::new();
         for batch in self.table.read(partition, None)? {
@@ -207,23 +248,5 @@ impl Current {
                 Err(error) => vec![Err(error)],
             }
         })
-    }
-}
-
-fn provisional() -> Cell {
-    Cell::str(Status::Provisional.word())
-}
-
-/// A row's `final_at` as its column has it: null for at once and for never.
-fn final_cell(at: Micros) -> CellRef<'static> {
-    if at == Micros::MIN || at == Micros::MAX { CellRef::Null } else { CellRef::Time(at) }
-}
-
-/// The inverse of [`final_cell`]: the status tells at once from never.
-fn final_moment(at: &Cell, state: &Cell) -> Micros {
-    match at {
-        Cell::Time(at) => *at,
-        _ if *state == provisional() => Micros::MAX,
-        _ => Micros::MIN,
     }
 }

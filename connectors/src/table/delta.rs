@@ -19,6 +19,7 @@ use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -34,6 +35,49 @@ pub(super) type Partition = Vec<String>;
 struct TableFile {
     path: String,
     bytes: i64,
+    rows: u64,
+    /// The first and the last epoch that its rows are of, where they say so.
+    epochs: Option<(Epoch, Epoch)>,
+}
+
+/// The column that says of which epoch a row is.
+pub(super) const EPOCH: &str = "_epoch";
+
+/// What the log says of a file's content, in the form that Delta gives it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    num_records: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_values: Option<Bounds>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_values: Option<Bounds>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    null_count: Option<Bounds>,
+}
+
+/// A figure of the column [`EPOCH`].
+#[derive(Serialize, Deserialize)]
+struct Bounds {
+    #[serde(rename = "_epoch", default)]
+    epoch: Option<Epoch>,
+}
+
+impl Stats {
+    fn new(rows: u64, epochs: Option<(Epoch, Epoch)>) -> Self {
+        let bounds = |epoch| Bounds { epoch: Some(epoch) };
+        Self {
+            num_records: rows,
+            min_values: epochs.map(|epochs| bounds(epochs.0)),
+            max_values: epochs.map(|epochs| bounds(epochs.1)),
+            null_count: epochs.map(|_| bounds(0)),
+        }
+    }
+
+    fn epochs(&self) -> Option<(Epoch, Epoch)> {
+        let epoch = |bounds: &Option<Bounds>| bounds.as_ref()?.epoch;
+        Some((epoch(&self.min_values)?, epoch(&self.max_values)?))
+    }
 }
 
 /// How a table is laid out.
@@ -127,7 +171,14 @@ impl Delta {
             let values = file.partition_values_map();
             let value = |name: &&str| values.get(*name).cloned().flatten().unwrap_or_default();
             let partition = self.layout.partition_by.iter().map(value).collect();
-            let file = TableFile { path: file.path().into_owned(), bytes: file.size() };
+            // Statistics that are not as they were written are as good as none.
+            let stats = file.stats().and_then(|stats| serde_json::from_str::<Stats>(&stats).ok());
+            let file = TableFile {
+                path: file.path().into_owned(),
+                bytes: file.size(),
+                rows: stats.as_ref().map_or(0, |stats| stats.num_records),
+                epochs: stats.as_ref().and_then(Stats::epochs),
+            };
             self.files.entry(partition).or_default().push(file);
         }
         Ok(())
@@ -154,8 +205,30 @@ impl Delta {
         partition: &Partition,
         only: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, TableError> {
+        self.read_files(self.files.get(partition).into_iter().flatten(), only)
+    }
+
+    /// The rows of all files that may have some of an epoch after `after` and up to `upto`.
+    pub(super) fn read_epochs(
+        &self,
+        after: Option<Epoch>,
+        upto: Epoch,
+    ) -> Result<Vec<RecordBatch>, TableError> {
+        let within = |file: &&TableFile| {
+            file.epochs.is_none_or(|(first, last)| Some(last) > after && first <= upto)
+        };
+        let mut files: Vec<&TableFile> = self.files.values().flatten().filter(within).collect();
+        files.sort_by_key(|file| file.epochs);
+        self.read_files(files.into_iter(), None)
+    }
+
+    fn read_files<'a>(
+        &self,
+        files: impl Iterator<Item = &'a TableFile>,
+        only: Option<&[&str]>,
+    ) -> Result<Vec<RecordBatch>, TableError> {
         let mut batches = Vec::new();
-        for file in self.files.get(partition).into_iter().flatten() {
+        for file in files {
             let path = self.folder.join(&file.path);
             let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
             read_all(input, only, &mut batches).map_err(|e| TableError::parquet(&path, &e))?;
@@ -163,17 +236,24 @@ impl Delta {
         Ok(batches)
     }
 
-    /// Adds rows, and makes the table complete up to an epoch.
+    /// Number of rows.
+    pub(super) fn rows(&self) -> u64 {
+        self.files.values().flatten().map(|file| file.rows).sum()
+    }
+
+    /// Adds rows, and makes the table complete up to an epoch. Beside each batch stand the first and
+    /// the last epoch of its rows.
     pub(super) fn append(
         &mut self,
         runtime: &Runtime,
         upto: Epoch,
-        batches: &[RecordBatch],
+        batches: &[(RecordBatch, (Epoch, Epoch))],
         written: &mut Written,
     ) -> Result<(), TableError> {
         let mut actions = Vec::new();
         let mut files = Vec::new();
-        for batch in batches {
+        for (batch, epochs) in batches {
+            let batch = (batch, Some(*epochs));
             files.extend(self.write_batch(&Partition::new(), batch, &mut actions, written)?);
         }
         self.commit(runtime, upto, actions)?;
@@ -194,6 +274,7 @@ impl Delta {
     ) -> Result<(), TableError> {
         let new = match batch {
             Some(batch) => {
+                let batch = (batch, None);
                 match self.write_batch(partition, batch, &mut replacing.actions, written)? {
                     Some(file) => Some(file),
                     None => return Ok(()),
@@ -229,7 +310,7 @@ impl Delta {
     fn write_batch(
         &self,
         partition: &Partition,
-        batch: &RecordBatch,
+        (batch, epochs): (&RecordBatch, Option<(Epoch, Epoch)>),
         actions: &mut Vec<Action>,
         written: &mut Written,
     ) -> Result<Option<TableFile>, TableError> {
@@ -250,14 +331,16 @@ impl Delta {
         reach(Moment::TableFile);
         written.files += 1;
         written.bytes += content.len() as u64;
-        let file = TableFile { path, bytes: content.len() as i64 };
+        let rows = batch.num_rows() as u64;
+        let file = TableFile { path, bytes: content.len() as i64, rows, epochs };
+        let stats = serde_json::to_string(&Stats::new(rows, epochs));
         actions.push(Action::Add(Add {
             path: file.path.clone(),
             size: file.bytes,
             partition_values: self.values(partition),
             modification_time: now_ms(),
             data_change: true,
-            stats: Some(format!("{{\"numRecords\":{}}}", batch.num_rows())),
+            stats: stats.ok(),
             ..Add::default()
         }));
         Ok(Some(file))

@@ -4,24 +4,33 @@
 //! a crash the rows of the same epochs come again; what a table has committed is passed over, table
 //! by table, so a crash between two of them does no harm.
 //!
+//! - `<out>/changelog/<view>`: every change, with `_op`, `_epoch`, `_status` (as of that epoch),
+//!   `_final_at`, `_cause`, `_job`.
 //! - `<out>/<view>`: the current rows, one file per partition (tenant, and date where rows have
 //!   one), rewritten as a whole when a row in it changes or becomes final. File names are hashes of
 //!   the content: the same rows give the same bytes and names. Beside the view's columns stand
 //!   `_status` and `_final_at`: the row becomes final when the watermark gets there (null: at once,
 //!   or never).
-//! - `<out>/changelog/<view>`: every change, with `_op`, `_epoch`, `_status` (as of that epoch),
-//!   `_cause`, `_job`.
+//! - `<out>/epochs`: the epochs with the watermark after each, committed after the changelogs.
 //!
-//! Memory: what waits for a commit, and while one goes on, for each thread that writes the rows of
-//! one partition. The rows that stand are read from the table's own files.
+//! Changelogs are only appended to, so they can be committed often. Current rows are rewritten when
+//! the caller says so; by then they take what they lack from the changelogs' files, and what waits
+//! from memory if they lack nothing else. Each table knows by its `txn` how far it is: after a crash
+//! epochs up to [`TableSink::committed`] need not come again for the tables' sake.
+//!
+//! Memory: what waits for a commit, and while one goes on, for each thread what the current rows of
+//! a view lack and the rows of one partition. The rows that stand are read from the table's own
+//! files.
 
 mod changelog;
 mod changes;
 mod columns;
 mod current;
 mod delta;
+mod epochs;
 mod ipc;
 mod read;
+mod replayed;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -36,8 +45,9 @@ use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
+use self::epochs::Epochs;
 pub use self::read::read;
-use self::view::View;
+use self::view::{Scope, View};
 
 /// How finely tables with a date are partitioned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,7 +88,8 @@ pub struct Written {
 }
 
 impl Written {
-    fn add(&mut self, other: Self) {
+    /// Adds what another commit wrote.
+    pub fn add(&mut self, other: Self) {
         self.rows_changelog += other.rows_changelog;
         self.rows_current += other.rows_current;
         self.files += other.files;
@@ -164,6 +175,9 @@ pub struct TableSink {
     out: PathBuf,
     options: TableOptions,
     views: Vec<View>,
+    epochs: Epochs,
+    /// The last closed epoch, with the watermark after it.
+    closed: Option<(Epoch, Micros)>,
     pending: usize,
 }
 
@@ -179,22 +193,40 @@ impl TableSink {
         for (index, schema) in schemas.iter().enumerate() {
             views.push(View::open(&runtime, out, (index as u16, schema), &options)?);
         }
-        Ok(Self { out: out.into(), options, views, pending: 0 })
+        let epochs = Epochs::open(&runtime, out, &options.job)?;
+        Ok(Self { out: out.into(), options, views, epochs, closed: None, pending: 0 })
     }
 
-    /// The epoch up to which every table is complete.
+    /// The epoch up to which every changelog is complete: current rows can get there without the
+    /// changes coming again.
     pub fn committed(&self) -> Option<Epoch> {
-        self.views.iter().map(View::committed).min().flatten()
+        self.epochs.committed()
+    }
+
+    /// The epoch up to which the current rows of every view are complete.
+    pub fn shown(&self) -> Option<Epoch> {
+        let behind = self.views.iter().filter_map(View::behind).min();
+        behind.map_or(self.committed(), |behind| behind.min(self.committed()))
     }
 
     /// The last epoch that any table holds.
     pub fn newest(&self) -> Option<Epoch> {
-        self.views.iter().filter_map(View::newest).max()
+        self.views.iter().filter_map(View::newest).max().max(self.committed())
     }
 
     /// Changes that wait for a commit.
     pub fn pending(&self) -> usize {
         self.pending
+    }
+
+    /// Changes that this run has put into changelogs and not into current rows.
+    pub fn lacking(&self) -> usize {
+        self.views.iter().map(View::lacking).sum()
+    }
+
+    /// Current rows of all views.
+    pub fn rows(&self) -> u64 {
+        self.views.iter().map(|view| view.current.rows()).sum()
     }
 
     /// Takes in a change of an epoch, with the watermark after that epoch. Epochs come in order;
@@ -205,27 +237,35 @@ impl TableSink {
         }
     }
 
-    /// Makes the tables complete up to an epoch, all changes of which have been taken in.
-    pub fn commit(&mut self, upto: Epoch, watermark: Micros) -> Result<Written, TableError> {
-        self.commit_some(upto, watermark, false)
+    /// All changes of an epoch, and of those before it, have been taken in.
+    pub fn close(&mut self, epoch: Epoch, watermark: Micros) {
+        self.epochs.close(epoch, watermark);
+        self.closed = Some((epoch, watermark));
     }
 
-    fn commit_some(
-        &mut self,
-        upto: Epoch,
-        watermark: Micros,
-        all: bool,
-    ) -> Result<Written, TableError> {
+    /// Makes the changelogs complete up to the last closed epoch.
+    pub fn commit_changelogs(&mut self) -> Result<Written, TableError> {
+        self.commit_scope(Scope::Changelogs)
+    }
+
+    /// Makes changelogs and current rows complete up to the last closed epoch.
+    pub fn commit(&mut self) -> Result<Written, TableError> {
+        self.commit_scope(Scope::Rows)
+    }
+
+    fn commit_scope(&mut self, scope: Scope) -> Result<Written, TableError> {
+        let Some((upto, watermark)) = self.closed else { return Ok(Written::default()) };
         let mut commits = Vec::new();
         for view in &mut self.views {
-            if let Some(commit) = view.commit(upto, watermark, all) {
+            if let Some(commit) = view.commit(upto, watermark, scope) {
                 commits.push((view, commit));
             }
         }
         let mut tasks = Vec::new();
         for (view, commit) in &mut commits {
-            let (schema, tables) = view.tasks();
-            tasks.extend(tables.map(|task| (task, schema, &*commit)));
+            let commit = &*commit;
+            let (schema, tables) = view.tasks(commit);
+            tasks.extend(tables.into_iter().map(|task| (task, schema, commit)));
         }
         // The largest first: the others fill the time that it takes.
         tasks.sort_by_key(|(_, _, commit)| Reverse(commit.len()));
@@ -248,15 +288,17 @@ impl TableSink {
             // A panic is the program's mistake: it goes on to who started it.
             written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
+        self.epochs.commit(&runtime(&self.out)?, &mut written)?;
         self.pending = 0;
         Ok(written)
     }
 
-    /// The last commit of a bounded run: every table says that it is complete up to the epoch, and
-    /// what stands is written for consumers of Arrow files.
-    pub fn finish(&mut self, upto: Epoch, watermark: Micros) -> Result<Written, TableError> {
-        let written = self.commit_some(upto, watermark, true)?;
-        if self.options.arrow {
+    /// The last commit of a bounded run: every table says that it is complete up to the last closed
+    /// epoch, and what stands is written for consumers of Arrow files. Without a closed epoch there
+    /// is nothing to say.
+    pub fn finish(&mut self) -> Result<Written, TableError> {
+        let written = self.commit_scope(Scope::End)?;
+        if self.options.arrow && self.closed.is_some() {
             for view in &self.views {
                 ipc::write(
                     &self.out,

@@ -35,6 +35,19 @@ pub(super) struct View {
     changelog: Changelog,
     /// What waits for a commit.
     waiting: Waiting,
+    /// Changes that this run has put into the changelog and not into the current rows.
+    lacking: usize,
+}
+
+/// What a commit is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scope {
+    /// Changelogs only.
+    Changelogs,
+    /// Current rows too, where something happened.
+    Rows,
+    /// Everything says that it is complete.
+    End,
 }
 
 /// What a commit writes, for both tables.
@@ -44,23 +57,20 @@ pub(super) struct Commit {
     sorted: OnceLock<Vec<Place>>,
     upto: Epoch,
     watermark: Micros,
+    scope: Scope,
+    /// Changes that the current rows take from the changelog.
+    lacking: usize,
 }
 
 /// A table and what is to be written to it.
 pub(super) enum Task<'a> {
-    Current(&'a mut Current),
     Changelog(&'a mut Changelog),
+    Current(&'a mut Current),
+    /// The changelog, and then the current rows out of it.
+    Both(&'a mut Changelog, &'a mut Current),
 }
 
 impl Task<'_> {
-    /// Whether the table has it all already.
-    fn is_done(&self, upto: Epoch) -> bool {
-        match self {
-            Self::Current(table) => !table.is_behind(upto),
-            Self::Changelog(table) => !table.is_behind(upto),
-        }
-    }
-
     /// Writes the table. What comes again after a crash is passed over.
     pub(super) fn run(
         self,
@@ -69,16 +79,20 @@ impl Task<'_> {
         commit: &Commit,
         written: &mut Written,
     ) -> Result<(), TableError> {
-        if self.is_done(commit.upto) {
-            return Ok(());
-        }
-        let sorted = commit.sorted.get_or_init(|| sorted(schema, &commit.waiting));
-        let new = (&commit.waiting, sorted.as_slice());
         match self {
-            Self::Current(table) => {
+            Self::Changelog(table) => commit.log(table, runtime, schema, written),
+            Self::Current(table) if table.is_behind(commit.upto) => {
+                let new = (&commit.waiting, commit.sorted(schema));
                 table.commit(runtime, (commit.upto, commit.watermark), new, written)
             }
-            Self::Changelog(table) => table.commit(runtime, commit.upto, new, written),
+            Self::Current(_) => Ok(()),
+            Self::Both(changelog, current) => {
+                commit.log(changelog, runtime, schema, written)?;
+                if !current.is_behind(commit.upto) {
+                    return Ok(());
+                }
+                current.catch_up(runtime, (commit.upto, commit.watermark), changelog, written)
+            }
         }
     }
 }
@@ -94,7 +108,7 @@ impl View {
         let schema = Arc::new(schema.clone());
         let current = Current::open(runtime, out, (index, &schema), options)?;
         let changelog = Changelog::open(runtime, out, &schema, options)?;
-        Ok(Self { schema, current, changelog, waiting: Waiting::default() })
+        Ok(Self { schema, current, changelog, waiting: Waiting::default(), lacking: 0 })
     }
 
     /// The view's name.
@@ -102,9 +116,10 @@ impl View {
         &self.schema.name
     }
 
-    /// The epoch up to which both tables are complete.
-    pub(super) fn committed(&self) -> Option<Epoch> {
-        self.current.committed().min(self.changelog.committed())
+    /// The epoch up to which the current rows are complete, if the changelog goes further.
+    pub(super) fn behind(&self) -> Option<Option<Epoch>> {
+        let current = self.current.committed();
+        (self.changelog.committed() > current).then_some(current)
     }
 
     /// The last epoch that either table holds.
@@ -112,34 +127,80 @@ impl View {
         self.current.committed().max(self.changelog.committed())
     }
 
-    /// Takes in a change of an epoch; whether it is new to either table.
+    /// Changes that the current rows lack.
+    pub(super) fn lacking(&self) -> usize {
+        self.lacking
+    }
+
+    /// Takes in a change of an epoch; whether it is new. What the changelog has is not, for current
+    /// rows can take it from there.
     pub(super) fn add(&mut self, epoch: Epoch, watermark: Micros, change: Change) -> bool {
-        let new = self.committed().is_none_or(|done| epoch > done);
+        let new = self.changelog.is_behind(epoch);
         if new {
             self.waiting.push(epoch, watermark, change);
         }
         new
     }
 
-    /// What makes both tables complete up to an epoch. Without `all`, a view that nothing happened
-    /// to is left as it is: no epoch since its last commit has a change of it.
-    pub(super) fn commit(&mut self, upto: Epoch, watermark: Micros, all: bool) -> Option<Commit> {
+    /// What a commit up to an epoch writes. But at the end, a view that nothing happened to is left
+    /// as it is: no epoch since its last commit has a change of it.
+    pub(super) fn commit(
+        &mut self,
+        upto: Epoch,
+        watermark: Micros,
+        scope: Scope,
+    ) -> Option<Commit> {
         let waiting = std::mem::take(&mut self.waiting);
-        let idle = waiting.is_empty() && !self.current.is_due(watermark) && !all;
+        let lacking = if scope == Scope::Changelogs {
+            self.lacking += waiting.len();
+            0
+        } else {
+            std::mem::take(&mut self.lacking)
+        };
+        let busy = match scope {
+            Scope::Changelogs => !waiting.is_empty(),
+            Scope::Rows => {
+                !waiting.is_empty() || self.behind().is_some() || self.current.is_due(watermark)
+            }
+            Scope::End => true,
+        };
         let sorted = OnceLock::new();
-        (!idle).then_some(Commit { waiting, sorted, upto, watermark })
+        busy.then_some(Commit { waiting, sorted, upto, watermark, scope, lacking })
     }
 
     /// The tables of a commit, to be written in any order or side by side.
-    pub(super) fn tasks(&mut self) -> (&ViewSchema, [Task<'_>; 2]) {
+    pub(super) fn tasks(&mut self, commit: &Commit) -> (&ViewSchema, Vec<Task<'_>>) {
+        let behind = self.behind().is_some();
         let Self { schema, current, changelog, .. } = self;
-        (schema, [Task::Changelog(changelog), Task::Current(current)])
+        let tasks = match commit.scope {
+            Scope::Changelogs => vec![Task::Changelog(changelog)],
+            _ if behind => vec![Task::Both(changelog, current)],
+            _ => vec![Task::Changelog(changelog), Task::Current(current)],
+        };
+        (schema, tasks)
     }
 }
 
 impl Commit {
     /// Number of changes.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.lacking
+    }
+
+    fn sorted(&self, schema: &ViewSchema) -> &[Place] {
+        self.sorted.get_or_init(|| sorted(schema, &self.waiting))
+    }
+
+    fn log(
+        &self,
+        table: &mut Changelog,
+        runtime: &Runtime,
+        schema: &ViewSchema,
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        if !table.is_behind(self.upto) {
+            return Ok(());
+        }
+        table.commit(runtime, self.upto, (&self.waiting, self.sorted(schema)), written)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use connectors::table::TableSink;
+use operators::model::Epoch;
 use replay::history::SourceSpec;
 
 use super::load;
@@ -48,10 +49,15 @@ pub(super) fn status(path: &Path) -> u8 {
     }
     if let Some(options) = &plan.tables {
         match TableSink::open(&plan.out, &plan.catalog.schemas, options.clone()) {
-            Ok(tables) => match tables.committed() {
-                Some(epoch) => println!("  tables complete up to epoch {epoch}"),
-                None => println!("  tables not committed yet"),
-            },
+            Ok(tables) => {
+                let upto = |epoch: Option<Epoch>| {
+                    epoch.map_or("not committed yet".to_owned(), |e| {
+                        format!("complete up to epoch {e}")
+                    })
+                };
+                println!("  tables {}", upto(tables.shown()));
+                println!("  changelogs {}", upto(tables.committed()));
+            }
             Err(error) => {
                 eprintln!("braid: {error}");
                 return 1;

@@ -1,11 +1,10 @@
-//! The sink's thread: closed epochs to tables, and the counts of the summary.
+//! The collector's thread: closed epochs to whoever writes them, and the counts of the summary.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use connectors::kafka::{KafkaSink, Sent};
+use connectors::kafka::KafkaSink;
 use connectors::table::TableSink;
 use crossbeam_channel::Receiver;
 use operators::graph::Emitted;
@@ -14,15 +13,11 @@ use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
 
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
+use super::tables::TableWriter;
 use super::topics::TopicWriter;
 use super::worker::Told;
 use super::{RunError, shown};
 use crate::serve::Board;
-
-/// Tables are committed at least this often while there is something to commit.
-const COMMIT_EVERY: Duration = Duration::from_secs(60);
-/// Changes that wait for a commit at most: about 128 MB of rows.
-const COMMIT_CHANGES: usize = 1_000_000;
 
 /// Rows that stand in each table, and in funnels over all time.
 #[derive(Default)]
@@ -41,10 +36,9 @@ struct StandingStep {
     medians: BTreeMap<Cell, i64>,
 }
 
-/// Collects what the workers tell until they hang up; commits; returns the counts.
+/// Collects what the workers tell until they hang up; returns the counts.
 pub(super) struct Sink {
     pub catalog: Arc<Catalog>,
-    pub tables: Option<TableSink>,
     pub workers: usize,
     /// Epochs below this are closed on all workers: what the supervisor waits for.
     pub closed: Arc<AtomicU64>,
@@ -58,27 +52,34 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Writes tables and, each by a thread of its own, topics.
+    /// Hands closed epochs to the threads that write tables and topics.
     pub(super) fn run(
         self,
         told: &Receiver<Told>,
+        tables: Option<TableSink>,
         topics: Vec<KafkaSink>,
     ) -> Result<Summary, RunError> {
+        let tables = tables.map(|sink| TableWriter::start(sink, Arc::clone(&self.board)));
         let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
-        let collected = self.collect(told, &topics);
+        let mut summary = self.collect(told, tables.as_ref(), &topics);
+        // An output that can't be written is why nothing more was taken in.
+        let written = tables.map(TableWriter::finish);
         for writer in topics {
-            // A topic that can't be written is why nothing more was taken in.
             writer.finish()?;
         }
-        collected
+        if let Some(written) = written {
+            summary.count_written(written?);
+        }
+        Ok(summary)
     }
 
     fn collect(
-        mut self,
+        self,
         told: &Receiver<Told>,
+        tables: Option<&TableWriter>,
         topics: &[TopicWriter],
-    ) -> Result<Summary, RunError> {
+    ) -> Summary {
         let mut summary = Summary::default();
         let mut standing = Standing::default();
         standing.rows.resize(self.catalog.schemas.len(), 0);
@@ -90,7 +91,6 @@ impl Sink {
         let mut marks: BTreeMap<Epoch, Micros> = BTreeMap::new();
         let mut closed = vec![0; self.workers];
         let (mut done, mut watermark) = (0, Micros::MIN);
-        let mut last = Instant::now();
         while let Ok(message) = told.recv() {
             match message {
                 Told::Decoded { records, events, letters, erased } => {
@@ -130,53 +130,32 @@ impl Sink {
                     while let Some(epoch) = first(&waiting, &marks) {
                         watermark = marks.remove(&epoch).unwrap_or(watermark);
                         let changes = waiting.remove(&epoch).unwrap_or_default();
-                        if !topics.iter().all(|t| t.take(epoch, watermark, &changes)) {
-                            return Ok(summary);
+                        self.count_changes(&changes, &mut standing, &mut summary);
+                        let taken = topics.iter().all(|t| t.take(epoch, watermark, &changes))
+                            && tables.is_none_or(|t| t.take(epoch, watermark, changes));
+                        if !taken {
+                            return summary;
                         }
-                        self.take((epoch, watermark), changes, &mut standing, &mut summary);
                         done = epoch;
                     }
                     self.closed.fetch_max(upto, Ordering::Release);
                     shown::computed(&self.board, &summary, upto, watermark);
-                    let full = self.tables.as_ref().is_some_and(|t| t.pending() > COMMIT_CHANGES);
-                    if full || last.elapsed() > COMMIT_EVERY {
-                        self.commit(done, watermark, &mut summary)?;
-                        last = Instant::now();
-                    }
                 }
             }
         }
-        if let Some(tables) = self.tables.as_mut().filter(|_| done > 0) {
-            summary.count_written(tables.finish(done, watermark)?);
-        }
         summary.epochs = done;
         self.count(&standing, &mut summary);
-        Ok(summary)
+        summary
     }
 
-    fn commit(
-        &mut self,
-        upto: Epoch,
-        watermark: Micros,
-        summary: &mut Summary,
-    ) -> Result<(), RunError> {
-        if let Some(tables) = self.tables.as_mut().filter(|_| upto > 0) {
-            let begun = Instant::now();
-            summary.count_written(tables.commit(upto, watermark)?);
-            shown::committed(&self.board, "tables", upto, &Sent::default(), begun.elapsed());
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        (epoch, watermark): (Epoch, Micros),
-        changes: Vec<Vec<Change>>,
+    fn count_changes(
+        &self,
+        changes: &[Vec<Change>],
         standing: &mut Standing,
         summary: &mut Summary,
     ) {
         let built_in = self.catalog.built_in;
-        for change in changes.into_iter().flatten() {
+        for change in changes.iter().flatten() {
             let view = change.row.view;
             let cells = &change.row.cells;
             standing.rows[usize::from(view)] += change.diff;
@@ -199,9 +178,6 @@ impl Sink {
                 standing.count += count * change.diff;
                 *standing.medians.entry(cells.get(10).into()).or_default() += change.diff;
                 standing.medians.retain(|_, times| *times != 0);
-            }
-            if let Some(tables) = &mut self.tables {
-                tables.add(epoch, watermark, change);
             }
         }
     }

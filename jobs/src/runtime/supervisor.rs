@@ -144,7 +144,6 @@ pub fn run_until(
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
         catalog: Arc::clone(&plan.catalog),
-        tables,
         workers: options.workers,
         closed: Arc::clone(&closed),
         complete: Arc::clone(&complete),
@@ -154,7 +153,7 @@ pub fn run_until(
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
         move || {
-            let result = sink.run(&heard, topics);
+            let result = sink.run(&heard, tables, topics);
             // Whoever waits for epochs to close waits no longer.
             closed.store(Epoch::MAX, Ordering::Release);
             result

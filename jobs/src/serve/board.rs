@@ -95,7 +95,7 @@ pub struct Figures {
     pub splits: u64,
     /// The sources, in their order.
     pub sources: Vec<SourceFigures>,
-    /// The sinks: `tables`, and topics by prefix.
+    /// The sinks: `changelogs`, `tables` (of current rows), and topics by prefix.
     pub sinks: BTreeMap<String, SinkFigures>,
 }
 

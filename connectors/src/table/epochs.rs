@@ -1,0 +1,72 @@
+//! The epochs that the changelogs hold, with the watermark after each: what `_epoch` refers to.
+//!
+//! It is committed after the changelogs, so whatever epoch it has is whole in all of them.
+
+use std::path::Path;
+
+use operators::model::{CellRef, ColumnType, Epoch, Micros};
+use tokio::runtime::Runtime;
+
+use super::columns::{Layout, batch};
+use super::delta::{Delta, EPOCH, TableLayout};
+use super::{TableError, Written};
+
+/// Name of the table.
+pub(super) const EPOCHS: &str = "epochs";
+/// The columns. The watermark is null before there is one, and when nothing more can come.
+const COLUMNS: [Layout; 2] =
+    [(EPOCH, ColumnType::Int, false), ("watermark", ColumnType::Time, true)];
+
+/// The table `<out>/epochs`.
+pub(super) struct Epochs {
+    table: Delta,
+    /// Closed epochs that wait for a commit.
+    waiting: Vec<(Epoch, Micros)>,
+}
+
+impl Epochs {
+    /// Opens the table of a job.
+    pub(super) fn open(runtime: &Runtime, out: &Path, job: &str) -> Result<Self, TableError> {
+        let app = format!("{job}/{EPOCHS}");
+        let (columns, partition_by) = (COLUMNS.to_vec(), Vec::new());
+        let layout = TableLayout { columns, partition_by, plain: Vec::new() };
+        let table = Delta::open(runtime, &out.join(EPOCHS), &app, layout)?;
+        Ok(Self { table, waiting: Vec::new() })
+    }
+
+    /// The epoch up to which every changelog is complete.
+    pub(super) fn committed(&self) -> Option<Epoch> {
+        self.table.committed()
+    }
+
+    /// Takes in a closed epoch, unless it is there.
+    pub(super) fn close(&mut self, epoch: Epoch, watermark: Micros) {
+        if self.table.is_behind(epoch) {
+            self.waiting.push((epoch, watermark));
+        }
+    }
+
+    /// Adds what waits.
+    pub(super) fn commit(
+        &mut self,
+        runtime: &Runtime,
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let (Some(first), Some(last)) = (self.waiting.first(), self.waiting.last()) else {
+            return Ok(());
+        };
+        let lines = batch(&COLUMNS, &self.waiting, |(epoch, watermark), place| match place {
+            0 => CellRef::Int(*epoch as i64),
+            _ if *watermark == Micros::MIN || *watermark == Micros::MAX => CellRef::Null,
+            _ => CellRef::Time(*watermark),
+        });
+        let wrong = |e: arrow::error::ArrowError| TableError::Encode {
+            path: EPOCHS.into(),
+            message: e.to_string(),
+        };
+        let epochs = (first.0, last.0);
+        self.table.append(runtime, last.0, &[(lines.map_err(wrong)?, epochs)], written)?;
+        self.waiting.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Changes read back from a changelog, and what they do to the current rows.
+//!
+//! An update of the changelog does not say which row it takes the place of; the key does: but for
+//! views that are only added to, no two rows of a key stand at once. Tenant and date are part of the
+//! key, so a row stays in its partition.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use operators::model::{
+    Cause, Cell, CellRef, Change, ColumnType, Epoch, Micros, Row, Status, ViewSchema,
+};
+
+use super::changelog::OP;
+use super::changes::{Buckets, Op, Waiting, by_key, order, sorted};
+use super::columns::{Layout, cells};
+use super::delta::{EPOCH, Partition};
+use super::view::{own_columns, unfit};
+use super::{Granularity, TableError};
+
+pub(super) const STATUS: Layout = ("_status", ColumnType::Str, false);
+pub(super) const FINAL_AT: Layout = ("_final_at", ColumnType::Time, true);
+
+pub(super) fn provisional() -> Cell {
+    Cell::str(Status::Provisional.word())
+}
+
+/// A row's `final_at` as its column has it: null for at once and for never.
+pub(super) fn final_cell(at: Micros) -> CellRef<'static> {
+    if at == Micros::MIN || at == Micros::MAX { CellRef::Null } else { CellRef::Time(at) }
+}
+
+/// The inverse of [`final_cell`]: the status tells at once from never.
+pub(super) fn final_moment(at: &Cell, state: &Cell) -> Micros {
+    match at {
+        Cell::Time(at) => *at,
+        _ if *state == provisional() => Micros::MAX,
+        _ => Micros::MIN,
+    }
+}
+
+/// Lines of a changelog as they are read.
+#[derive(Default)]
+pub(super) struct Replayed {
+    lines: Vec<(Epoch, Op, Row)>,
+}
+
+impl Replayed {
+    /// Takes in the lines of a batch that are of the epochs asked for.
+    pub(super) fn read(
+        &mut self,
+        (index, schema): (u16, &ViewSchema),
+        batch: &RecordBatch,
+        within: impl Fn(Epoch) -> bool,
+    ) -> Result<(), TableError> {
+        let column = |layout: Layout| {
+            let wrong = || unfit(schema, &format!("column {} is not as it was written", layout.0));
+            let array = batch.column_by_name(layout.0).ok_or_else(wrong)?;
+            cells(layout.1, array).ok_or_else(wrong)
+        };
+        let mut own = Vec::new();
+        for layout in own_columns(schema) {
+            own.push(column(layout)?.into_iter());
+        }
+        let meta = [OP, STATUS, FINAL_AT];
+        let [ops, states, final_at] = meta.map(column);
+        let meta = ops?.into_iter().zip(states?).zip(final_at?);
+        for (epoch, ((op, state), at)) in column((EPOCH, ColumnType::Int, false))?.iter().zip(meta)
+        {
+            let cells: Vec<Cell> =
+                own.iter_mut().map(|cells| cells.next().unwrap_or_default()).collect();
+            let op = if let Cell::Str(word) = op { Op::from_word(&word) } else { None };
+            let (Cell::Int(epoch), Some(op)) = (epoch, op) else {
+                return Err(unfit(schema, "a line of the changelog has no operation or epoch"));
+            };
+            if within(*epoch as Epoch) {
+                let final_at = final_moment(&at, &state);
+                let row = Row { view: index, cells: cells.into(), final_at };
+                self.lines.push((*epoch as Epoch, op, row));
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines in the order of their epochs, in which the files of a log mostly are.
+    pub(super) fn in_order(mut self) -> Ordered {
+        if !self.lines.is_sorted_by_key(|line| line.0) {
+            self.lines.sort_by_key(|line| line.0);
+        }
+        let mut ordered = Ordered::default();
+        for (epoch, op, row) in self.lines {
+            ordered.ops.push(op);
+            ordered.waiting.push(epoch, Micros::MIN, Change { row, diff: 1, cause: Cause::New });
+        }
+        ordered
+    }
+}
+
+/// Lines of a changelog in the order of their epochs.
+#[derive(Default)]
+pub(super) struct Ordered {
+    /// What each line says.
+    waiting: Waiting,
+    /// Whether it comes, changes or goes.
+    ops: Vec<Op>,
+}
+
+/// What some epochs did to a key.
+pub(super) struct Outcome<'a> {
+    /// The last row of the key.
+    row: &'a Row,
+    /// Whether a row of the key stood before.
+    stood: bool,
+    /// Whether the row stands now.
+    stands: bool,
+}
+
+/// What lines of a changelog did to each key, in order, by partition.
+pub(super) fn outcomes<'a>(
+    schema: &'a ViewSchema,
+    granularity: Granularity,
+    lines: &'a Ordered,
+) -> BTreeMap<Partition, Vec<Outcome<'a>>> {
+    let Ordered { waiting, ops } = lines;
+    let places = sorted(schema, waiting);
+    let mut buckets = Buckets::new(schema, granularity);
+    let row = |index: u32| waiting.row_at(index);
+    let same_key = |a: u32, b: u32| by_key(schema, row(a), row(b)).is_eq();
+    let groups = places.chunk_by(|a, b| {
+        !schema.append_only && a.first() == b.first() && same_key(a.index, b.index)
+    });
+    for group in groups {
+        // Lines are in the order of their epochs.
+        let indices = || group.iter().map(|place| place.index);
+        let (Some(first), Some(last)) = (indices().min(), indices().max()) else { continue };
+        let (stood, stands) = (ops[first as usize] != Op::Insert, ops[last as usize] != Op::Delete);
+        if stood || stands {
+            let outcome = Outcome { row: row(last), stood, stands };
+            buckets.push(group[0], row(last), outcome);
+        }
+    }
+    buckets.named()
+}
+
+/// The current rows after the outcomes of some keys.
+///
+/// # Errors
+///
+/// The first row that changes or goes and whose key is not there.
+pub(super) fn merge_by_key<'a>(
+    schema: &ViewSchema,
+    old: &'a [Row],
+    outcomes: Vec<Outcome<'a>>,
+) -> Result<Vec<&'a Row>, Box<Row>> {
+    let mut merged = Vec::with_capacity(old.len() + outcomes.len());
+    let mut old = old.iter().peekable();
+    for Outcome { row, stood, stands } in outcomes {
+        let before = |there: &&Row| {
+            let key = by_key(schema, there, row);
+            key.is_lt() || !stood && order(schema, there, row).is_lt()
+        };
+        while let Some(before) = old.next_if(before) {
+            merged.push(before);
+        }
+        if stood && old.next_if(|there| by_key(schema, there, row).is_eq()).is_none() {
+            return Err(Box::new(row.clone()));
+        }
+        merged.extend(stands.then_some(row));
+    }
+    merged.extend(old);
+    Ok(merged)
+}

@@ -1,0 +1,154 @@
+//! The thread that writes tables, at its own pace: while it commits, the next epochs wait for it.
+//!
+//! Changelogs are appended to when a million changes wait, or after a minute. Current tables cost
+//! what stands in them, so they are rewritten by the clock, but not for more than a fifth of the
+//! time, and when they lack as many changes as they have rows: then all rewriting together costs a
+//! fixed multiple of all changes. So they are at most a minute old and the time of a commit, or, where
+//! rewriting takes longer than 15 s, five times as long as it takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use connectors::kafka::Sent;
+use connectors::table::{TableError, TableSink, Written};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use operators::model::{Change, Epoch, Micros};
+
+use super::{RunError, shown};
+use crate::serve::Board;
+
+/// Tables are committed at least this often while there is something to commit.
+const COMMIT_EVERY: Duration = Duration::from_secs(60);
+/// After a rewriting of the current tables, this many times what it took passes until the next.
+const REWRITE_PAUSE: u32 = 4;
+/// Changes that wait for a commit at most, and an epoch: about 128 MB of rows.
+const COMMIT_CHANGES: usize = 1_000_000;
+/// Changes that current tables may lack, however few rows they have: to rewrite small tables again
+/// and again while much comes in would be for nothing.
+const LACKING_CHANGES: u64 = 4_000_000;
+/// Changes that wait for the thread at most, and an epoch: what comes in while a commit is being
+/// written. When it stands still, no more epochs count as closed, and in time the sources stop.
+const CHANGES_MAX: usize = 500_000;
+/// Closed epochs that wait for it at most: they come 20 times a second where records are few.
+const INBOX_MAX: usize = 4096;
+/// How often a full inbox is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A closed epoch: its changes and the watermark after it.
+type Closed = (Epoch, Micros, Vec<Vec<Change>>);
+
+/// A thread that writes tables.
+pub(super) struct TableWriter {
+    inbox: Sender<Closed>,
+    /// Changes in the inbox.
+    waiting: Arc<AtomicUsize>,
+    thread: JoinHandle<Result<Written, TableError>>,
+}
+
+fn count(changes: &[Vec<Change>]) -> usize {
+    changes.iter().map(Vec::len).sum()
+}
+
+impl TableWriter {
+    pub(super) fn start(sink: TableSink, board: Arc<Board>) -> Self {
+        let (inbox, closed) = bounded(INBOX_MAX);
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let thread = thread::spawn({
+            let waiting = Arc::clone(&waiting);
+            move || Writing::new(sink, board).write(&closed, &waiting)
+        });
+        Self { inbox, waiting, thread }
+    }
+
+    /// Hands over a closed epoch. Says false when the thread has failed; [`TableWriter::finish`]
+    /// says why.
+    pub(super) fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
+        while self.waiting.load(Ordering::Acquire) > CHANGES_MAX && !self.thread.is_finished() {
+            thread::sleep(LOOK_EVERY);
+        }
+        self.waiting.fetch_add(count(&changes), Ordering::AcqRel);
+        self.inbox.send((epoch, watermark, changes)).is_ok()
+    }
+
+    /// Commits what is left; returns what was written in all.
+    pub(super) fn finish(self) -> Result<Written, RunError> {
+        drop(self.inbox);
+        let stopped = |_| RunError::Worker("the thread that writes tables".to_owned());
+        Ok(self.thread.join().map_err(stopped)??)
+    }
+}
+
+/// Tables that are being written.
+struct Writing {
+    sink: TableSink,
+    board: Arc<Board>,
+    /// The last closed epoch.
+    closed: Epoch,
+    /// When the next commit is due, and the next rewriting of current tables.
+    due: Instant,
+    rows_due: Instant,
+    written: Written,
+}
+
+impl Writing {
+    fn new(sink: TableSink, board: Arc<Board>) -> Self {
+        let due = Instant::now() + COMMIT_EVERY;
+        Self { sink, board, closed: 0, due, rows_due: due, written: Written::default() }
+    }
+
+    fn write(
+        mut self,
+        inbox: &Receiver<Closed>,
+        waiting: &AtomicUsize,
+    ) -> Result<Written, TableError> {
+        loop {
+            let due = self.due.min(self.rows_due);
+            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok((epoch, watermark, changes)) => {
+                    waiting.fetch_sub(count(&changes), Ordering::AcqRel);
+                    for change in changes.into_iter().flatten() {
+                        self.sink.add(epoch, watermark, change);
+                    }
+                    self.sink.close(epoch, watermark);
+                    self.closed = epoch;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit(true, TableSink::finish)?;
+                    return Ok(self.written);
+                }
+            }
+            let now = Instant::now();
+            let lacking = (self.sink.pending() + self.sink.lacking()) as u64;
+            let much = lacking > LACKING_CHANGES && lacking > self.sink.rows();
+            if now >= self.rows_due || much {
+                self.commit(true, TableSink::commit)?;
+            } else if now >= self.due || self.sink.pending() > COMMIT_CHANGES {
+                self.commit(false, TableSink::commit_changelogs)?;
+            }
+        }
+    }
+
+    /// Commits, changelogs only or current tables too, and shows it.
+    fn commit(
+        &mut self,
+        rows: bool,
+        commit: impl FnOnce(&mut TableSink) -> Result<Written, TableError>,
+    ) -> Result<(), TableError> {
+        let begun = Instant::now();
+        self.written.add(commit(&mut self.sink)?);
+        let (now, took) = (Instant::now(), begun.elapsed());
+        self.due = now + COMMIT_EVERY;
+        if rows {
+            self.rows_due = now + COMMIT_EVERY.max(took * REWRITE_PAUSE);
+        }
+        if self.closed > 0 {
+            for sink in ["changelogs", "tables"].into_iter().take(if rows { 2 } else { 1 }) {
+                shown::committed(&self.board, sink, self.closed, &Sent::default(), took);
+            }
+        }
+        Ok(())
+    }
+}
