@@ -26,9 +26,9 @@ pub struct Assign {
     pub from: Option<Handle>,
     /// Its person now; `None` if it has no identifiers or is gone.
     pub to: Option<Handle>,
-    /// [`Cause::New`] for a new event; for one that moved [`Cause::Split`] if somebody has the
-    /// person id that it had, else [`Cause::Merge`]. Handles have no say in it: which of two people
-    /// keeps its own may depend on what was before them.
+    /// [`Cause::New`] for a new event, or one whose person id is what it was; for others that moved
+    /// [`Cause::Split`] if somebody has that id now, else [`Cause::Merge`]. Handles have no say in
+    /// it: which of two people keeps its own may depend on what was before them.
     pub cause: Cause,
 }
 

@@ -243,7 +243,12 @@ impl Reported {
         for assign in &resolution.assigns {
             let (Some(from), Some(to)) = (assign.from, assign.to) else { continue };
             let left = now.names.values().any(|name| *name == self.names[&from]);
-            let cause = if left { Cause::Split } else { Cause::Merge };
+            let same = self.names[&from] == now.names[&to];
+            let cause = match (same, left) {
+                (true, _) => Cause::New,
+                (false, true) => Cause::Split,
+                (false, false) => Cause::Merge,
+            };
             assert_eq!(assign.cause, cause, "{assign:?}");
             moves.insert((self.names[&from], now.names[&to]));
             by.insert(assign.event);

@@ -65,12 +65,13 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The bytes of a block of events.
+/// The bytes of a block of events: how many there are, and then what is compressed.
 ///
 /// # Errors
 ///
 /// What can't be encoded or compressed, which no event is.
-pub fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
+pub(super) fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
+    let count = events.len() as u32;
     let mut texts = Texts::default();
     let stored = events.iter().map(|event| {
         let properties = event.properties.iter().map(|property| {
@@ -100,7 +101,14 @@ pub fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
     let events: Vec<Stored<'_>> = stored.collect();
     let bytes = bincode::serialize(&Block { texts: texts.list, events });
     let bytes = bytes.map_err(|error| error.to_string())?;
-    zstd::bulk::compress(&bytes, LEVEL).map_err(|error| error.to_string())
+    let mut block = count.to_le_bytes().to_vec();
+    block.extend(zstd::bulk::compress(&bytes, LEVEL).map_err(|error| error.to_string())?);
+    Ok(block)
+}
+
+/// How many events a block holds, without decoding it; 0 for what is no block.
+pub fn events_in(block: &[u8]) -> u64 {
+    block.first_chunk().map_or(0, |count| u64::from(u32::from_le_bytes(*count)))
 }
 
 /// Decodes blocks, and lets their events share their texts, as those of a decoder do.
@@ -127,6 +135,7 @@ impl BlockReader {
     ///
     /// Bytes that are not those of a block.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Vec<Arc<Event>>, String> {
+        let bytes = bytes.get(4..).unwrap_or_default();
         let bytes = zstd::stream::decode_all(bytes).map_err(|error| error.to_string())?;
         let block: Block<'_> = bincode::deserialize(&bytes).map_err(|error| error.to_string())?;
         let texts: Vec<Arc<str>> = block.texts.iter().map(|text| self.share(text)).collect();
@@ -175,8 +184,10 @@ mod tests {
         let mut reader = BlockReader::default();
         for count in [0, 1, 1000] {
             let events: Vec<_> = (0..count).map(event).collect();
-            let read = reader.decode(&encode(&events).unwrap()).unwrap();
+            let block = encode(&events).unwrap();
+            let read = reader.decode(&block).unwrap();
             assert_eq!(read, events);
+            assert_eq!(events_in(&block), count);
             if let [first, _, third, ..] = &read[..] {
                 assert!(Arc::ptr_eq(&first.tenant, &third.tenant), "texts are shared");
             }

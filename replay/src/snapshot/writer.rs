@@ -89,6 +89,10 @@ impl Writer {
         &mut self,
         events: impl IntoIterator<Item = Arc<Event>>,
     ) -> Result<(), SnapshotError> {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
+            return Ok(());
+        }
         if self.open.is_none() {
             self.open = Some(SegmentWriter::begin(&self.folder, self.next)?);
             self.next += 1;

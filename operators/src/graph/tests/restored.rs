@@ -3,10 +3,11 @@
 use super::*;
 use crate::model::Cause;
 
-/// What a graph hands out, by epoch.
+/// What a graph hands out, by epoch. Of changes what sinks make of them: how many more or fewer of
+/// a row there are, with the greatest cause.
 #[derive(Default)]
 struct Heard {
-    changes: BTreeMap<Epoch, BTreeMap<(Row, Cause), i64>>,
+    changes: BTreeMap<Epoch, BTreeMap<Row, (i64, Cause)>>,
     records: BTreeMap<Epoch, Vec<Arc<Event>>>,
     marks: BTreeMap<Epoch, Vec<Mark>>,
 }
@@ -17,9 +18,9 @@ impl Heard {
             Emitted::Changes(epoch, changes) => {
                 let all = self.changes.entry(epoch).or_default();
                 for change in changes {
-                    *all.entry((change.row, change.cause)).or_default() += change.diff;
+                    let (diff, cause) = all.entry(change.row).or_default();
+                    (*diff, *cause) = (*diff + change.diff, change.cause.max(*cause));
                 }
-                all.retain(|_, diff| *diff != 0);
             }
             Emitted::Records(epoch, events) => {
                 self.records.entry(epoch).or_default().extend(events);
@@ -102,6 +103,7 @@ fn compare(seed: u64, engine: EngineKind) {
         let mut expected = whole.changes.clone();
         for changes in [&mut again.changes, &mut expected] {
             *changes = changes.split_off(&(epoch + 1));
+            changes.values_mut().for_each(|list| list.retain(|_, (diff, _)| *diff != 0));
             changes.retain(|_, list| !list.is_empty());
         }
         let none = BTreeMap::new();

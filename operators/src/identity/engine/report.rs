@@ -6,6 +6,8 @@ use super::{Incremental, Map, Set};
 use crate::identity::{Assign, Handle, IdChange, Membership, Resolution};
 use crate::model::{Cause, EventKey, Token};
 
+/// Person ids that people had, and those that are given now, of people that something happened to.
+type Names = (Map<ClusterId, Token>, Set<Token>);
 /// Clusters between which events moved, with what brought it about.
 type Moves = std::collections::BTreeMap<(ClusterId, ClusterId), EventKey>;
 
@@ -19,12 +21,13 @@ impl Incremental {
         let (mut held, mut seen, mut moves) = (Held::default(), Set::default(), Moves::new());
         self.report_fresh(out);
         let first = out.assigns.len();
-        let origins = self.report_marked(out, &mut held, &mut seen, &mut moves);
+        let moved = self.report_marked(out, &mut held, &mut seen, &mut moves);
         self.report_memberships(out, &mut held, &mut seen);
-        let left = self.report_names(out, seen, &moves);
-        for (assign, from) in out.assigns[first..].iter_mut().zip(origins) {
-            if from != NOBODY {
-                assign.cause = if left.contains(&from) { Cause::Split } else { Cause::Merge };
+        let (former, given) = self.report_names(out, seen, &moves);
+        for (assign, (from, to)) in out.assigns[first..].iter_mut().zip(moved) {
+            let Some(name) = former.get(&from) else { continue };
+            if Some(*name) != self.name(to) {
+                assign.cause = if given.contains(name) { Cause::Split } else { Cause::Merge };
             }
         }
     }
@@ -40,15 +43,15 @@ impl Incremental {
         }
     }
 
-    /// Reports events that were marked. For each that has a person now: the one that it had.
+    /// Reports events that were marked. For each that has a person now: the one that it had, and it.
     fn report_marked(
         &mut self,
         out: &mut Resolution,
         held: &mut Held,
         seen: &mut Set<ClusterId>,
         moves: &mut Moves,
-    ) -> Vec<ClusterId> {
-        let mut origins = Vec::new();
+    ) -> Vec<(ClusterId, ClusterId)> {
+        let mut moved = Vec::new();
         for &person in self.changed.gone.values() {
             self.clusters[person].assigned -= 1;
             seen.insert(person);
@@ -84,7 +87,7 @@ impl Incremental {
                 seen.extend([before, person].into_iter().filter(|&id| id != NOBODY));
                 last = (before, person);
             }
-            origins.push(before);
+            moved.push((before, person));
             let from = (before != NOBODY).then(|| self.clusters[before].handle);
             let to = Some(self.clusters[person].handle);
             out.assigns.push(Assign { event: key, from, to, cause: Cause::New });
@@ -97,7 +100,7 @@ impl Incremental {
             to: None,
             cause: Cause::New,
         }));
-        origins
+        moved
     }
 
     /// An event's person changed: so may that of the identifiers of which it is the last event.
@@ -143,14 +146,13 @@ impl Incremental {
         }
     }
 
-    /// Reports person ids, and which person ids became which. Returns those of the people whose
-    /// former id somebody has now.
+    /// Reports person ids, and which person ids became which.
     fn report_names(
         &mut self,
         out: &mut Resolution,
         mut seen: Set<ClusterId>,
         moves: &Moves,
-    ) -> Set<ClusterId> {
+    ) -> Names {
         seen.extend(self.changed.touched.iter().map(|touched| touched.id));
         let mut ids: Vec<ClusterId> = seen.into_iter().collect();
         ids.sort_unstable_by_key(|&id| self.clusters[id].handle);
@@ -200,8 +202,7 @@ impl Incremental {
             let kind = if given.contains(&from) { Cause::Split } else { Cause::Merge };
             IdChange { from, to, kind, by }
         }));
-        former.retain(|_, name| given.contains(name));
-        former.into_keys().collect()
+        (former, given)
     }
 
     /// Of people whose id changed, keeps those with events that they had before.
