@@ -253,6 +253,7 @@ pub struct Bindings {
 pub struct Sink {
     pub connector: Spanned<String>,
     pub partition: Option<Spanned<String>>,
+    pub every: Option<Spanned<String>>,
     pub brokers: Option<Spanned<String>>,
     pub prefix: Option<Spanned<String>>,
     pub partitions: Option<Spanned<u16>>,
