@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::changes::{Logged, Place, Waiting, changelog};
 use super::columns::{Layout, batch};
 use super::delta::{Delta, EPOCH, TableLayout};
-use super::replayed::{FINAL_AT, Ordered, Replayed, STATUS, final_cell};
+use super::replayed::{FINAL_AT, Replayed, STATUS, final_cell};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{TableError, TableOptions, Written};
 
@@ -86,20 +86,20 @@ impl Changelog {
         self.table.append(runtime, upto, &files, written)
     }
 
-    /// The changes of the epochs after `after` and up to `upto`, to which it is complete; `index` is
-    /// the view's place in the job's list.
+    /// The changes of the epochs after `after` and up to `upto`, to which it is complete; `index`
+    /// is the view's place in the job's list.
     pub(super) fn since(
         &self,
         index: u16,
         after: Option<Epoch>,
         upto: Epoch,
-    ) -> Result<Ordered, TableError> {
+    ) -> Result<Replayed, TableError> {
         let mut replayed = Replayed::default();
-        for batch in self.table.read_epochs(after, upto)? {
-            let within = |epoch| Some(epoch) > after && epoch <= upto;
-            replayed.read((index, &self.schema), &batch, within)?;
-        }
-        Ok(replayed.in_order())
+        let within = |epoch| Some(epoch) > after && epoch <= upto;
+        self.table.read_epochs(after, upto, |batch| {
+            replayed.read((index, &self.schema), batch, within)
+        })?;
+        Ok(replayed)
     }
 
     fn batch(&self, lines: &[Logged<'_>]) -> Result<RecordBatch, TableError> {

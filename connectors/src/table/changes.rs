@@ -52,13 +52,8 @@ impl Waiting {
         &self.changes[place.index as usize]
     }
 
-    fn row(&self, place: Place) -> &Row {
-        self.row_at(place.index)
-    }
-
-    /// The row of the change of an index.
-    pub(super) fn row_at(&self, index: u32) -> &Row {
-        &self.changes[index as usize].row
+    pub(super) fn row(&self, place: Place) -> &Row {
+        &self.change(place).row
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {

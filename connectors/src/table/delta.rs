@@ -14,7 +14,7 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::builder::DeltaTableBuilder;
 use operators::model::Epoch;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -205,30 +205,8 @@ impl Delta {
         partition: &Partition,
         only: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, TableError> {
-        self.read_files(self.files.get(partition).into_iter().flatten(), only)
-    }
-
-    /// The rows of all files that may have some of an epoch after `after` and up to `upto`.
-    pub(super) fn read_epochs(
-        &self,
-        after: Option<Epoch>,
-        upto: Epoch,
-    ) -> Result<Vec<RecordBatch>, TableError> {
-        let within = |file: &&TableFile| {
-            file.epochs.is_none_or(|(first, last)| Some(last) > after && first <= upto)
-        };
-        let mut files: Vec<&TableFile> = self.files.values().flatten().filter(within).collect();
-        files.sort_by_key(|file| file.epochs);
-        self.read_files(files.into_iter(), None)
-    }
-
-    fn read_files<'a>(
-        &self,
-        files: impl Iterator<Item = &'a TableFile>,
-        only: Option<&[&str]>,
-    ) -> Result<Vec<RecordBatch>, TableError> {
         let mut batches = Vec::new();
-        for file in files {
+        for file in self.files.get(partition).into_iter().flatten() {
             let path = self.folder.join(&file.path);
             let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
             read_all(input, only, &mut batches).map_err(|e| TableError::parquet(&path, &e))?;
@@ -236,13 +214,35 @@ impl Delta {
         Ok(batches)
     }
 
+    /// Reads all files that may have rows of an epoch after `after` and up to `upto`, a batch at a
+    /// time.
+    pub(super) fn read_epochs(
+        &self,
+        after: Option<Epoch>,
+        upto: Epoch,
+        mut each: impl FnMut(&RecordBatch) -> Result<(), TableError>,
+    ) -> Result<(), TableError> {
+        let within = |file: &&TableFile| {
+            file.epochs.is_none_or(|(first, last)| Some(last) > after && first <= upto)
+        };
+        for file in self.files.values().flatten().filter(within) {
+            let path = self.folder.join(&file.path);
+            let fail = |e| TableError::parquet(&path, &e);
+            let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
+            for batch in batches(input, None).map_err(fail)? {
+                each(&batch.map_err(|e| fail(e.into()))?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Number of rows.
     pub(super) fn rows(&self) -> u64 {
         self.files.values().flatten().map(|file| file.rows).sum()
     }
 
-    /// Adds rows, and makes the table complete up to an epoch. Beside each batch stand the first and
-    /// the last epoch of its rows.
+    /// Adds rows, and makes the table complete up to an epoch. Beside each batch stand the first
+    /// and the last epoch of its rows.
     pub(super) fn append(
         &mut self,
         runtime: &Runtime,
@@ -414,17 +414,24 @@ pub(super) fn builder(path: &Path) -> Result<(PathBuf, DeltaTable), TableError> 
 pub(super) fn read_all(
     input: fs::File,
     only: Option<&[&str]>,
-    batches: &mut Vec<RecordBatch>,
+    all: &mut Vec<RecordBatch>,
 ) -> Result<(), ParquetError> {
+    for batch in batches(input, only)? {
+        all.push(batch?);
+    }
+    Ok(())
+}
+
+fn batches(
+    input: fs::File,
+    only: Option<&[&str]>,
+) -> Result<ParquetRecordBatchReader, ParquetError> {
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(8192);
     if let Some(names) = only {
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
         builder = builder.with_projection(mask);
     }
-    for batch in builder.build()? {
-        batches.push(batch?);
-    }
-    Ok(())
+    builder.build()
 }
 
 /// The bytes of a Parquet file: the same for the same rows.

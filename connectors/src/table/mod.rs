@@ -14,13 +14,12 @@
 //! - `<out>/epochs`: the epochs with the watermark after each, committed after the changelogs.
 //!
 //! Changelogs are only appended to, so they can be committed often. Current rows are rewritten when
-//! the caller says so; by then they take what they lack from the changelogs' files, and what waits
-//! from memory if they lack nothing else. Each table knows by its `txn` how far it is: after a crash
+//! the caller says so; then they take what they lack from the files of the changelog, or from
+//! memory if it is only what waits. Each table knows by its `txn` how far it is: after a crash the
 //! epochs up to [`TableSink::committed`] need not come again for the tables' sake.
 //!
 //! Memory: what waits for a commit, and while one goes on, for each thread what the current rows of
-//! a view lack and the rows of one partition. The rows that stand are read from the table's own
-//! files.
+//! a view lack and the rows of one partition. Rows that stand are read from the table's own files.
 
 mod changelog;
 mod changes;
@@ -39,6 +38,7 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use deltalake_core::DeltaTableError;
 use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
@@ -72,6 +72,8 @@ pub struct TableOptions {
     pub partition: Granularity,
     /// Whether the current rows are also written as Arrow IPC files, `<out>/arrow/<view>.arrow`.
     pub arrow: bool,
+    /// How often whoever holds the tables is to commit them.
+    pub every: Duration,
 }
 
 /// What a commit wrote.
@@ -195,6 +197,11 @@ impl TableSink {
         }
         let epochs = Epochs::open(&runtime, out, &options.job)?;
         Ok(Self { out: out.into(), options, views, epochs, closed: None, pending: 0 })
+    }
+
+    /// How often they are to be committed.
+    pub fn every(&self) -> Duration {
+        self.options.every
     }
 
     /// The epoch up to which every changelog is complete: current rows can get there without the

@@ -1,8 +1,8 @@
 //! Changes read back from a changelog, and what they do to the current rows.
 //!
-//! An update of the changelog does not say which row it takes the place of; the key does: but for
-//! views that are only added to, no two rows of a key stand at once. Tenant and date are part of the
-//! key, so a row stays in its partition.
+//! An update does not say which row it takes the place of; the key does: no two rows of a key stand
+//! at once, but in views that are only added to. Tenant and date are part of the key, so what takes
+//! a row's place is in the same partition.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use operators::model::{
 };
 
 use super::changelog::OP;
-use super::changes::{Buckets, Op, Waiting, by_key, order, sorted};
+use super::changes::{Buckets, Op, Place, Waiting, by_key, order, sorted};
 use super::columns::{Layout, cells};
 use super::delta::{EPOCH, Partition};
 use super::view::{own_columns, unfit};
@@ -39,10 +39,13 @@ pub(super) fn final_moment(at: &Cell, state: &Cell) -> Micros {
     }
 }
 
-/// Lines of a changelog as they are read.
+/// Lines of a changelog, in no order.
 #[derive(Default)]
 pub(super) struct Replayed {
-    lines: Vec<(Epoch, Op, Row)>,
+    /// Their rows.
+    rows: Waiting,
+    /// What they say of them.
+    said: Vec<(Epoch, Op)>,
 }
 
 impl Replayed {
@@ -76,33 +79,12 @@ impl Replayed {
             if within(*epoch as Epoch) {
                 let final_at = final_moment(&at, &state);
                 let row = Row { view: index, cells: cells.into(), final_at };
-                self.lines.push((*epoch as Epoch, op, row));
+                self.said.push((*epoch as Epoch, op));
+                self.rows.push(0, Micros::MIN, Change { row, diff: 1, cause: Cause::New });
             }
         }
         Ok(())
     }
-
-    /// The lines in the order of their epochs, in which the files of a log mostly are.
-    pub(super) fn in_order(mut self) -> Ordered {
-        if !self.lines.is_sorted_by_key(|line| line.0) {
-            self.lines.sort_by_key(|line| line.0);
-        }
-        let mut ordered = Ordered::default();
-        for (epoch, op, row) in self.lines {
-            ordered.ops.push(op);
-            ordered.waiting.push(epoch, Micros::MIN, Change { row, diff: 1, cause: Cause::New });
-        }
-        ordered
-    }
-}
-
-/// Lines of a changelog in the order of their epochs.
-#[derive(Default)]
-pub(super) struct Ordered {
-    /// What each line says.
-    waiting: Waiting,
-    /// Whether it comes, changes or goes.
-    ops: Vec<Op>,
 }
 
 /// What some epochs did to a key.
@@ -119,24 +101,25 @@ pub(super) struct Outcome<'a> {
 pub(super) fn outcomes<'a>(
     schema: &'a ViewSchema,
     granularity: Granularity,
-    lines: &'a Ordered,
+    replayed: &'a Replayed,
 ) -> BTreeMap<Partition, Vec<Outcome<'a>>> {
-    let Ordered { waiting, ops } = lines;
-    let places = sorted(schema, waiting);
+    let Replayed { rows, said } = replayed;
+    let places = sorted(schema, rows);
     let mut buckets = Buckets::new(schema, granularity);
-    let row = |index: u32| waiting.row_at(index);
-    let same_key = |a: u32, b: u32| by_key(schema, row(a), row(b)).is_eq();
+    let row = |place: &Place| rows.row(*place);
+    let said = |place: &&Place| said[place.index as usize];
     let groups = places.chunk_by(|a, b| {
-        !schema.append_only && a.first() == b.first() && same_key(a.index, b.index)
+        let same = || a.first() == b.first() && by_key(schema, row(a), row(b)).is_eq();
+        !schema.append_only && same()
     });
     for group in groups {
-        // Lines are in the order of their epochs.
-        let indices = || group.iter().map(|place| place.index);
-        let (Some(first), Some(last)) = (indices().min(), indices().max()) else { continue };
-        let (stood, stands) = (ops[first as usize] != Op::Insert, ops[last as usize] != Op::Delete);
+        let epoch = |place: &&Place| said(place).0;
+        let (first, last) = (group.iter().min_by_key(epoch), group.iter().max_by_key(epoch));
+        let (Some(first), Some(last)) = (first, last) else { continue };
+        let (stood, stands) = (said(&first).1 != Op::Insert, said(&last).1 != Op::Delete);
         if stood || stands {
             let outcome = Outcome { row: row(last), stood, stands };
-            buckets.push(group[0], row(last), outcome);
+            buckets.push(*last, row(last), outcome);
         }
     }
     buckets.named()

@@ -28,7 +28,8 @@ fn schema(date: bool) -> ViewSchema {
 }
 
 fn options(partition: Granularity, arrow: bool) -> TableOptions {
-    TableOptions { job: "job".into(), job_hash: "h".into(), partition, arrow }
+    let every = Duration::ZERO;
+    TableOptions { job: "job".into(), job_hash: "h".into(), partition, arrow, every }
 }
 
 fn row(random: &mut Seeded) -> Row {
@@ -46,8 +47,8 @@ fn row(random: &mut Seeded) -> Row {
     }
 }
 
-/// Random changes of one epoch: rows that come, rows that go, rows that change. No two rows of a key
-/// stand at once.
+/// Random changes of one epoch: rows that come, that go, that change. No two rows of a key stand at
+/// once.
 fn epoch(random: &mut Seeded, standing: &mut Vec<Row>) -> Vec<Change> {
     let mut changes = Vec::new();
     for _ in 0..random.below(12) {

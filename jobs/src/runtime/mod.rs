@@ -2,9 +2,9 @@
 //!
 //! One thread, the caller's, is the supervisor: it reads records, writes and syncs the binding of
 //! each epoch, and only then hands the records to the workers. The workers decode and compute; one
-//! thread collects rows, one writes them to tables, and one for each set of topics writes those, each
-//! at its own pace. A run that was killed begins with the bindings: the same records go to the same
-//! epochs again, and tables pass over what they have committed.
+//! thread collects rows, one writes them to tables, and one for each set of topics writes those,
+//! each at its own pace. A run that was killed begins with the bindings: the same records go to the
+//! same epochs again, and tables pass over what they have committed.
 
 mod bound;
 mod errors;

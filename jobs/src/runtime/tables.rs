@@ -1,9 +1,9 @@
 //! The thread that writes tables, at its own pace: while it commits, the next epochs wait for it.
 //!
 //! Changelogs are appended to when a million changes wait, or after a minute. Current tables cost
-//! what stands in them, so they are rewritten by the clock, but not for more than a fifth of the
+//! what stands in them, so they are rewritten by the clock, but for no more than a fifth of the
 //! time, and when they lack as many changes as they have rows: then all rewriting together costs a
-//! fixed multiple of all changes. So they are at most a minute old and the time of a commit, or, where
+//! fixed multiple of all changes. So they are at most a minute old and the time of a commit; where
 //! rewriting takes longer than 15 s, five times as long as it takes.
 
 use std::sync::Arc;
@@ -19,8 +19,6 @@ use operators::model::{Change, Epoch, Micros};
 use super::{RunError, shown};
 use crate::serve::Board;
 
-/// Tables are committed at least this often while there is something to commit.
-const COMMIT_EVERY: Duration = Duration::from_secs(60);
 /// After a rewriting of the current tables, this many times what it took passes until the next.
 const REWRITE_PAUSE: u32 = 4;
 /// Changes that wait for a commit at most, and an epoch: about 128 MB of rows.
@@ -84,8 +82,9 @@ impl TableWriter {
 struct Writing {
     sink: TableSink,
     board: Arc<Board>,
-    /// The last closed epoch.
+    /// The last closed epoch, and whether no commit has it.
     closed: Epoch,
+    news: bool,
     /// When the next commit is due, and the next rewriting of current tables.
     due: Instant,
     rows_due: Instant,
@@ -94,8 +93,9 @@ struct Writing {
 
 impl Writing {
     fn new(sink: TableSink, board: Arc<Board>) -> Self {
-        let due = Instant::now() + COMMIT_EVERY;
-        Self { sink, board, closed: 0, due, rows_due: due, written: Written::default() }
+        let due = Instant::now() + sink.every();
+        let written = Written::default();
+        Self { sink, board, closed: 0, news: false, due, rows_due: due, written }
     }
 
     fn write(
@@ -104,15 +104,14 @@ impl Writing {
         waiting: &AtomicUsize,
     ) -> Result<Written, TableError> {
         loop {
-            let due = self.due.min(self.rows_due);
-            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            match self.next(inbox) {
                 Ok((epoch, watermark, changes)) => {
                     waiting.fetch_sub(count(&changes), Ordering::AcqRel);
                     for change in changes.into_iter().flatten() {
                         self.sink.add(epoch, watermark, change);
                     }
                     self.sink.close(epoch, watermark);
-                    self.closed = epoch;
+                    (self.closed, self.news) = (epoch, true);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -123,12 +122,23 @@ impl Writing {
             let now = Instant::now();
             let lacking = (self.sink.pending() + self.sink.lacking()) as u64;
             let much = lacking > LACKING_CHANGES && lacking > self.sink.rows();
-            if now >= self.rows_due || much {
+            let rows_due = now >= self.rows_due && (self.news || lacking > 0);
+            if rows_due || much {
                 self.commit(true, TableSink::commit)?;
-            } else if now >= self.due || self.sink.pending() > COMMIT_CHANGES {
+            } else if now >= self.due && self.news || self.sink.pending() > COMMIT_CHANGES {
                 self.commit(false, TableSink::commit_changelogs)?;
             }
         }
+    }
+
+    /// The next closed epoch, if it comes before something is due.
+    fn next(&self, inbox: &Receiver<Closed>) -> Result<Closed, RecvTimeoutError> {
+        let due = match (self.news, self.sink.lacking() > 0) {
+            (true, _) => self.due.min(self.rows_due),
+            (false, true) => self.rows_due,
+            (false, false) => return Ok(inbox.recv()?),
+        };
+        inbox.recv_timeout(due.saturating_duration_since(Instant::now()))
     }
 
     /// Commits, changelogs only or current tables too, and shows it.
@@ -140,9 +150,10 @@ impl Writing {
         let begun = Instant::now();
         self.written.add(commit(&mut self.sink)?);
         let (now, took) = (Instant::now(), begun.elapsed());
-        self.due = now + COMMIT_EVERY;
+        self.news = false;
+        self.due = now + self.sink.every();
         if rows {
-            self.rows_due = now + COMMIT_EVERY.max(took * REWRITE_PAUSE);
+            self.rows_due = now + self.sink.every().max(took * REWRITE_PAUSE);
         }
         if self.closed > 0 {
             for sink in ["changelogs", "tables"].into_iter().take(if rows { 2 } else { 1 }) {

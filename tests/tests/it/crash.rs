@@ -226,6 +226,40 @@ fn killed_between_two_tables() {
     }
 }
 
+/// Where tables are committed after each epoch, and current rows follow changelogs when there is
+/// time: runs are killed at any moment of that.
+#[test]
+fn killed_while_current_rows_follow() {
+    let calm = calm();
+    let every = JOB.replace("connector = \"arrow\"", "connector = \"arrow\"\nevery = \"0s\"");
+    let (mut kills, mut behind) = (0, 0);
+    for seed in 200..203 {
+        let (job, mut random) = (Job::new(&every), Seeded(seed));
+        (0..3).for_each(|part| add(&job, part, 3));
+        loop {
+            let moment = random.pick(&["table-file", "table-commit", "table-committed"]);
+            let crash = format!("{moment}:{}:kill", 1 + random.below(400));
+            let workers = random.pick(&["1", "2"]);
+            let more = ["-w", workers, "--epoch-records", EPOCH, "--crash-at", &crash];
+            if job.execute(&more).status.success() {
+                break;
+            }
+            kills += 1;
+            let versions = |folder: &Path| (1..).take_while(|v| has_version(folder, *v)).count();
+            let table = versions(&job.out().join("events"));
+            behind += i32::from(table < versions(&job.out().join("changelog/events")));
+        }
+        assert_same_changes(&job, &calm);
+        let mut of_events = job.changelog("events").column("_epoch");
+        of_events.sort_unstable();
+        of_events.dedup();
+        let epochs = job.table("epochs").column("_epoch");
+        assert!(of_events.iter().all(|epoch| epochs.contains(epoch)));
+        assert_eq!(epochs.len(), COMMITS / 50 + 1, "each once");
+    }
+    assert!(kills >= 6 && behind >= 3, "{kills} kills, {behind} of them with rows behind");
+}
+
 /// Files that appear between two runs are read after the others, also when the run that finds them
 /// is killed while it commits.
 #[test]

@@ -29,6 +29,7 @@ fn example(key: &str) -> Option<&'static str> {
         "channel" => "\"web\"",
         "disorder" => "\"2h\"",
         "gap" | "cap" => "\"30m\"",
+        "every" => "\"60s\"",
         "admit" | "future" | "ids" | "history" | "forward" | "back" => "\"7d\"",
         "kind" => "\"sessions\"",
         "metric" => "\"people\"",

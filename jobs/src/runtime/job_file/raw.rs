@@ -262,6 +262,7 @@ pub struct Snapshot {
 pub struct Sink {
     pub connector: Spanned<String>,
     pub partition: Option<Spanned<String>>,
+    pub every: Option<Spanned<String>>,
     pub brokers: Option<Spanned<String>>,
     pub prefix: Option<Spanned<String>>,
     pub partitions: Option<Spanned<u16>>,

@@ -232,6 +232,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
         job_hash: String::new(),
         partition: Granularity::Day,
         arrow: false,
+        every: COMMIT_EVERY,
     };
     let Some(sinks) = &file.sink else { return (Some(options), Vec::new()) };
     let (mut any, mut topics) = (false, Vec::<KafkaSinkSpec>::new());
@@ -249,6 +250,10 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
             }
             _ => check.unknown("sink", &sink.connector, &["table", "arrow", "kafka"]),
         }
+        if let Some(every) = &sink.every {
+            let every_s = check.span(every) / SECOND;
+            options.every = Duration::from_secs(u64::try_from(every_s).unwrap_or(0));
+        }
         let Some(partition) = &sink.partition else { continue };
         match partition.get_ref().as_str() {
             "day" => options.partition = Granularity::Day,
@@ -260,12 +265,16 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
     (any.then_some(options), topics)
 }
 
-/// Keys of sources and sinks that say how brokers are reached and where topics are.
-const ELSEWHERE: [&str; 7] =
-    ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry"];
+/// Tables are committed this often: more would make many small files of a changelog.
+const COMMIT_EVERY: Duration = Duration::from_secs(60);
 
-/// What the results depend on: all that the job file says but for `out`, the size of epochs and
-/// where topics are, and the erased list.
+/// Keys of sources and sinks that say how brokers are reached, where topics are, and how often
+/// tables are committed.
+const ELSEWHERE: [&str; 8] =
+    ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
+
+/// What the results depend on: all that the job file says but for `out`, the size of epochs, where
+/// topics are and how often tables are committed, and the erased list.
 fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
     said.remove("bindings");
