@@ -151,7 +151,7 @@ pub fn run_until(
     let outputs = outputs(tables.as_ref(), &topics);
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
     let bound = bindings.last().map_or(0, |binding| binding.epoch);
-    let begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
+    let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
     let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
         shown::snapshot(around.board, &begin.manifest, None);
         let (epoch, events) = (begin.manifest.epoch, grouped(begin.manifest.events() as i64));
@@ -168,7 +168,7 @@ pub fn run_until(
     }
     let take = |every| {
         let board = Arc::clone(around.board);
-        SnapshotWriter::start(plan, every, generation, begin.as_ref(), board)
+        SnapshotWriter::start(plan, every, generation, begin.as_mut(), board)
     };
     let snapshots = plan.snapshots.map(take).transpose()?;
     around.progress.begin(sources.iter().map(Source::bytes_total).sum());
