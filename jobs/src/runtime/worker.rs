@@ -11,11 +11,13 @@ use operators::model::{Epoch, Micros, Reason};
 use operators::time::admission::too_early;
 use operators::time::{Lane, Watermark};
 use replay::snapshot::BlockReader;
+use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 
 use super::threads::IDLE;
 
-/// What the supervisor gives a worker.
+/// What the supervisor gives a worker, in this process or another.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Work {
     /// The watermark to go on from: the first thing that a worker is given.
     Begin(Box<Watermark>),
@@ -28,6 +30,7 @@ pub(super) enum Work {
 }
 
 /// What a worker tells the sink.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Told {
     /// What the graph handed out.
     Graph(usize, Emitted),
