@@ -112,11 +112,19 @@ impl Options {
                 return 1;
             }
         };
-        let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+        let (mut arguments, mut first) = (Vec::new(), Vec::new());
+        let mut given = std::env::args_os().skip(1);
+        while let Some(argument) = given.next() {
+            match argument == "--crash-at" {
+                true => first.extend([argument].into_iter().chain(given.next())),
+                false => arguments.push(argument),
+            }
+        }
         arguments.push("--child".into());
         let child = Child {
             program,
             arguments,
+            first,
             process: self.process,
             silence: self.silence(plan),
             bounded: plan.is_bounded(),

@@ -61,8 +61,9 @@ enum Command {
         listen: Option<SocketAddr>,
         #[command(flatten)]
         cluster: cluster::Options,
-        /// For tests of crashes, MOMENT:COUNT:kill or MOMENT:COUNT:stop: sends itself SIGKILL or
-        /// SIGSTOP when a moment (`connectors::moments`) comes the COUNT-th time.
+        /// For tests of crashes, MOMENT:COUNT:kill, stop or panic: sends itself SIGKILL or SIGSTOP,
+        /// or panics, when a moment (`connectors::moments`) comes the COUNT-th time. In a cluster
+        /// this is for the first child.
         #[arg(long, hide = true, value_parser = crash::parse)]
         crash_at: Option<crash::CrashAt>,
     },
@@ -182,7 +183,8 @@ fn execute(
     let (silent, terminal) = (Silent, Terminal::new());
     let progress: &dyn Progress = if json { &silent } else { &terminal };
     let cluster = joined.as_ref();
-    let result = run_until(&plan, options, Around { progress, stop: &stop, board: &board, cluster });
+    let result =
+        run_until(&plan, options, Around { progress, stop: &stop, board: &board, cluster });
     let code = match result {
         Ok(summary) => {
             show(&plan, &summary, json);

@@ -18,7 +18,7 @@ use timely::communication::allocator::zero_copy::stream::Stream as _;
 
 use super::hello::Session;
 use super::wire::{Wire, receive, send, timed_out};
-use super::{End, LOST};
+use super::{ANEW, End, LOST, STOPPED};
 use crate::serve::Board;
 
 /// How often a process says that it is there.
@@ -57,8 +57,8 @@ pub(super) struct Controls {
     /// Whether the session is known: from then on a lost process ends this one.
     begun: AtomicBool,
     leaving: AtomicBool,
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) restart: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    restart: Arc<AtomicBool>,
     go: Sender<Session>,
     board: Arc<Board>,
 }
@@ -121,6 +121,18 @@ impl Controls {
         self.begun.store(true, Ordering::Release);
         if self.me == 0 {
             self.tell_all(&Message::Go(session));
+        }
+    }
+
+    /// Whether this process is to go on.
+    ///
+    /// # Errors
+    /// It was told to stop, or to end so that another one begins.
+    pub(super) fn go_on(&self) -> Result<(), End> {
+        match (self.stop.load(Ordering::Acquire), self.restart.load(Ordering::Acquire)) {
+            (false, _) => Ok(()),
+            (true, false) => Err(End::new(STOPPED, String::new())),
+            (true, true) => Err(End::new(ANEW, String::new())),
         }
     }
 

@@ -11,7 +11,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -153,12 +152,10 @@ impl Forming {
     /// # Errors
     /// What will not mend by itself, or that this process is to stop.
     pub(super) fn call(&self, to: usize, kind: Kind) -> Result<Wire, End> {
-        let (begun, mut said) = (Instant::now(), Instant::now());
+        let mut said: Option<Instant> = None;
         let mut taken: Option<Instant> = None;
         loop {
-            if self.controls.stop.load(Ordering::Acquire) {
-                return Err(End::stopped());
-            }
+            self.controls.go_on()?;
             let trouble = match self.call_once(to, kind)? {
                 Call::Done(wire) => return Ok(wire),
                 Call::Later(trouble) => trouble,
@@ -177,10 +174,10 @@ impl Forming {
                 Call::Refused(Verdict::Stale) => "it is in another session".to_owned(),
                 Call::Refused(_) => "it is not ready".to_owned(),
             };
-            if said.elapsed() > SAY_EVERY || begun.elapsed() < CALL_EVERY {
+            if said.is_none_or(|said| said.elapsed() > SAY_EVERY) {
                 let address = &self.addresses[to];
                 self.say(format!("waiting for process {to} at {address}: {trouble}"));
-                said = Instant::now();
+                said = Some(Instant::now());
             }
             thread::sleep(CALL_EVERY);
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use signal_hook::low_level::exit;
 
 use super::LOST;
-use super::wire::timed_out;
+use super::wire::nothing_yet;
 
 /// The parent's word to end in order.
 pub(super) const STOP: u8 = b's';
@@ -45,7 +45,7 @@ pub fn hold(stop: &Arc<AtomicBool>, restart: &Arc<AtomicBool>) -> std::io::Resul
                     restart.fetch_or(word[0] == RESTART, Ordering::AcqRel);
                     stop.store(true, Ordering::Release);
                 }
-                Err(error) if timed_out(&error) => {}
+                Err(error) if nothing_yet(&error) => {}
                 Ok(_) | Err(_) => {
                     eprintln!("braid: its parent is gone; ending");
                     exit(i32::from(LOST));

@@ -46,10 +46,7 @@ pub(super) fn forward<T: Serialize>(wire: Wire, messages: &Receiver<T>) -> io::R
 }
 
 /// Hands on everything that is sent, until its end.
-pub(super) fn hand_on<T: DeserializeOwned>(
-    wire: Wire,
-    mut to: impl FnMut(T),
-) -> io::Result<()> {
+pub(super) fn hand_on<T: DeserializeOwned>(wire: Wire, mut to: impl FnMut(T)) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, wire);
     loop {
         match bincode::deserialize_from(&mut reader).map_err(io::Error::other)? {

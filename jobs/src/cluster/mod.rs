@@ -24,7 +24,7 @@ mod wire;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -32,20 +32,20 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
-use timely::communication::Hooks;
 
+use self::control::Controls;
+use self::forming::Forming;
 pub use self::hello::Session;
+use self::hello::{Hello, Kind, placement};
 pub use self::hosts::addresses;
 pub use self::lifeline::hold;
 pub(crate) use self::link::Addressed;
 pub use self::parent::{Child, watch};
-pub use self::tls::TlsFiles;
-use self::control::Controls;
-use self::forming::Forming;
-use self::hello::{Hello, Kind, placement};
 use self::tls::Tls;
+pub use self::tls::TlsFiles;
 use self::wire::Wire;
 use crate::serve::Board;
 
@@ -81,10 +81,6 @@ impl End {
     /// An end of this process.
     pub fn new(code: u8, words: String) -> Self {
         Self { code, words, from: None }
-    }
-
-    fn stopped() -> Self {
-        Self::new(STOPPED, "stopped before all processes were there".to_owned())
     }
 }
 
@@ -191,9 +187,7 @@ impl Cluster {
     }
 
     fn look(&self) -> Result<(), End> {
-        if self.controls.stop.load(Ordering::Acquire) {
-            return Err(End::stopped());
-        }
+        self.controls.go_on()?;
         thread::sleep(LOOK_EVERY);
         Ok(())
     }
@@ -237,7 +231,8 @@ impl Cluster {
         let me = self.setup.process;
         let mut called = Vec::new();
         for to in 0..me {
-            let kinds = if to == 0 { [Kind::Data, Kind::Link] } else { [Kind::Control, Kind::Data] };
+            let kinds =
+                if to == 0 { [Kind::Data, Kind::Link] } else { [Kind::Control, Kind::Data] };
             for kind in kinds {
                 called.extend(self.call(to, kind)?.map(|wire| (to, kind, wire)));
             }
@@ -336,14 +331,7 @@ impl Cluster {
 
     /// What to end with when all that was read is written.
     pub fn done(&self) -> End {
-        let code = if self.controls.restart.load(Ordering::Acquire) {
-            ANEW
-        } else if self.controls.stop.load(Ordering::Acquire) {
-            STOPPED
-        } else {
-            0
-        };
-        End::new(code, String::new())
+        self.controls.go_on().err().unwrap_or(End::new(0, String::new()))
     }
 }
 

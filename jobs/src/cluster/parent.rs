@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::lifeline::{RESTART, STOP};
-use super::wire::timed_out;
+use super::wire::nothing_yet;
 use super::{ANEW, FENCED, LOST, STOPPED, USAGE};
 
 /// The pause before the next child, doubled each time up to the longest.
@@ -33,6 +33,8 @@ pub struct Child {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// More arguments of the first one.
+    pub first: Vec<OsString>,
     /// Which process of the cluster it is, for messages.
     pub process: usize,
     /// How long it may say nothing before it is killed.
@@ -45,10 +47,10 @@ pub struct Child {
 /// exit code.
 pub fn watch(child: &Child, stop: &AtomicBool, restart: &Arc<AtomicBool>) -> u8 {
     let stopped = u8::from(child.bounded);
-    let (mut pause, mut failures) = (PAUSE, 0);
+    let (mut pause, mut failures, mut first) = (PAUSE, 0, Some(&child.first));
     loop {
         let begun = Instant::now();
-        let status = match one(child, stop, restart) {
+        let status = match one(child, first.take(), stop, restart) {
             Ok(status) => status,
             Err(error) => {
                 eprintln!("braid: can't start {}: {error}", child.program.display());
@@ -100,12 +102,20 @@ fn ended(status: ExitStatus) -> String {
 }
 
 /// Starts a child and stays with it to its end.
-fn one(child: &Child, stop: &AtomicBool, restart: &AtomicBool) -> io::Result<ExitStatus> {
+fn one(
+    child: &Child,
+    first: Option<&Vec<OsString>>,
+    stop: &AtomicBool,
+    restart: &AtomicBool,
+) -> io::Result<ExitStatus> {
     let (mut near, far) = UnixStream::pair()?;
     near.set_read_timeout(Some(LOOK_EVERY))?;
     let mut command = Command::new(&child.program);
-    let mut process =
-        command.args(&child.arguments).stdin(Stdio::from(OwnedFd::from(far))).spawn()?;
+    let mut process = command
+        .args(&child.arguments)
+        .args(first.into_iter().flatten())
+        .stdin(Stdio::from(OwnedFd::from(far)))
+        .spawn()?;
     // It holds the child's end.
     drop(command);
     let (mut heard, mut told) = (Instant::now(), false);
@@ -115,7 +125,7 @@ fn one(child: &Child, stop: &AtomicBool, restart: &AtomicBool) -> io::Result<Exi
             // It has ended, or is about to.
             Ok(0) => return process.wait(),
             Ok(_) => heard = Instant::now(),
-            Err(error) if timed_out(&error) => {
+            Err(error) if nothing_yet(&error) => {
                 if heard.elapsed() > child.silence {
                     let silence = child.silence.as_secs_f64();
                     eprintln!("braid: process {} stands still for {silence} s", child.process);

@@ -77,9 +77,8 @@ impl Tls {
 
 fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let wrong = |e| format!("{} has no certificate in PEM: {e}", path.display());
-    let list: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(wrong)?;
+    let list: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(wrong)?;
     if list.is_empty() {
         return Err(format!("{} has no certificate in PEM", path.display()));
     }

@@ -112,6 +112,11 @@ pub(super) fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// Whether nothing came yet: in time, or because of a signal.
+pub(super) fn nothing_yet(error: &io::Error) -> bool {
+    timed_out(error) || error.kind() == io::ErrorKind::Interrupted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

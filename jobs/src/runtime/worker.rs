@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connectors::decode::{Decoded, Decoder};
 use connectors::file::RawBatch;
+use connectors::moments::{Moment, reach};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
@@ -63,6 +64,7 @@ pub(super) fn work(
             Ok(Work::Batch(batch, received)) => {
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
+                reach(Moment::Decoded);
                 let records = batch.len() as u64;
                 let lane = (batch.lane(), &mut largest);
                 let tally = feed(&mut graph, job, &mut decoded, lane, (open, records));
