@@ -18,6 +18,8 @@ use crate::kafka::wait;
 pub struct Machine {
     parent: Child,
     said: PathBuf,
+    /// The child that was sent a signal last.
+    signalled: Option<u32>,
 }
 
 impl Machine {
@@ -27,7 +29,7 @@ impl Machine {
         let mut command = Command::new(braid);
         command.arg("run").arg(job).args(more).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(file);
-        Self { parent: command.spawn().unwrap(), said: said.into() }
+        Self { parent: command.spawn().unwrap(), said: said.into(), signalled: None }
     }
 
     /// What it has said so far.
@@ -63,12 +65,15 @@ impl Machine {
 
     /// Sends the parent a signal.
     pub fn signal(&self, signal: &str) {
-        send(self.parent.id(), signal);
+        assert!(send(self.parent.id(), signal), "{signal}");
     }
 
-    /// Sends the child a signal.
-    pub fn signal_child(&self, signal: &str) {
-        send(wait("a child", || self.child()), signal);
+    /// Sends the child a signal: not one that was sent one before, but the one after it.
+    pub fn signal_child(&mut self, signal: &str) {
+        let last = self.signalled;
+        self.signalled = Some(wait("a child", || {
+            self.child().filter(|child| Some(*child) != last && send(*child, signal))
+        }));
     }
 
     /// Ends parent and child as a power cut does.
@@ -83,9 +88,9 @@ impl Machine {
     }
 }
 
-fn send(pid: u32, signal: &str) {
-    let status = Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
-    assert!(status.success(), "{signal} to {pid}");
+/// Sends a process a signal, and says whether it is there.
+fn send(pid: u32, signal: &str) -> bool {
+    Command::new("kill").args([signal, &pid.to_string()]).output().unwrap().status.success()
 }
 
 impl Drop for Machine {

@@ -94,10 +94,11 @@ fn team(job: &Job, processes: usize, more: &[&str]) -> Team {
     Team::new(braid(), job.folder(), processes, &all)
 }
 
-/// Waits until so many bytes of bindings are there.
-fn wait_bound(job: &Job, bytes: u64) {
+/// Waits until some more epochs are bound.
+fn wait_bound(job: &Job) {
     let size = || fs::metadata(job.out().join("bindings")).map_or(0, |log| log.len());
-    wait("some epochs", || (size() >= bytes).then_some(()));
+    let before = size();
+    wait("some epochs", || (size() >= before + 1000).then_some(()));
 }
 
 fn end_well(team: &mut Team) -> String {
@@ -126,8 +127,8 @@ fn whoever_is_killed_comes_back() {
         let job = history(4000);
         let mut team = team(&job, 3, &[]);
         team.start_all();
-        for round in 1..=2 {
-            wait_bound(&job, round * 1500);
+        for _ in 0..2 {
+            wait_bound(&job);
             team.at(process).signal_child("-KILL");
         }
         let said = end_well(&mut team);
@@ -144,7 +145,7 @@ fn one_that_stands_still_is_replaced() {
         let job = history(4000);
         let mut team = team(&job, 2, &[]);
         team.start_all();
-        wait_bound(&job, 1500);
+        wait_bound(&job);
         team.at(process).signal_child("-STOP");
         let said = end_well(&mut team);
         assert!(said.contains(&format!("process {process} stands still for 2 s")), "{said}");
@@ -161,7 +162,7 @@ fn a_cut_connection_is_found_out() {
     let proxy = Proxy::new(team.address(0));
     team.see(1, 0, proxy.address());
     team.start_all();
-    wait_bound(&job, 1500);
+    wait_bound(&job);
     proxy.cut();
     team.at(1).wait_said("begins in 0.1 s");
     team.at(1).wait_said("waiting for process 0");
@@ -243,10 +244,10 @@ fn a_second_copy_ends_with_4() {
 fn a_signal_to_any_process_stops_all() {
     let expected = alone(&shop(20_000));
     let job = shop(20_000);
-    for (process, bytes) in [(0, 1500), (1, 3000)] {
+    for process in [0, 1] {
         let mut team = team(&job, 2, &[]);
         team.start_all();
-        wait_bound(&job, bytes);
+        wait_bound(&job);
         team.at(process).signal("-TERM");
         let (codes, said) = team.end_all();
         assert_eq!(codes, [Some(1), Some(1)], "stopped before the end: {said}");
@@ -276,17 +277,16 @@ fn one_after_the_other_is_restarted() {
     let job = shop(20_000);
     let mut team = team(&job, 3, &[]);
     team.start_all();
-    for round in 0..3 {
-        wait_bound(&job, 1500 * (round + 1));
-        let process = round as usize;
+    for process in 0..3 {
+        wait_bound(&job);
         let child = team.at(process).child();
         team.at(process).signal("-HUP");
         wait("another child", || (team.at(process).child()? != child?).then_some(()));
     }
     // A machine is gone for a while.
-    wait_bound(&job, 6000);
+    wait_bound(&job);
     team.machines[1].take().unwrap().kill();
-    team.at(2).wait_said("process 1 is gone");
+    team.at(0).wait_said("process 1 is gone");
     team.start(1);
     end_well(&mut team);
     check(&job, &expected);
