@@ -27,6 +27,8 @@ use super::{End, FENCED, USAGE};
 const FIRST_WORDS: Duration = Duration::from_secs(5);
 /// How often one that is not there is called again.
 const CALL_EVERY: Duration = Duration::from_millis(50);
+/// How long an address may be in use: by a process whose parent was killed.
+const FREED_IN: Duration = Duration::from_secs(2);
 /// How often it is said that one is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Those that may be at their first words at the same time: more are turned away.
@@ -64,19 +66,16 @@ impl Forming {
     /// Answers those who call, from now on.
     pub(super) fn listen(self: &Arc<Self>) -> Result<(), End> {
         let address = &self.addresses[self.hello.from as usize];
-        let listener = TcpListener::bind(address.as_str()).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => End::new(
-                FENCED,
-                format!(
-                    "something listens at {address} already: end the other copy of this process, \
-                     or write another port in all hostfiles"
-                ),
-            ),
-            _ => End::new(
-                USAGE,
-                format!("can't listen at {address}: {error}; -p must be the line of this machine"),
-            ),
-        })?;
+        let end = Instant::now() + FREED_IN;
+        let listener = loop {
+            match TcpListener::bind(address.as_str()) {
+                Ok(listener) => break listener,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                    thread::sleep(CALL_EVERY);
+                }
+                Err(error) => return Err(cannot_listen(address, &error)),
+            }
+        };
         let forming = Arc::clone(self);
         thread::spawn(move || {
             let greeted = Arc::new(());
@@ -123,6 +122,8 @@ impl Forming {
         let from = theirs.from as usize;
         let verdict = match (theirs.session, mine.session) {
             _ if !differences.is_empty() => Verdict::Differs,
+            // Before there is a session only process 0 is called, and for control alone.
+            (None, _) if self.hello.from != 0 || theirs.kind != Kind::Control => Verdict::Wait,
             (None, _) if self.controls.has(from) => Verdict::Taken,
             (None, None) => Verdict::Welcome,
             (Some(_), None) => Verdict::Wait,
@@ -224,6 +225,20 @@ impl Forming {
             verdict => Ok(Call::Refused(verdict)),
         }
     }
+}
+
+fn cannot_listen(address: &str, error: &io::Error) -> End {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let words = format!(
+            "something listens at {address} already: end the other copy of this process, or write \
+             another port in all hostfiles"
+        );
+        return End::new(FENCED, words);
+    }
+    let words = format!(
+        "can't listen at {address}: {error}; -p must be the number of this machine's line, from 0"
+    );
+    End::new(USAGE, words)
 }
 
 fn first_words(tcp: &TcpStream) -> io::Result<()> {
