@@ -9,6 +9,8 @@ use replay::history::ReadError;
 use replay::snapshot::SnapshotError;
 use thiserror::Error;
 
+use crate::cluster::End;
+
 /// Why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -54,12 +56,23 @@ pub enum RunError {
         /// The last epoch that it holds.
         epoch: Epoch,
     },
+    /// The processes of a cluster don't come together.
+    #[error("{0}")]
+    Cluster(End),
     /// A worker ended before its time.
     #[error("a worker stopped: {0}")]
     Worker(String),
 }
 
 impl RunError {
+    /// What all processes of a cluster end with.
+    pub fn into_end(self) -> End {
+        match self {
+            Self::Cluster(end) => end,
+            error => End::new(error.exit_code(), error.to_string()),
+        }
+    }
+
     /// The exit code: 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -70,6 +83,7 @@ impl RunError {
                 4
             }
             Self::Topic(error) if error.is_usage() => 2,
+            Self::Cluster(end) => end.code,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,
             Self::Source(_)

@@ -11,11 +11,12 @@ use connectors::decode::Decoder;
 use connectors::file::RawBatch;
 use connectors::kafka::KafkaSink;
 use connectors::table::TableSink;
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use operators::graph::{Job, Mark};
 use operators::model::{Epoch, Micros};
 use operators::time::Watermark;
 use replay::history::Source;
+use timely::worker::Worker;
 
 use super::feeding::Feeding;
 use super::plan::Plan;
@@ -23,8 +24,10 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::snapshots::{self, SnapshotWriter};
 use super::summary::{Summary, grouped};
+use super::threads::{self, Team};
 use super::worker::{Told, Work, work};
-use super::{RunError, RunOptions, bound, shown, threads};
+use super::{RunError, RunOptions, bound, shown};
+use crate::cluster::{Addressed, Cluster, Inbox, Peers};
 use crate::serve::Board;
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
@@ -37,7 +40,7 @@ const INBOX_MAX: usize = 64;
 
 /// Hands records to workers in turn and keeps count of what is in flight.
 pub(super) struct Workers {
-    inboxes: Vec<Sender<Work>>,
+    inboxes: Vec<Inbox<Work>>,
     next: usize,
     closed: Arc<AtomicU64>,
     /// The last epoch all of whose records are handed out: no later one may be published.
@@ -61,8 +64,8 @@ impl Workers {
     }
 
     fn send(&mut self, worker: usize, work: Work) -> Result<(), RunError> {
-        let gone = |_| RunError::Worker("it no longer takes records".to_owned());
-        self.inboxes[worker].send(work).map_err(gone)
+        let gone = || RunError::Worker("it no longer takes records".to_owned());
+        self.inboxes[worker].send(work).then_some(()).ok_or_else(gone)
     }
 
     /// Gives the next worker records of the epoch that is open.
@@ -119,7 +122,7 @@ impl Workers {
 /// Runs a job whose sources are bounded to its end.
 pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<Summary, RunError> {
     let (stop, board) = (AtomicBool::new(false), Arc::default());
-    run_until(plan, options, Around { progress, stop: &stop, board: &board })
+    run_until(plan, options, Around { progress, stop: &stop, board: &board, cluster: None })
 }
 
 /// Who follows a run, and ends it.
@@ -131,6 +134,8 @@ pub struct Around<'a> {
     pub stop: &'a AtomicBool,
     /// Where its figures are shown.
     pub board: &'a Arc<Board>,
+    /// The other processes, if there are any; this one is process 0.
+    pub cluster: Option<&'a Cluster>,
 }
 
 /// Runs a job to the end of its sources, or until it is stopped. What has been read by then is
@@ -171,6 +176,11 @@ pub fn run_until(
         SnapshotWriter::start(plan, every, generation, begin.as_mut(), board)
     };
     let snapshots = plan.snapshots.map(take).transpose()?;
+    let team = match around.cluster {
+        Some(cluster) => Some((cluster, cluster.begin(generation).map_err(RunError::Cluster)?)),
+        None => None,
+    };
+    let processes = around.cluster.map_or(1, Cluster::processes);
     around.progress.begin(sources.iter().map(Source::bytes_total).sum());
 
     let (told, heard) = unbounded();
@@ -178,7 +188,7 @@ pub fn run_until(
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
         catalog: Arc::clone(&plan.catalog),
-        workers: options.workers,
+        workers: options.workers * processes,
         closed: Arc::clone(&closed),
         complete: Arc::clone(&complete),
         board: Arc::clone(around.board),
@@ -195,7 +205,7 @@ pub fn run_until(
         }
     });
     let stopped = Arc::default();
-    let (inboxes, guards) = start(plan.job(), &decoders, options.workers, &told, &stopped)?;
+    let (inboxes, guards) = start(plan.job(), &decoders, (options.workers, team), &told, &stopped)?;
     drop(told);
     let (in_flight, held) = (BTreeMap::new(), Duration::ZERO);
     let mut workers = Workers { inboxes, next: 0, closed, complete, stopped, in_flight, held };
@@ -275,22 +285,56 @@ type Guards = timely::communication::WorkerGuards<Option<String>>;
 fn start(
     job: Arc<Job>,
     decoders: &[Decoder],
-    workers: usize,
+    (workers, team): (usize, Option<(&Cluster, Peers)>),
     told: &Sender<Told>,
     stopped: &Arc<AtomicBool>,
-) -> Result<(Vec<Sender<Work>>, Guards), RunError> {
-    let (mut inboxes, mut seats) = (Vec::new(), Vec::new());
-    for _ in 0..workers {
+) -> Result<(Vec<Inbox<Work>>, Guards), RunError> {
+    let (here, seats) = seats(workers, decoders, told);
+    let mut inboxes: Vec<Inbox<Work>> = here.into_iter().map(Inbox::Here).collect();
+    let team = match team {
+        None => Team::Alone(workers),
+        Some((cluster, mut peers)) => {
+            for process in 1..cluster.processes() {
+                let (sender, receiver) = bounded::<Addressed<Work>>(INBOX_MAX);
+                let there = |worker| Inbox::There(sender.clone(), worker as u32);
+                inboxes.extend((0..workers).map(there));
+                let told = told.clone();
+                // The sink hangs up only when the run has failed; then nothing matters any more.
+                cluster.exchange(&mut peers, process, receiver, move |t| drop(told.send(t)));
+            }
+            let allocators = cluster.allocators(&mut peers).map_err(RunError::Cluster)?;
+            Team::Across(allocators, Box::new(cluster.fail()))
+        }
+    };
+    Ok((inboxes, threads::start(team, stopped, seated(job, seats)).map_err(RunError::Worker)?))
+}
+
+type Seat = (Receiver<Work>, Vec<Decoder>, Sender<Told>);
+
+/// What each worker of a process needs, and the other ends of their inboxes.
+pub(super) fn seats(
+    workers: usize,
+    decoders: &[Decoder],
+    told: &Sender<Told>,
+) -> (Vec<Sender<Work>>, Vec<Option<Seat>>) {
+    let seat = |_| {
         let (sender, receiver) = bounded(INBOX_MAX);
-        inboxes.push(sender);
-        seats.push(Some((receiver, decoders.to_vec(), told.clone())));
-    }
-    let seats = Mutex::new(seats);
-    let guards = threads::start(workers, stopped, move |worker| {
-        let seat = seats.lock().ok().and_then(|mut seats| seats[worker.index()].take());
+        (sender, Some((receiver, decoders.to_vec(), told.clone())))
+    };
+    (0..workers).map(seat).unzip()
+}
+
+/// The part of a worker of this process: it takes its seat.
+pub(super) fn seated(
+    job: Arc<Job>,
+    seats: Vec<Option<Seat>>,
+) -> impl Fn(&mut Worker) + Send + Sync + 'static {
+    let (count, seats) = (seats.len(), Mutex::new(seats));
+    move |worker| {
+        let place = worker.index() % count;
+        let seat = seats.lock().ok().and_then(|mut seats| seats[place].take());
         if let Some((inbox, decoders, told)) = seat {
             work(worker, &job, decoders, &inbox, &told);
         }
-    });
-    Ok((inboxes, guards.map_err(RunError::Worker)?))
+    }
 }

@@ -29,6 +29,7 @@ use super::{Braid, Broker, Cluster, Message, Writer, read_all, unique, wait};
 use crate::delta::{files, read};
 use crate::histories::{RULES, records};
 use crate::rows::{computed, difference, published, stored};
+use crate::team::Team;
 
 /// How often something is looked at that changes soon.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
@@ -49,6 +50,8 @@ pub struct Story {
     written: u64,
     /// How often the job and the broker were killed.
     kills: u64,
+    /// The newest generation that was seen at work.
+    last: u64,
 }
 
 impl Story {
@@ -70,6 +73,7 @@ impl Story {
             to_come,
             written: 0,
             kills: 0,
+            last: 0,
             name,
         };
         for (channel, partitions) in CHANNELS {
@@ -120,6 +124,29 @@ impl Story {
 
     fn start(&self, more: &[&str]) -> Braid {
         Braid::start(&self.braid, &self.at("work"), more)
+    }
+
+    /// Processes that share the job's work; none of them runs yet.
+    pub fn team(&self, processes: usize, more: &[&str]) -> Team {
+        Team::new(&self.braid, &self.at("work"), processes, more)
+    }
+
+    /// The generation of the newest binding.
+    pub fn generation(&self) -> u64 {
+        self.bindings().last().map_or(0, |binding| binding.generation)
+    }
+
+    /// Writes until a new generation has bound so many epochs, and some of them are published.
+    pub fn go_on(&mut self, epochs: usize) {
+        let (last, claim) = (self.last, self.claim("out"));
+        wait("a new generation to work", || {
+            self.write(1);
+            std::thread::sleep(LOOK_EVERY);
+            let bindings = self.bindings();
+            let new = bindings.iter().filter(|binding| binding.generation > last).count();
+            (new >= epochs && self.claim("out") != claim).then_some(())
+        });
+        self.last = self.generation();
     }
 
     /// How often the job and its broker have been killed.

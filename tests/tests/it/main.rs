@@ -1,6 +1,7 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
 mod clickhouse;
+mod cluster;
 mod cohorts;
 mod commits;
 mod crash;
