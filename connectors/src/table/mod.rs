@@ -26,6 +26,7 @@ mod changes;
 mod columns;
 mod current;
 mod delta;
+mod encode;
 mod epochs;
 mod ipc;
 mod read;
@@ -164,9 +165,9 @@ impl TableError {
     }
 }
 
-/// Changes that are kept in memory for current rows when changelogs have them: about 256 MB of rows.
+/// Changes that are kept in memory for current rows when changelogs have them: about 512 MB of rows.
 /// To read them back costs about as much as to write them. Tests do with few, to come by both ways.
-const KEPT_CHANGES: usize = if cfg!(test) { 20 } else { 2_000_000 };
+const KEPT_CHANGES: usize = if cfg!(test) { 20 } else { 4_000_000 };
 /// Tables that are written at the same time at most: each holds the rows of a partition.
 const THREADS_MAX: usize = 4;
 
