@@ -243,7 +243,8 @@ impl TableSink {
 
     /// The epoch up to which the current rows of every view are complete.
     pub fn shown(&self) -> Option<Epoch> {
-        let behind = self.views.iter().filter_map(View::behind).min();
+        let behind = self.views.iter().filter(|view| view.is_behind());
+        let behind = behind.map(|view| view.current.committed()).min();
         behind.map_or(self.committed(), |behind| behind.min(self.committed()))
     }
 

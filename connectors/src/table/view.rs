@@ -124,10 +124,9 @@ impl View {
         &self.schema.name
     }
 
-    /// The epoch up to which the current rows are complete, if the changelog goes further.
-    pub(super) fn behind(&self) -> Option<Option<Epoch>> {
-        let current = self.current.committed();
-        (self.changelog.committed() > current).then_some(current)
+    /// Whether the changelog goes further than the current rows.
+    pub(super) fn is_behind(&self) -> bool {
+        self.changelog.committed() > self.current.committed()
     }
 
     /// The last epoch that either table holds.
@@ -165,7 +164,7 @@ impl View {
         };
         let busy = match scope {
             Scope::Changelogs => new > 0,
-            Scope::Rows => new > 0 || self.behind().is_some() || self.current.is_due(watermark),
+            Scope::Rows => new > 0 || self.is_behind() || self.current.is_due(watermark),
             Scope::End => true,
         };
         let waiting = || std::mem::take(&mut self.waiting);
@@ -184,7 +183,7 @@ impl View {
             self.waiting = commit.waiting;
         } else {
             (self.lacking, self.logged) = (0, 0);
-            self.whole = self.behind().is_none();
+            self.whole = !self.is_behind();
         }
     }
 
