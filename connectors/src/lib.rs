@@ -4,6 +4,7 @@ pub mod avro;
 pub mod bindings;
 pub mod decode;
 pub mod file;
+pub mod frame;
 pub mod kafka;
 pub mod moments;
 pub mod table;

@@ -21,6 +21,12 @@ pub enum Moment {
     TableCommit,
     /// Just after it.
     TableCommitted,
+    /// A segment of a snapshot is written under another name.
+    SnapshotPart,
+    /// A snapshot's segments are there, what names them is not.
+    SnapshotManifest,
+    /// It is.
+    SnapshotTaken,
     /// Earlier producers of a sink are fenced off.
     Fenced,
     /// A transaction has begun.
@@ -37,13 +43,16 @@ pub enum Moment {
 
 impl Moment {
     /// All of them, in the order in which an epoch comes by.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Binding,
         Self::Bound,
         Self::Fed,
         Self::TableFile,
         Self::TableCommit,
         Self::TableCommitted,
+        Self::SnapshotPart,
+        Self::SnapshotManifest,
+        Self::SnapshotTaken,
         Self::Fenced,
         Self::TopicBegun,
         Self::TopicSent,
@@ -61,6 +70,9 @@ impl Moment {
             Self::TableFile => "table-file",
             Self::TableCommit => "table-commit",
             Self::TableCommitted => "table-committed",
+            Self::SnapshotPart => "snapshot-part",
+            Self::SnapshotManifest => "snapshot-manifest",
+            Self::SnapshotTaken => "snapshot-taken",
             Self::Fenced => "fenced",
             Self::TopicBegun => "topic-begun",
             Self::TopicSent => "topic-sent",

@@ -6,6 +6,7 @@ use connectors::bindings::{Binding, SourceEnd};
 use connectors::file::{FileEntry, FileSource, FileSpec, Position, RawBatch, SourceError};
 use connectors::kafka::{KafkaError, KafkaPart, KafkaSource, KafkaSpec, Replayed};
 use operators::graph::Mark;
+use operators::model::Epoch;
 use operators::time::Lane;
 use thiserror::Error;
 
@@ -83,28 +84,44 @@ pub struct Topics {
 const STEP: Duration = Duration::from_millis(100);
 
 impl Source {
-    /// Opens a source at its beginning, to read the epochs of the bindings again.
+    /// Opens a source after the epoch `done`, to read the later epochs of the bindings again; 0 for
+    /// all of them.
     ///
     /// # Errors
     ///
     /// Also [`ReadError::is_gone`] if something of the bindings is not there as it was.
-    pub fn open(spec: &SourceSpec, bindings: &[Binding]) -> Result<Self, ReadError> {
+    pub fn open<'b>(
+        spec: &SourceSpec,
+        bindings: &'b [Binding],
+        done: Epoch,
+    ) -> Result<Self, ReadError> {
         match spec {
             SourceSpec::Files(spec) => {
                 let index = spec.source;
                 let mut spec = spec.clone();
                 spec.recorded = recorded(bindings, index);
                 let listed = spec.recorded.len();
-                let files = FileSource::open(&spec, Position::default())?;
-                let last = bindings.last().and_then(|b| b.sources.get(usize::from(index)));
+                let end = |b: &Binding| b.sources.get(usize::from(index)).copied();
+                let last = bindings.last().and_then(end);
                 let at_end = last.is_some_and(|end| end.at_end);
-                Ok(Self::Files(Files { source: files, index, listed, at_end, told: at_end }))
+                let begin = bindings.iter().rfind(|binding| binding.epoch <= done).and_then(end);
+                let begin = begin.map_or_else(Position::default, |end| end.upper);
+                let source = FileSource::open(&spec, begin)?;
+                Ok(Self::Files(Files { source, index, listed, at_end, told: at_end }))
             }
             SourceSpec::Topics(spec) => {
                 let index = spec.source;
-                let parts: Vec<&KafkaPart> =
-                    bindings.iter().filter_map(|binding| part(binding, index)).collect();
-                let topics = KafkaSource::open(spec, &parts)?;
+                let (before, later): (Vec<_>, Vec<_>) =
+                    bindings.iter().partition(|binding| binding.epoch <= done);
+                let of = |bindings: Vec<&'b Binding>| -> Vec<&'b KafkaPart> {
+                    bindings.into_iter().filter_map(|binding| part(binding, index)).collect()
+                };
+                let begin = KafkaPart::sum(&of(before));
+                let mut parts = vec![&begin];
+                parts.extend(of(later));
+                let mut topics = KafkaSource::open(spec, &parts)?;
+                // Takes over which partitions are idle: there is nothing to read in it.
+                topics.replay(&begin, 1, Duration::ZERO)?;
                 Ok(Self::Topics(Topics { topics, index }))
             }
         }

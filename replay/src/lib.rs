@@ -1,3 +1,4 @@
-//! The past: which records made up each epoch, and how they are read again.
+//! The past: which records made up each epoch, how they are read again, and snapshots.
 
 pub mod history;
+pub mod snapshot;

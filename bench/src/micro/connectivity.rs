@@ -104,7 +104,7 @@ impl Fed {
             self.engine.advance(&mut resolution);
             let cpu_ms = meter.stop(0, 0).cpu_s * 1e3;
             self.advance_cpu_ms_max = self.advance_cpu_ms_max.max(cpu_ms);
-            for (handle, name) in resolution.names.drain(..) {
+            for (handle, name, _) in resolution.names.drain(..) {
                 if name.is_some() {
                     self.named.insert(handle);
                 } else {

@@ -64,7 +64,7 @@ fn one_person(size: u64) -> Sample {
     let meter = Meter::start();
     let mut people = People::new(&events::catalog(), Vec::new());
     let (person, mut out) = (PersonRef { tenant: 1, handle: 0 }, PeopleOutput::default());
-    people.update_name(person, Some(operators::model::Token(1)));
+    people.update_name(person, Some(operators::model::Token(1)), Cause::Merge);
     for epoch in list.chunks((list.len() / 100).max(1)) {
         for (_, event) in epoch {
             let event = std::sync::Arc::clone(event);

@@ -170,8 +170,12 @@ fn people(size: u64) -> Sample {
             *handle
         };
         if !std::mem::replace(&mut named[*handle as usize], true) {
-            people.update_name(person(*handle), Some(Token(u128::from(*handle))));
-            people.update_name(person(handle + HALF), Some(Token(u128::from(*handle))));
+            people.update_name(person(*handle), Some(Token(u128::from(*handle))), Cause::Merge);
+            people.update_name(
+                person(handle + HALF),
+                Some(Token(u128::from(*handle))),
+                Cause::Merge,
+            );
         }
         people.update_fact(fact(own, event, 1, Cause::New));
         if number + 1 == list.len() / 2 {
@@ -195,7 +199,7 @@ fn people(size: u64) -> Sample {
 fn loaded(list: &[(u64, Arc<Event>)]) -> People {
     let mut people = People::new(&events::catalog(), Vec::new());
     for (handle, event) in list {
-        people.update_name(person(*handle), Some(Token(u128::from(*handle))));
+        people.update_name(person(*handle), Some(Token(u128::from(*handle))), Cause::Merge);
         people.update_fact(fact(*handle, event, 1, Cause::New));
     }
     people.advance(&mut PeopleOutput::default());

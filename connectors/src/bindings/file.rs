@@ -4,8 +4,11 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::frame::{HEADER, Read, frame, read};
 use super::{Binding, BindingError, BindingLog};
+use crate::frame::{Read, frame, read};
+
+/// What stands at the beginning of the file: its name and the version of the layout.
+const HEADER: &[u8; 8] = b"braidbl2";
 
 /// An append-only file of bindings, locked while it is open.
 #[derive(Debug)]

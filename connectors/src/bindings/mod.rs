@@ -8,7 +8,6 @@
 //!    each sink passes over the epochs that it has committed.
 
 mod file;
-mod frame;
 
 use operators::model::{Epoch, Micros};
 use serde::{Deserialize, Serialize};

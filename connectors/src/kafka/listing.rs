@@ -169,6 +169,25 @@ pub struct KafkaPart {
     pub ends: Vec<PartitionEnd>,
 }
 
+impl KafkaPart {
+    /// What a source that has read some epochs goes on from: everything that they listed, each
+    /// partition from where they left it.
+    pub fn sum(parts: &[&Self]) -> Self {
+        let Listing { topics, .. } = Listing::begin(parts);
+        let mut idle = BTreeMap::new();
+        for end in parts.iter().flat_map(|part| &part.ends) {
+            idle.insert(end.partition, end.idle);
+        }
+        let partitions: Vec<(PartitionId, u64)> = Listing::ends(parts).into_iter().collect();
+        let end = |(partition, upper): &(PartitionId, u64)| {
+            let idle = idle.get(partition).copied().unwrap_or(false);
+            PartitionEnd { partition: *partition, upper: *upper, records: 0, idle }
+        };
+        let ends = partitions.iter().map(end).collect();
+        Self { topics, partitions, ends }
+    }
+}
+
 /// What a source has listed, and where it stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Listing {
@@ -221,6 +240,24 @@ mod tests {
         assert!(!spec(&["^.*"]).wanted().unwrap().matches("__consumer_offsets"));
         let error = spec(&["^web.("]).wanted().unwrap_err().to_string();
         assert!(error.starts_with("source \"web\": \"^web.(\" is not a regular expression"));
+    }
+
+    #[test]
+    fn a_sum_of_epochs_goes_on_where_they_ended() {
+        let [a, b] = [PartitionId::new(0, 0), PartitionId::new(0, 1)];
+        let end = |partition, upper, idle| PartitionEnd { partition, upper, records: 3, idle };
+        let first = KafkaPart {
+            topics: vec![TopicEntry { name: "web".to_owned(), id: None }],
+            partitions: vec![(a, 5), (b, 2)],
+            ends: vec![end(a, 9, true)],
+        };
+        let second = KafkaPart { ends: vec![end(a, 12, false)], ..KafkaPart::default() };
+        let sum = KafkaPart::sum(&[&first, &second]);
+        assert_eq!((sum.topics.len(), &sum.partitions), (1, &vec![(a, 12), (b, 2)]));
+        let ends: Vec<_> = sum.ends.iter().map(|e| (e.upper, e.records, e.idle)).collect();
+        assert_eq!(ends, [(12, 0, false), (2, 0, false)]);
+        let third = KafkaPart { ends: vec![end(b, 4, true)], ..KafkaPart::default() };
+        assert_eq!(KafkaPart::sum(&[&sum, &third]), KafkaPart::sum(&[&first, &second, &third]));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn check(path: &Path) -> u8 {
 }
 
 fn look(source: &PlannedSource) -> Result<(), RunError> {
-    let mut records = Source::open(&source.records, &[])?;
+    let mut records = Source::open(&source.records, &[], 0)?;
     let mut decoder = Decoder::new(&source.decode)?;
     let (mut seen, mut events, mut known) = (0, 0, 0);
     let mut letters: BTreeMap<&str, usize> = BTreeMap::new();

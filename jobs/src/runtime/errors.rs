@@ -6,6 +6,7 @@ use connectors::kafka::KafkaError;
 use connectors::table::TableError;
 use operators::model::Epoch;
 use replay::history::ReadError;
+use replay::snapshot::SnapshotError;
 use thiserror::Error;
 
 /// Why a run could not go on.
@@ -23,6 +24,9 @@ pub enum RunError {
     /// A topic can't be written.
     #[error("{0}")]
     Topic(#[from] KafkaError),
+    /// A snapshot can't be written or read.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
     /// A field map makes no sense.
     #[error("{0}")]
     Spec(#[from] SpecError),
@@ -72,6 +76,7 @@ impl RunError {
             | Self::Binding(_)
             | Self::Table(_)
             | Self::Topic(_)
+            | Self::Snapshot(_)
             | Self::Worker(_) => 1,
         }
     }

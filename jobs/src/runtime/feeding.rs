@@ -9,6 +9,7 @@ use connectors::kafka::{KafkaSource, Replayed};
 use connectors::moments::{Moment, reach};
 use operators::model::{Epoch, Micros};
 use replay::history::{Source, marks};
+use replay::snapshot::{Begin, Blocks, events_in};
 
 use super::supervisor::{Around, Workers};
 use super::{RunError, shown};
@@ -20,6 +21,8 @@ const BATCH_RECORDS: usize = 4096;
 const EPOCH_EVERY: Duration = Duration::from_millis(50);
 /// How long a source without an end is waited for before the others are looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Events of a snapshot that are one epoch at least.
+const RESTORED_EVENTS: u64 = 65_536;
 /// How often other tools are shown how far topics are read.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,14 +50,40 @@ impl Feeding<'_> {
         self.around.stop.load(Ordering::Acquire)
     }
 
-    /// Feeds the epochs of earlier runs again. When stopped, it ends with an epoch.
+    /// Feeds what a snapshot holds, as epochs up to its own. Returns false when stopped before it
+    /// is whole: nothing can go on from there.
+    pub(super) fn restore(&self, begin: &Begin, workers: &mut Workers) -> Result<bool, RunError> {
+        let manifest = &begin.manifest;
+        // As large as epochs were at most, so there are not more of them than there were.
+        let size = RESTORED_EVENTS.max(manifest.events().div_ceil(manifest.epoch.max(1)));
+        let (mut epoch, mut events) = (1, 0);
+        for entry in &manifest.segments {
+            let mut blocks = Blocks::open(&begin.folder, entry)?;
+            while let Some(block) = blocks.next()? {
+                if self.stopped() {
+                    return Ok(false);
+                }
+                if events >= size && epoch < manifest.epoch {
+                    workers.close(epoch, &[])?;
+                    (epoch, events) = (epoch + 1, 0);
+                    self.around.board.beat();
+                }
+                events += events_in(&block);
+                workers.restore(epoch, block)?;
+            }
+        }
+        workers.close(manifest.epoch, &[])?;
+        Ok(true)
+    }
+
+    /// Feeds the epochs of earlier runs after `done` again. When stopped, it ends with an epoch.
     pub(super) fn replay(
         &self,
-        bindings: &[Binding],
+        (bindings, done): (&[Binding], Epoch),
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
-        for binding in bindings {
+        for binding in bindings.iter().filter(|binding| binding.epoch > done) {
             for source in &mut *sources {
                 loop {
                     match source.replay(binding, BATCH_RECORDS)? {
@@ -186,7 +215,7 @@ fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunErro
 }
 
 /// The wall clock, in microseconds since 1970.
-fn now() -> Micros {
+pub(super) fn now() -> Micros {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_micros() as Micros)
 }

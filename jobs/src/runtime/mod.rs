@@ -14,6 +14,7 @@ pub mod plan;
 mod progress;
 mod shown;
 mod sink;
+mod snapshots;
 mod summary;
 mod supervisor;
 mod tables;

@@ -16,6 +16,10 @@ pub trait Progress {
     fn update(&self, bytes: u64, records: u64);
     /// The run is over.
     fn end(&self);
+    /// Something that a person should know, on standard error.
+    fn note(&self, words: &str) {
+        eprintln!("braid: {words}");
+    }
 }
 
 /// Says nothing.

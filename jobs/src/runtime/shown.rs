@@ -5,6 +5,7 @@ use std::time::Duration;
 use connectors::kafka::{KafkaSource, Sent};
 use operators::model::{Epoch, Micros};
 use replay::history::Source;
+use replay::snapshot::Manifest;
 
 use super::summary::Summary;
 use crate::serve::{Board, SourceFigures};
@@ -53,4 +54,19 @@ pub(super) fn committed(board: &Board, sink: &str, upto: Epoch, sent: &Sent, tim
     figures.sent.bytes += sent.bytes;
     figures.sent.repeats += sent.repeats;
     figures.commits.add(time);
+}
+
+/// How far a sink was when it was opened.
+pub(super) fn opened(board: &Board, sink: &str, holds: Option<Epoch>) {
+    board.figures().sinks.entry(sink.to_owned()).or_default().epoch = holds.unwrap_or(0);
+}
+
+/// A snapshot is there; if this run has taken it, it took so long.
+pub(super) fn snapshot(board: &Board, manifest: &Manifest, time: Option<Duration>) {
+    let mut figures = board.figures();
+    let figures = figures.snapshot.get_or_insert_default();
+    figures.epoch = manifest.epoch;
+    figures.taken = manifest.taken;
+    (figures.events, figures.bytes) = (manifest.events(), manifest.bytes());
+    time.into_iter().for_each(|time| figures.times.add(time));
 }

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use connectors::kafka::KafkaSink;
 use connectors::table::TableSink;
 use crossbeam_channel::Receiver;
-use operators::graph::Emitted;
-use operators::model::{Cell, CellRef, Change, Epoch, Micros, Reason};
+use operators::graph::{Emitted, Mark};
+use operators::model::{Cell, CellRef, Change, Epoch, Event, Micros, Reason};
 use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
+use replay::snapshot::Counts;
 
+use super::snapshots::{self, Closed, SnapshotWriter};
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
 use super::tables::TableWriter;
 use super::topics::TopicWriter;
@@ -36,6 +38,61 @@ struct StandingStep {
     medians: BTreeMap<Cell, i64>,
 }
 
+/// Records of an epoch that were decoded.
+#[derive(Default)]
+struct Tally {
+    records: u64,
+    admitted: u64,
+    letters: BTreeMap<Reason, u64>,
+    erased: u64,
+}
+
+impl Tally {
+    fn letter(&mut self, reason: Reason, count: u64) {
+        *self.letters.entry(reason).or_default() += count;
+        // Those that the watermark or the clock refuses were events before.
+        if matches!(reason, Reason::TooEarly | Reason::TooLate) {
+            self.admitted = self.admitted.wrapping_sub(count);
+        }
+    }
+
+    fn add_to(self, summary: &mut Summary) {
+        summary.read += self.records;
+        summary.admitted = summary.admitted.wrapping_add(self.admitted);
+        summary.erased += self.erased;
+        for (reason, count) in self.letters.into_iter().filter(|(_, count)| *count > 0) {
+            *summary.dead_letters.entry(reason.word().to_owned()).or_default() += count;
+        }
+    }
+}
+
+/// What workers have told of epochs that are not closed.
+#[derive(Default)]
+struct Open {
+    changes: BTreeMap<Epoch, Vec<Vec<Change>>>,
+    watermarks: BTreeMap<Epoch, Micros>,
+    tallies: BTreeMap<Epoch, Tally>,
+    /// For snapshots.
+    records: BTreeMap<Epoch, Vec<Vec<Arc<Event>>>>,
+    marks: BTreeMap<Epoch, Vec<Mark>>,
+}
+
+impl Open {
+    /// The first epoch below `upto` of which there is anything.
+    fn first(&self, upto: Epoch) -> Option<Epoch> {
+        let firsts =
+            [self.changes.keys().next(), self.watermarks.keys().next(), self.tallies.keys().next()];
+        firsts.into_iter().flatten().min().copied().filter(|epoch| *epoch < upto)
+    }
+}
+
+/// Where closed epochs go: each to a thread of its own.
+struct Outputs {
+    tables: Option<TableWriter>,
+    topics: Vec<TopicWriter>,
+    snapshots: Option<SnapshotWriter>,
+}
+
 /// Collects what the workers tell until they hang up; returns the counts.
 pub(super) struct Sink {
     pub catalog: Arc<Catalog>,
@@ -49,20 +106,25 @@ pub(super) struct Sink {
     pub board: Arc<Board>,
     /// Records decoded, for the progress.
     pub records: Arc<AtomicU64>,
+    /// Up to this epoch a snapshot has it all, with what was counted: rows up to it are published.
+    pub begin: (Epoch, Counts),
 }
 
 impl Sink {
-    /// Hands closed epochs to the threads that write tables and topics.
+    /// Hands closed epochs to the threads that write tables, topics and snapshots.
     pub(super) fn run(
         self,
         told: &Receiver<Told>,
         tables: Option<TableSink>,
         topics: Vec<KafkaSink>,
+        snapshots: Option<SnapshotWriter>,
     ) -> Result<Summary, RunError> {
         let tables = tables.map(|sink| TableWriter::start(sink, Arc::clone(&self.board)));
         let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
-        let mut summary = self.collect(told, tables.as_ref(), &topics);
+        let outputs = Outputs { tables, topics, snapshots };
+        let mut summary = self.collect(told, &outputs);
+        let Outputs { tables, topics, snapshots } = outputs;
         // An output that can't be written is why nothing more was taken in.
         let written = tables.map(TableWriter::finish);
         for writer in topics {
@@ -71,71 +133,79 @@ impl Sink {
         if let Some(written) = written {
             summary.count_written(written?);
         }
+        // The last, so that it knows that all others have everything.
+        if let Some(snapshots) = snapshots {
+            snapshots.finish()?;
+        }
         Ok(summary)
     }
 
-    fn collect(
-        self,
-        told: &Receiver<Told>,
-        tables: Option<&TableWriter>,
-        topics: &[TopicWriter],
-    ) -> Summary {
-        let mut summary = Summary::default();
+    fn collect(&self, told: &Receiver<Told>, outputs: &Outputs) -> Summary {
+        let mut summary = snapshots::resumed(&self.begin.1);
         let mut standing = Standing::default();
         standing.rows.resize(self.catalog.schemas.len(), 0);
         standing.is_funnel.resize(self.catalog.schemas.len(), false);
         for (table, spec) in self.catalog.tables.iter().zip(&self.catalog.specs) {
             standing.is_funnel[usize::from(*table)] = spec.funnel().is_some();
         }
-        let mut waiting: BTreeMap<Epoch, Vec<Vec<Change>>> = BTreeMap::new();
-        let mut marks: BTreeMap<Epoch, Micros> = BTreeMap::new();
+        let mut open = Open::default();
         let mut closed = vec![0; self.workers];
         let (mut done, mut watermark) = (0, Micros::MIN);
         while let Ok(message) = told.recv() {
-            match message {
-                Told::Decoded { records, events, letters, erased } => {
-                    summary.read += records;
-                    summary.admitted += events;
-                    summary.erased += erased;
+            let (worker, emitted) = match message {
+                Told::Graph(worker, emitted) => (worker, emitted),
+                Told::Decoded { epoch, records, events, letters, erased } => {
                     self.records.fetch_add(records, Ordering::Relaxed);
-                    for (reason, count) in letters {
-                        if reason == Reason::TooEarly {
-                            summary.admitted -= count;
-                        }
-                        *summary.dead_letters.entry(reason.word().to_owned()).or_default() += count;
-                    }
+                    let tally = open.tallies.entry(epoch).or_default();
+                    tally.records += records;
+                    tally.admitted = tally.admitted.wrapping_add(events);
+                    tally.erased += erased;
+                    letters.into_iter().for_each(|(reason, count)| tally.letter(reason, count));
+                    continue;
                 }
-                Told::Graph(_, Emitted::Changes(epoch, changes)) => {
-                    waiting.entry(epoch).or_default().push(changes);
+            };
+            match emitted {
+                Emitted::Changes(epoch, changes) => {
+                    open.changes.entry(epoch).or_default().push(changes);
                 }
-                Told::Graph(_, Emitted::Watermark(epoch, at)) => {
-                    marks.insert(epoch, at);
+                Emitted::Watermark(epoch, at) => {
+                    open.watermarks.insert(epoch, at);
                 }
-                Told::Graph(_, Emitted::Admitted(_, _, late)) => {
-                    summary.admitted -= late;
-                    if late > 0 {
-                        let word = Reason::TooLate.word().to_owned();
-                        *summary.dead_letters.entry(word).or_default() += late;
-                    }
+                Emitted::Admitted(epoch, _, late) => {
+                    open.tallies.entry(epoch).or_default().letter(Reason::TooLate, late);
                 }
-                Told::Graph(worker, Emitted::Closed(upto)) => {
+                Emitted::Records(epoch, records) => {
+                    open.records.entry(epoch).or_default().push(records);
+                }
+                Emitted::Marks(epoch, marks) => open.marks.entry(epoch).or_default().extend(marks),
+                Emitted::Closed(upto) => {
                     closed[worker] = upto;
                     let whole = self.complete.load(Ordering::Acquire).saturating_add(1);
                     let upto = closed.iter().copied().min().unwrap_or(0).min(whole);
-                    let first = |waiting: &BTreeMap<Epoch, _>, marks: &BTreeMap<Epoch, _>| {
-                        let keys = waiting.keys().next().into_iter().chain(marks.keys().next());
-                        keys.min().copied().filter(|epoch| *epoch < upto)
-                    };
-                    while let Some(epoch) = first(&waiting, &marks) {
-                        watermark = marks.remove(&epoch).unwrap_or(watermark);
-                        let changes = waiting.remove(&epoch).unwrap_or_default();
-                        self.count_changes(&changes, &mut standing, &mut summary);
-                        let taken = topics.iter().all(|t| t.take(epoch, watermark, &changes))
-                            && tables.is_none_or(|t| t.take(epoch, watermark, changes));
+                    while let Some(epoch) = open.first(upto) {
+                        watermark = open.watermarks.remove(&epoch).unwrap_or(watermark);
+                        if let Some(tally) = open.tallies.remove(&epoch) {
+                            tally.add_to(&mut summary);
+                        }
+                        let changes = open.changes.remove(&epoch).unwrap_or_default();
+                        self.count_changes(epoch, &changes, &mut standing, &mut summary);
+                        done = epoch;
+                        if epoch <= self.begin.0 {
+                            continue;
+                        }
+                        let records = open.records.remove(&epoch).unwrap_or_default();
+                        let marks = open.marks.remove(&epoch).unwrap_or_default();
+                        let counts = || snapshots::counts(&summary);
+                        let of_records = || Closed { epoch, records, marks, counts: counts() };
+                        let taken = outputs.snapshots.as_ref().is_none_or(|s| s.take(of_records()))
+                            && outputs.topics.iter().all(|t| t.take(epoch, watermark, &changes))
+                            && outputs
+                                .tables
+                                .as_ref()
+                                .is_none_or(|t| t.take(epoch, watermark, changes));
                         if !taken {
                             return summary;
                         }
-                        done = epoch;
                     }
                     self.closed.fetch_max(upto, Ordering::Release);
                     shown::computed(&self.board, &summary, upto, watermark);
@@ -149,6 +219,7 @@ impl Sink {
 
     fn count_changes(
         &self,
+        epoch: Epoch,
         changes: &[Vec<Change>],
         standing: &mut Standing,
         summary: &mut Summary,
@@ -159,6 +230,10 @@ impl Sink {
             let cells = &change.row.cells;
             standing.rows[usize::from(view)] += change.diff;
             if Some(view) == built_in.id_changes {
+                // Those of restored events have been counted.
+                if epoch <= self.begin.0 {
+                    continue;
+                }
                 match cells.get(3) {
                     CellRef::Str("merge") => summary.merges += 1,
                     _ => summary.splits += 1,

@@ -14,20 +14,24 @@ use connectors::table::TableSink;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use operators::graph::{Job, Mark};
 use operators::model::{Epoch, Micros};
+use operators::time::Watermark;
 use replay::history::Source;
 
 use super::feeding::Feeding;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::summary::Summary;
+use super::snapshots::{self, SnapshotWriter};
+use super::summary::{Summary, grouped};
 use super::worker::{Told, Work, work};
-use super::{RunError, RunOptions, bound, threads};
+use super::{RunError, RunOptions, bound, shown, threads};
 use crate::serve::Board;
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
 /// records, enough to keep the workers busy.
 const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Bytes in flight that a byte of a snapshot counts for, which is compressed.
+const RESTORED_PER_BYTE: usize = 4;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;
 
@@ -71,6 +75,19 @@ impl Workers {
         *self.in_flight.entry(epoch).or_default() += batch.bytes;
         self.next = (self.next + 1) % self.inboxes.len();
         self.send(self.next, Work::Batch(batch, received))
+    }
+
+    /// Gives a worker the watermark to go on from.
+    fn begin(&mut self, watermark: &Watermark) -> Result<(), RunError> {
+        (0..self.inboxes.len())
+            .try_for_each(|worker| self.send(worker, Work::Begin(Box::new(watermark.clone()))))
+    }
+
+    /// Gives the next worker a block of a snapshot, in the epoch that is open.
+    pub(super) fn restore(&mut self, epoch: Epoch, block: Vec<u8>) -> Result<(), RunError> {
+        *self.in_flight.entry(epoch).or_default() += block.len() * RESTORED_PER_BYTE;
+        self.next = (self.next + 1) % self.inboxes.len();
+        self.send(self.next, Work::Restore(block))
     }
 
     /// Ends an epoch, and waits while too much is in flight.
@@ -128,15 +145,32 @@ pub fn run_until(
     if bindings.last().is_some_and(|binding| binding.job != plan.hash) {
         return Err(RunError::JobChanged { out: plan.out.display().to_string() });
     }
-    let mut sources = Vec::new();
-    let mut decoders = Vec::new();
-    for source in &plan.sources {
-        sources.push(Source::open(&source.records, &bindings)?);
-        decoders.push(Decoder::new(&source.decode)?);
-    }
     let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation);
     let (tables, topics) = sinks(plan, &bindings, generation)?;
+    let outputs = outputs(tables.as_ref(), &topics);
+    outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
+    let bound = bindings.last().map_or(0, |binding| binding.epoch);
+    let begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
+    let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
+        shown::snapshot(around.board, &begin.manifest, None);
+        let (epoch, events) = (begin.manifest.epoch, grouped(begin.manifest.events() as i64));
+        around
+            .progress
+            .note(&format!("begins with the snapshot at epoch {epoch}, {events} events"));
+        (begin.manifest.epoch, begin.manifest.counts.clone())
+    });
+    let mut sources = Vec::new();
+    let mut decoders = Vec::new();
+    for source in &plan.sources {
+        sources.push(Source::open(&source.records, &bindings, done)?);
+        decoders.push(Decoder::new(&source.decode)?);
+    }
+    let take = |every| {
+        let board = Arc::clone(around.board);
+        SnapshotWriter::start(plan, every, generation, begin.as_ref(), board)
+    };
+    let snapshots = plan.snapshots.map(take).transpose()?;
     around.progress.begin(sources.iter().map(Source::bytes_total).sum());
 
     let (told, heard) = unbounded();
@@ -149,11 +183,12 @@ pub fn run_until(
         complete: Arc::clone(&complete),
         board: Arc::clone(around.board),
         records: Arc::clone(&records),
+        begin: (done, counts),
     };
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
         move || {
-            let result = sink.run(&heard, tables, topics);
+            let result = sink.run(&heard, tables, topics, snapshots);
             // Whoever waits for epochs to close waits no longer.
             closed.store(Epoch::MAX, Ordering::Release);
             result
@@ -167,9 +202,17 @@ pub fn run_until(
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
     let feeding = Feeding { job: &plan.hash, generation, size, records: &records, names, around };
-    let fed = feeding
-        .replay(&bindings, &mut sources, &mut workers)
-        .and_then(|()| feeding.mint(&bindings, &mut *log, &mut sources, &mut workers));
+    let watermark = snapshots::watermark(plan, begin.as_ref());
+    let fed = workers
+        .begin(&watermark)
+        .and_then(|()| begin.map_or(Ok(true), |begin| feeding.restore(&begin, &mut workers)))
+        .and_then(|whole| {
+            if whole {
+                feeding.replay((&bindings, done), &mut sources, &mut workers)?;
+                feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
+            }
+            Ok(())
+        });
     drop(workers); // hangs up: the workers finish what they have
     let ends = guards.join();
     let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
@@ -218,6 +261,13 @@ fn sinks(
         topics.push(sink);
     }
     Ok((tables, topics))
+}
+
+/// The outputs by name, each with the last epoch that it holds. Current tables are none of their
+/// own: they get from the changelogs what they lack.
+fn outputs(tables: Option<&TableSink>, topics: &[KafkaSink]) -> BTreeMap<String, Option<Epoch>> {
+    let topics = topics.iter().map(|sink| (sink.prefix().to_owned(), sink.committed()));
+    topics.chain(tables.map(|tables| ("changelogs".to_owned(), tables.committed()))).collect()
 }
 
 type Guards = timely::communication::WorkerGuards<Option<String>>;

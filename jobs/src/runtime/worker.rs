@@ -8,14 +8,19 @@ use connectors::file::RawBatch;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
-use operators::time::Lane;
 use operators::time::admission::too_early;
+use operators::time::{Lane, Watermark};
+use replay::snapshot::BlockReader;
 use timely::worker::Worker;
 
 use super::threads::IDLE;
 
 /// What the supervisor gives a worker.
 pub(super) enum Work {
+    /// The watermark to go on from: the first thing that a worker is given.
+    Begin(Box<Watermark>),
+    /// A block of a snapshot: events that an earlier run admitted.
+    Restore(Vec<u8>),
     /// Records of the epoch that is open, with the time of receipt of those that have none.
     Batch(RawBatch, Micros),
     /// The epoch is complete; these lanes are quiet from now on, or no longer.
@@ -27,7 +32,7 @@ pub(super) enum Told {
     /// What the graph handed out.
     Graph(usize, Emitted),
     /// Records decoded: all, events, dead letters by reason, erased, blank lines.
-    Decoded { records: u64, events: u64, letters: BTreeMap<Reason, u64>, erased: u64 },
+    Decoded { epoch: Epoch, records: u64, events: u64, letters: BTreeMap<Reason, u64>, erased: u64 },
 }
 
 /// Runs until the supervisor hangs up. Records of each source are decoded by its own decoder.
@@ -40,13 +45,15 @@ pub(super) fn work(
 ) {
     let index = worker.index();
     let emitted = told.clone();
-    let mut graph = build(worker, job, move |e| {
+    let Ok(Work::Begin(watermark)) = inbox.recv() else { return };
+    let mut graph = build(worker, job, *watermark, move |e| {
         // The sink hangs up only when the run has failed; then nothing matters any more.
         let _ = emitted.send(Told::Graph(index, e));
     });
     // Epochs are minted from 1 on; 0 stands for "none yet" in tables.
     graph.advance_to(1);
-    let mut decoded = Decoded::default();
+    let mut open = 1;
+    let (mut decoded, mut blocks) = (Decoded::default(), BlockReader::default());
     let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
     loop {
         match inbox.try_recv() {
@@ -54,17 +61,29 @@ pub(super) fn work(
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
                 let records = batch.len() as u64;
-                let tally =
-                    feed(&mut graph, job, &mut decoded, (batch.lane(), &mut largest), records);
+                let lane = (batch.lane(), &mut largest);
+                let tally = feed(&mut graph, job, &mut decoded, lane, (open, records));
                 let _ = told.send(tally);
                 worker.step();
             }
+            Ok(Work::Restore(block)) => {
+                // Its checksum is right: another version of the program has written it, and what
+                // is wrong is said where all words of workers are.
+                match blocks.decode(&block) {
+                    Ok(events) => events.into_iter().for_each(|e| graph.restored.send(e)),
+                    Err(message) => panic!("a snapshot can't be read: {message}"),
+                }
+                worker.step();
+            }
+            // It is given once.
+            Ok(Work::Begin(_)) => {}
             Ok(Work::Close(epoch, marks)) => {
                 for (lane, largest) in std::mem::take(&mut largest) {
                     graph.marks.send(Mark { lane, largest: Some(largest), quiet: None });
                 }
                 marks.into_iter().for_each(|mark| graph.marks.send(mark));
-                graph.advance_to(epoch + 1);
+                open = epoch + 1;
+                graph.advance_to(open);
                 worker.step();
             }
             Err(TryRecvError::Empty) => {
@@ -80,7 +99,7 @@ fn feed(
     job: &Job,
     decoded: &mut Decoded,
     (lane, largest): (Lane, &mut BTreeMap<Lane, Micros>),
-    records: u64,
+    (epoch, records): (Epoch, u64),
 ) -> Told {
     let mut letters: BTreeMap<Reason, u64> = BTreeMap::new();
     let events = decoded.events.len() as u64;
@@ -99,5 +118,6 @@ fn feed(
         *letters.entry(letter.reason).or_default() += 1;
         graph.letters.send(letter);
     }
-    Told::Decoded { records: records - decoded.blank, events, letters, erased: decoded.erased }
+    let (records, erased) = (records - decoded.blank, decoded.erased);
+    Told::Decoded { epoch, records, events, letters, erased }
 }

@@ -62,6 +62,21 @@ pub struct SinkFigures {
     pub commits: Histogram,
 }
 
+/// The newest snapshot.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SnapshotFigures {
+    /// Everything up to this epoch is in it.
+    pub epoch: Epoch,
+    /// When it was taken, in microseconds since 1970.
+    pub taken: Micros,
+    /// Events in it.
+    pub events: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// How long the snapshots of this run took.
+    pub times: Histogram,
+}
+
 /// Everything that is shown.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Figures {
@@ -97,6 +112,8 @@ pub struct Figures {
     pub sources: Vec<SourceFigures>,
     /// The sinks: `changelogs`, `tables` (of current rows), and topics by prefix.
     pub sinks: BTreeMap<String, SinkFigures>,
+    /// The newest snapshot, if the job takes any.
+    pub snapshot: Option<SnapshotFigures>,
 }
 
 impl Figures {
@@ -140,6 +157,14 @@ impl Board {
     /// The run goes on.
     pub fn beat(&self) {
         *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The epoch up to which every output holds everything, if only in a changelog: current tables
+    /// get there without an epoch coming again.
+    pub fn published(&self) -> Epoch {
+        let figures = self.figures();
+        let sinks = figures.sinks.iter().filter(|(name, _)| *name != "tables");
+        sinks.map(|(_, sink)| sink.epoch).min().unwrap_or(figures.closed.saturating_sub(1))
     }
 
     /// Whether the run goes on.

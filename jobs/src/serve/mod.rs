@@ -4,5 +4,5 @@ mod board;
 mod http;
 mod text;
 
-pub use board::{Board, Figures, Histogram, SinkFigures, SourceFigures};
+pub use board::{Board, Figures, Histogram, SinkFigures, SnapshotFigures, SourceFigures};
 pub use http::Server;

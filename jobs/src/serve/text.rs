@@ -61,6 +61,7 @@ pub(super) fn page(figures: &Figures, now_s: f64, ready: bool, resident: Option<
     epochs(&mut page, figures, now_s);
     sources(&mut page, figures);
     sinks(&mut page, figures);
+    snapshot(&mut page, figures, now_s);
     if let Some(bytes) = resident {
         page.one("process_resident_memory_bytes", GAUGE, "Memory in use.", bytes);
     }
@@ -157,11 +158,22 @@ fn sinks(page: &mut Page, figures: &Figures) {
     }
 }
 
+fn snapshot(page: &mut Page, figures: &Figures, now_s: f64) {
+    let Some(snapshot) = &figures.snapshot else { return };
+    page.one("braid_snapshot_epoch", GAUGE, "The epoch of the newest snapshot.", snapshot.epoch);
+    let age_s = now_s - snapshot.taken as f64 / 1e6;
+    page.one("braid_snapshot_age_seconds", GAUGE, "How long ago it was taken.", age_s);
+    page.one("braid_snapshot_events", GAUGE, "Events in it.", snapshot.events);
+    page.one("braid_snapshot_bytes", GAUGE, "Bytes of it.", snapshot.bytes);
+    page.metric("braid_snapshot_seconds", "histogram", "How long snapshots take.");
+    page.histogram("braid_snapshot_seconds", &[], &snapshot.times);
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::{SinkFigures, SourceFigures};
+    use super::super::{SinkFigures, SnapshotFigures, SourceFigures};
     use super::*;
     use connectors::kafka::PartitionStatus;
 
@@ -179,6 +191,7 @@ mod tests {
             SourceFigures { name: "a\"b".to_owned(), partitions: vec![partition], trouble: None };
         let mut sink = SinkFigures { epoch: 6, ..SinkFigures::default() };
         sink.commits.add(Duration::from_millis(15));
+        let snapshot = SnapshotFigures { epoch: 4, taken: 1_050_000_000, ..Default::default() };
         Figures {
             job: "shop".to_owned(),
             bound: 8,
@@ -187,6 +200,7 @@ mod tests {
             letters: [("malformed".to_owned(), 3)].into(),
             sources: vec![source],
             sinks: [("shop".to_owned(), sink)].into(),
+            snapshot: Some(snapshot),
             ..Figures::default()
         }
     }
@@ -206,6 +220,7 @@ mod tests {
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"0.02\"} 1",
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"+Inf\"} 1",
             "braid_sink_commit_seconds_count{sink=\"shop\"} 1",
+            "braid_snapshot_age_seconds 10",
             "process_resident_memory_bytes 5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

@@ -28,7 +28,7 @@ pub(super) enum IdentityOut {
     /// To the store, which knows message ids: two people became one or one two.
     Change(Arc<str>, IdChange),
     /// To people: a person id.
-    Name(PersonRef, Option<Token>),
+    Name(PersonRef, Option<Token>, Cause),
     /// To people: whose an identifier is.
     Member { name: Arc<str>, member: Membership, diff: i8, cause: Cause },
 }
@@ -46,7 +46,7 @@ impl IdentityOut {
     /// The person whom it concerns.
     pub(super) fn person(&self) -> Option<PersonRef> {
         match self {
-            Self::Name(person, _) => Some(*person),
+            Self::Name(person, ..) => Some(*person),
             Self::Member { name, member, .. } => {
                 Some(PersonRef { tenant: tenant(name), handle: member.person })
             }
@@ -138,12 +138,9 @@ fn hand_on(name: &Arc<str>, resolution: Resolution) -> Vec<IdentityOut> {
     let tenant = tenant(name);
     let mut out = Vec::new();
     out.extend(resolution.assigns.into_iter().map(|a| IdentityOut::Assign(tenant, a)));
-    out.extend(
-        resolution
-            .names
-            .into_iter()
-            .map(|(handle, token)| IdentityOut::Name(PersonRef { tenant, handle }, token)),
-    );
+    out.extend(resolution.names.into_iter().map(|(handle, token, cause)| {
+        IdentityOut::Name(PersonRef { tenant, handle }, token, cause)
+    }));
     out.extend(resolution.changes.into_iter().map(|c| IdentityOut::Change(Arc::clone(name), c)));
     let moved: BTreeSet<_> =
         resolution.memberships.iter().filter(|(_, d)| *d < 0).map(|(m, _)| m.ident).collect();

@@ -9,6 +9,7 @@
 //! Each stage acts on an epoch when all of it is there, so the rows of an epoch do not depend on
 //! how its records were spread over workers. What is emitted goes to an [`Emitted`] callback.
 
+mod admit;
 mod identity;
 mod rows;
 mod shell;
@@ -24,11 +25,12 @@ use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator as _;
-use timely::dataflow::operators::vec::{Broadcast as _, Map as _};
+use timely::dataflow::operators::vec::Map as _;
 use timely::dataflow::operators::{Concat as _, Input as _, Probe as _};
 use timely::dataflow::{InputHandleVec, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
+use self::admit::{admit, watermarks};
 use self::identity::{IdentityOut, resolve};
 pub use self::rows::refused;
 use self::shell::{Batches, per_epoch};
@@ -39,7 +41,7 @@ use crate::model::{Change, DeadLetter, Epoch, Event, EventKey, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
 use crate::store::{Fact, Store};
-use crate::time::{Lane, TimeConfig, Watermark, admission};
+use crate::time::{Lane, TimeConfig, Watermark};
 use crate::views::catalog::Catalog;
 use crate::views::contribution::Contribution;
 use crate::views::counts::Counts;
@@ -59,6 +61,8 @@ pub struct Job {
     pub sources: Vec<Arc<str>>,
     /// Channels, strongest first, for business keys.
     pub strongest: Vec<Arc<str>>,
+    /// Whether what a snapshot is made of is handed out: [`Emitted::Records`], [`Emitted::Marks`].
+    pub keeps_records: bool,
 }
 
 /// How far a lane has come in an epoch.
@@ -81,6 +85,10 @@ pub enum Emitted {
     Watermark(Epoch, Micros),
     /// How many events of an epoch this worker admitted and how many were too late.
     Admitted(Epoch, u64, u64),
+    /// The events of an epoch that this worker admitted, if the job keeps records.
+    Records(Epoch, Vec<Arc<Event>>),
+    /// What made the watermark of an epoch, if the job keeps records. The first worker says it.
+    Marks(Epoch, Vec<Mark>),
     /// This worker hands out nothing more for epochs below this one.
     Closed(Epoch),
 }
@@ -89,6 +97,8 @@ pub enum Emitted {
 pub struct Graph {
     /// Events, in the epoch of the handle.
     pub events: InputHandleVec<Epoch, Arc<Event>>,
+    /// Events that an earlier run admitted: they go to dedup as they are.
+    pub restored: InputHandleVec<Epoch, Arc<Event>>,
     /// Records that could not be used.
     pub letters: InputHandleVec<Epoch, DeadLetter>,
     /// How far sources have come.
@@ -101,6 +111,7 @@ impl Graph {
     /// Ends the worker's share of all epochs below `epoch`.
     pub fn advance_to(&mut self, epoch: Epoch) {
         self.events.advance_to(epoch);
+        self.restored.advance_to(epoch);
         self.letters.advance_to(epoch);
         self.marks.advance_to(epoch);
     }
@@ -130,18 +141,30 @@ enum PeopleIn {
     Identity(IdentityOut),
 }
 
-/// Builds the graph of one worker. `emit` is called with what it hands out.
-pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 'static) -> Graph {
+/// Builds the graph of one worker, which goes on from `watermark`. `emit` is called with what it
+/// hands out.
+///
+/// With a watermark that is not a new one [`Graph::restored`] is to be given, before the epoch that
+/// the graph goes on with, all events that were admitted up to it: everything follows from them.
+pub fn build(
+    worker: &mut Worker,
+    job: &Arc<Job>,
+    watermark: Watermark,
+    emit: impl FnMut(Emitted) + 'static,
+) -> Graph {
     let emit = Emit(Rc::new(RefCell::new(emit)));
     let job = Arc::clone(job);
     let index = worker.index() as u64;
     worker.dataflow::<Epoch, _, _>(move |scope| {
         let (events_in, events) = scope.new_input::<Vec<Arc<Event>>>();
+        let (restored_in, restored) = scope.new_input::<Vec<Arc<Event>>>();
         let (letters_in, letters) = scope.new_input::<Vec<DeadLetter>>();
         let (marks_in, marks) = scope.new_input::<Vec<Mark>>();
 
-        let watermarks = watermark(marks, &job, &emit);
-        let admitted = admit(events, watermarks.clone(), &job, &emit);
+        let before = watermark.current();
+        let watermarks = watermarks(marks, watermark, (index, &job), &emit);
+        let admitted = admit(events, (watermarks.clone(), before), &job, &emit);
+        let admitted = admitted.concat(restored.map(|event| Admitted { event, late: false }));
         let watermarks = watermarks.map(move |now| DedupIn::Watermark(index, now));
         let counted = dedup(admitted, watermarks, &job, &emit);
         let shadowings = shadow(counted.clone(), &job);
@@ -152,7 +175,13 @@ pub fn build(worker: &mut Worker, job: &Arc<Job>, emit: impl FnMut(Emitted) + 's
         let letters = letters_out(letters, &job, &emit);
         let probe = ProbeHandle::new();
         close(counts.concat(letters), &emit).probe_with(&probe);
-        Graph { events: events_in, letters: letters_in, marks: marks_in, probe }
+        Graph {
+            events: events_in,
+            restored: restored_in,
+            letters: letters_in,
+            marks: marks_in,
+            probe,
+        }
     })
 }
 
@@ -180,89 +209,6 @@ impl<F: FnMut(Emitted) + 'static> Emit<F> {
 
 /// Nothing flows from an operator that only hands out: its stream says how far it has come.
 type Done<'scope> = StreamVec<'scope, Epoch, ()>;
-
-/// The watermark after each epoch, on every worker.
-fn watermark<'scope, F: FnMut(Emitted) + 'static>(
-    marks: StreamVec<'scope, Epoch, Mark>,
-    job: &Arc<Job>,
-    emit: &Emit<F>,
-) -> StreamVec<'scope, Epoch, Micros> {
-    let mut watermark = Watermark::new(job.time.disorder, job.sources.len() as u16);
-    let emit = emit.clone();
-    per_epoch(marks.broadcast(), Pipeline, "Watermark", move |epoch, marks: Batches<Mark>, out| {
-        for mark in marks.into_iter().flatten() {
-            watermark.observe(mark.lane, mark.largest, mark.quiet);
-        }
-        let now = watermark.advance();
-        emit.tell(Emitted::Watermark(epoch, now));
-        out.push(now);
-    })
-}
-
-/// Admits the events of an epoch at the watermark after the one before.
-fn admit<'scope, F: FnMut(Emitted) + 'static>(
-    events: StreamVec<'scope, Epoch, Arc<Event>>,
-    watermarks: StreamVec<'scope, Epoch, Micros>,
-    job: &Arc<Job>,
-    emit: &Emit<F>,
-) -> StreamVec<'scope, Epoch, Admitted> {
-    let job = Arc::clone(job);
-    let time = job.time;
-    let emit = emit.clone();
-    events.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
-        watermarks,
-        Pipeline,
-        Pipeline,
-        "Admit",
-        |_, _| {
-            let mut waiting: BTreeMap<Epoch, (_, Batches<Arc<Event>>)> = BTreeMap::new();
-            let mut known: BTreeMap<Epoch, Micros> = BTreeMap::new();
-            let mut before = Micros::MIN;
-            move |(events, events_frontier), (marks, marks_frontier), output| {
-                events.for_each_stamp(|capability, data| {
-                    let Some(&epoch) = capability.stamp().iter().next() else { return };
-                    let (_, list) = waiting
-                        .entry(epoch)
-                        .or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                    list.extend(data.map(std::mem::take));
-                });
-                marks.for_each_stamp(|capability, data| {
-                    let Some(&epoch) = capability.stamp().iter().next() else { return };
-                    for now in data.flatten() {
-                        known.insert(epoch, *now);
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    let epoch: Epoch = *entry.key();
-                    if events_frontier.less_equal(&epoch) || marks_frontier.less_than(&epoch) {
-                        break;
-                    }
-                    let (capability, list) = entry.remove();
-                    while let Some(entry) = known.first_entry().filter(|e| *e.key() < epoch) {
-                        before = entry.remove();
-                    }
-                    let (mut admitted, mut late, mut refused) = (0, 0, Vec::new());
-                    let mut session = output.session(&capability);
-                    for event in list.into_iter().flatten() {
-                        match admission::admit(&time, before, event.key.time) {
-                            Ok(late) => {
-                                admitted += 1;
-                                session.give(Admitted { event, late });
-                            }
-                            Err(reason) => {
-                                late += 1;
-                                let letter = rows::refused(&event, reason, before);
-                                refused.extend(rows::letter(&job, letter));
-                            }
-                        }
-                    }
-                    emit.changes(epoch, refused);
-                    emit.tell(Emitted::Admitted(epoch, admitted, late));
-                }
-            }
-        },
-    )
-}
 
 /// Dead letters of records that were never events.
 fn letters_out<'scope, F: FnMut(Emitted) + 'static>(
@@ -433,8 +379,8 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
             match item {
                 PeopleIn::Fact(fact) => people.update_fact(fact),
                 PeopleIn::Group(group) => people.update_group(group),
-                PeopleIn::Identity(IdentityOut::Name(person, token)) => {
-                    people.update_name(person, token);
+                PeopleIn::Identity(IdentityOut::Name(person, token, cause)) => {
+                    people.update_name(person, token, cause);
                 }
                 PeopleIn::Identity(IdentityOut::Member { name, member, diff, cause }) => {
                     people.update_membership(&name, tenant(&name), member, diff, cause);

@@ -1,5 +1,7 @@
 //! The whole graph against the whole oracle: any batching, any number of workers.
 
+mod restored;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +22,7 @@ fn job(seed: u64, engine: EngineKind) -> Job {
         catalog: Arc::new(catalog(seed)),
         sources: vec!["one".into()],
         strongest: vec!["backend".into()],
+        keeps_records: false,
     }
 }
 
@@ -68,7 +71,8 @@ fn run(job: &Arc<Job>, records: &[Arc<Event>], batch: usize, workers: usize) -> 
     let result = Arc::clone(&standing);
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let standing = Arc::clone(&standing);
-        let mut graph = build(worker, &job, move |emitted| {
+        let begin = Watermark::new(0, 1);
+        let mut graph = build(worker, &job, begin, move |emitted| {
             if let Emitted::Changes(_, changes) = emitted {
                 let mut standing = standing.lock().unwrap();
                 for change in changes {

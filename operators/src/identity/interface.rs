@@ -26,7 +26,9 @@ pub struct Assign {
     pub from: Option<Handle>,
     /// Its person now; `None` if it has no identifiers or is gone.
     pub to: Option<Handle>,
-    /// [`Cause::New`] for a new event, [`Cause::Merge`] or [`Cause::Split`] for one that moved.
+    /// [`Cause::New`] for a new event, or one whose person id is what it was; for others that moved
+    /// [`Cause::Split`] if somebody has that id now, else [`Cause::Merge`]. Handles have no say in
+    /// it: which of two people keeps its own may depend on what was before them.
     pub cause: Cause,
 }
 
@@ -61,8 +63,9 @@ pub struct Resolution {
     /// Events whose person changed, each event at most once.
     pub assigns: Vec<Assign>,
     /// Person ids of people that are new or whose smallest token changed; `None` for a person that
-    /// has neither events nor identifiers any more.
-    pub names: Vec<(Handle, Option<Token>)>,
+    /// has neither events nor identifiers any more. The cause is [`Cause::Split`] if somebody else
+    /// has the former id now.
+    pub names: Vec<(Handle, Option<Token>, Cause)>,
     /// Identifiers whose membership changed: old ones with -1, new ones with +1.
     pub memberships: Vec<(Membership, i8)>,
     /// People merged and split, for `id_changes`.

@@ -215,7 +215,7 @@ impl Reported {
             };
             assert_eq!(before, assign.from, "{assign:?}");
         }
-        for (person, name) in &resolution.names {
+        for (person, name, _) in &resolution.names {
             match name {
                 Some(name) => self.names.insert(*person, *name),
                 None => self.names.remove(person),
@@ -242,8 +242,13 @@ impl Reported {
         let mut moves = BTreeSet::new();
         for assign in &resolution.assigns {
             let (Some(from), Some(to)) = (assign.from, assign.to) else { continue };
-            let left = now.persons.values().any(|person| *person == from);
-            let cause = if left { Cause::Split } else { Cause::Merge };
+            let left = now.names.values().any(|name| *name == self.names[&from]);
+            let same = self.names[&from] == now.names[&to];
+            let cause = match (same, left) {
+                (true, _) => Cause::New,
+                (false, true) => Cause::Split,
+                (false, false) => Cause::Merge,
+            };
             assert_eq!(assign.cause, cause, "{assign:?}");
             moves.insert((self.names[&from], now.names[&to]));
             by.insert(assign.event);

@@ -158,8 +158,9 @@ impl People {
 
     /// A person's id is now this token; `None`: the person is no more. Until then the id is kept,
     /// also while the person has no facts.
-    pub fn update_name(&mut self, id: PersonRef, name: Option<Token>) {
+    pub fn update_name(&mut self, id: PersonRef, name: Option<Token>, cause: Cause) {
         let person = self.touch(id);
+        person.renaming = cause;
         person.named = name.is_some();
         person.name = name.unwrap_or(person.name);
     }

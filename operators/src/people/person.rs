@@ -27,6 +27,8 @@ pub(super) struct Person {
     pub named: bool,
     /// Person id in the rows that stand.
     shown: Token,
+    /// Why it has another name.
+    pub renaming: Cause,
     pub pending: Vec<(Arc<Event>, i8, Cause)>,
     pub moved: Vec<((Ident, bool), i8, Cause)>,
     idents: Vec<(Ident, bool)>,
@@ -61,7 +63,7 @@ impl Person {
         let deltas = net(std::mem::take(&mut self.pending));
         let renamed = self.shown != self.name && self.has_rows();
         let told = deltas.iter().map(|d| d.2).max();
-        let cause = told.max(renamed.then_some(Cause::Merge)).unwrap_or_default();
+        let cause = told.max(renamed.then_some(self.renaming)).unwrap_or_default();
         if let Some((event, ..)) = deltas.first() {
             self.tenant = Some(Arc::clone(&event.tenant));
         }
@@ -268,7 +270,7 @@ impl Person {
             return;
         }
         let told = moved.iter().map(|m| m.2).max();
-        let cause = told.max(renamed.then_some(Cause::Merge)).unwrap_or_default();
+        let cause = told.max(renamed.then_some(self.renaming)).unwrap_or_default();
         let view = catalog.built_in.identifiers;
         let rows = |idents: &[(Ident, bool)], name: Token| -> Vec<Row> {
             let row = |view| {

@@ -63,7 +63,7 @@ impl History {
                 let Some(id) = person else { return };
                 let name = Token(u128::from(self.random.below(100)));
                 self.world.names.insert(id, name);
-                self.people.update_name(id, Some(name));
+                self.people.update_name(id, Some(name), Cause::Merge);
             }
             _ => {
                 let Some(id) = person else { return };
@@ -101,7 +101,7 @@ fn agrees_with_the_oracle() {
         for _ in 0..30 {
             let names: Vec<_> = history.world.names.iter().map(|(id, n)| (*id, *n)).collect();
             for (id, name) in names {
-                history.people.update_name(id, Some(name));
+                history.people.update_name(id, Some(name), Cause::Merge);
             }
             for _ in 0..=history.random.below(6) {
                 history.step(&matcher);

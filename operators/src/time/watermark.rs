@@ -18,7 +18,7 @@ pub struct Lane {
     pub partition: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     largest: Option<Micros>,
     quiet: bool,
@@ -26,7 +26,7 @@ struct Seen {
 
 /// The watermark: the smallest over the lanes that are not quiet of the largest event time seen
 /// less the disorder. When all are quiet, the largest over all. It never goes back.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Watermark {
     disorder: Micros,
     lanes: BTreeMap<Lane, Seen>,
@@ -38,6 +38,11 @@ impl Watermark {
     pub fn new(disorder: Micros, sources: u16) -> Self {
         let lanes = (0..sources).map(|source| (Lane { source, partition: 0 }, Seen::default()));
         Self { disorder, lanes: lanes.collect(), current: Micros::MIN }
+    }
+
+    /// The watermark after the last advance.
+    pub fn current(&self) -> Micros {
+        self.current
     }
 
     /// Notes the largest event time of some records of a lane, and whether it is quiet from now on:

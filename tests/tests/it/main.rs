@@ -13,6 +13,7 @@ mod identity_spec;
 mod job_files;
 mod restart;
 mod shop;
+mod snapshots;
 mod snowplow;
 mod support;
 mod tidy;

@@ -95,7 +95,7 @@ pub(super) fn load(size: u64, shape: Shape) -> Sample {
     let (mut days, mut out) = (0, PeopleOutput::default());
     for epoch in list.chunks(EPOCH) {
         for (handle, event) in epoch {
-            people.update_name(person(*handle), Some(Token(u128::from(*handle))));
+            people.update_name(person(*handle), Some(Token(u128::from(*handle))), Cause::Merge);
             people.update_fact(fact(*handle, event, 1, Cause::New));
         }
         people.advance(&mut out);

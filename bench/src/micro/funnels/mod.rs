@@ -127,13 +127,13 @@ fn funnels(size: u64) -> Sample {
             halves.push((*handle, Arc::clone(event)));
             own += HALF;
         }
-        people.update_name(person(own), Some(Token(u128::from(*handle))));
+        people.update_name(person(own), Some(Token(u128::from(*handle))), Cause::Merge);
         people.update_fact(fact(own, event, 1, Cause::New));
         if number + 1 == list.len() / 2 {
             for (handle, event) in halves.drain(..) {
                 people.update_fact(fact(handle + HALF, &event, -1, Cause::Merge));
                 people.update_fact(fact(handle, &event, 1, Cause::Merge));
-                people.update_name(person(handle), Some(Token(u128::from(handle))));
+                people.update_name(person(handle), Some(Token(u128::from(handle))), Cause::Merge);
             }
         }
         if (number + 1) % EPOCH == 0 || number + 1 == list.len() {
@@ -151,7 +151,7 @@ fn funnels(size: u64) -> Sample {
 fn loaded(list: &[(u64, Arc<Event>)]) -> People {
     let mut people = People::new(&catalog(), Vec::new());
     for (handle, event) in list {
-        people.update_name(person(*handle), Some(Token(u128::from(*handle))));
+        people.update_name(person(*handle), Some(Token(u128::from(*handle))), Cause::Merge);
         people.update_fact(fact(*handle, event, 1, Cause::New));
     }
     people.advance(&mut PeopleOutput::default());

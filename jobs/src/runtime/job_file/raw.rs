@@ -23,6 +23,7 @@ pub struct JobFile {
     pub view: Vec<Spanned<View>>,
     pub sink: Option<Vec<Sink>>,
     pub bindings: Option<Bindings>,
+    pub snapshot: Option<Snapshot>,
 }
 
 /// `[job]`.
@@ -244,6 +245,14 @@ pub struct Bindings {
     pub replication: Option<Spanned<u16>>,
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Property>,
+}
+
+/// `[snapshot]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Snapshot {
+    pub every: Option<Spanned<String>>,
 }
 
 /// `[[sink]]`.

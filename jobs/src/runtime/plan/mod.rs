@@ -64,6 +64,8 @@ pub struct Plan {
     pub epoch_records: usize,
     /// The topic of its bindings; `None` if they are in a file of `out`.
     pub bindings: Option<KafkaBindingsSpec>,
+    /// How often a snapshot is taken, if at all.
+    pub snapshots: Option<Duration>,
     /// The topics that the job writes.
     pub topics: Vec<KafkaSinkSpec>,
     /// The tables, if the job writes any.
@@ -85,6 +87,7 @@ impl Plan {
             catalog: Arc::clone(&self.catalog),
             sources: self.sources.iter().map(|s| Arc::clone(&s.name)).collect(),
             strongest: self.strongest.clone(),
+            keeps_records: self.snapshots.is_some(),
         })
     }
 }
@@ -135,6 +138,8 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let sources = sources::sources(&mut check, file, &base, &identity, identities, needs);
     let (tables, topics) = sinks(&mut check, file);
     let bindings = topics::bindings(&mut check, file);
+    let bounded = sources.iter().all(|source| source.records.files().is_some());
+    let snapshots = snapshots(&mut check, file, bounded);
     let hash = hash(text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
@@ -146,6 +151,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             name: file.job.name.get_ref().clone(),
             out: base.join(file.job.out.get_ref()),
             bindings,
+            snapshots,
             tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),
             topics: topics
                 .into_iter()
@@ -200,6 +206,26 @@ fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
     time
 }
 
+/// How often a snapshot is taken: of a job on topics each minute, of one on files never, unless the
+/// job file says otherwise.
+fn snapshots(check: &mut Checker, file: &JobFile, bounded: bool) -> Option<Duration> {
+    const USUAL: Duration = Duration::from_secs(60);
+    let every = file.snapshot.as_ref().map(|snapshot| snapshot.every.as_ref());
+    match every {
+        None if bounded => None,
+        None | Some(None) => Some(USUAL),
+        Some(Some(every)) if every.get_ref() == "never" => None,
+        Some(Some(every)) => {
+            let time = check.span_or(Some(every), 0);
+            if time == 0 && every.get_ref().starts_with('0') {
+                check
+                    .at(&every.span(), "no time lies between snapshots; write \"1m\" or \"never\"");
+            }
+            Some(Duration::from_micros(time.max(0) as u64))
+        }
+    }
+}
+
 fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<KafkaSinkSpec>) {
     let mut options = TableOptions {
         job: file.job.name.get_ref().clone(),
@@ -252,6 +278,7 @@ const ELSEWHERE: [&str; 8] =
 fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
     said.remove("bindings");
+    said.remove("snapshot");
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
         job.retain(|key, _| key != "out" && key != "epoch_records");
     }

@@ -213,8 +213,7 @@ impl Tenant {
                 (Some(before), Some(now)) => {
                     let last = [by.get(before), by.get(now)].into_iter().flatten().max();
                     pairs.entry((*before, *now)).or_insert(*last.unwrap_or(event));
-                    let left = self.people.get(before).map_or(0, |p| p.events);
-                    if left == 0 { Cause::Merge } else { Cause::Split }
+                    if self.is_left(before) { Cause::Split } else { Cause::Merge }
                 }
                 _ => Cause::New,
             };
@@ -223,10 +222,14 @@ impl Tenant {
             out.assigns.push(Assign { event: *event, from, to, cause });
         }
         out.changes.extend(pairs.into_iter().map(|((from, to), by)| {
-            let left = self.people.get(&from).is_some_and(|p| p.events + p.shown > 0);
-            let kind = if left { Cause::Split } else { Cause::Merge };
+            let kind = if self.is_left(&from) { Cause::Split } else { Cause::Merge };
             IdChange { from: from.token, to: to.token, kind, by }
         }));
+    }
+
+    /// Whether somebody has a person id.
+    fn is_left(&self, ident: &Ident) -> bool {
+        self.people.get(ident).is_some_and(|p| p.events + p.shown > 0)
     }
 
     /// Reports who is new and who is no more.
@@ -238,10 +241,10 @@ impl Tenant {
             let Some(person) = self.people.get(&ident) else { continue };
             let alive = person.events + person.shown > 0;
             if alive && new.contains(&ident) {
-                out.names.push((person.handle, Some(ident.token)));
+                out.names.push((person.handle, Some(ident.token), Cause::New));
             } else if !alive {
                 if !new.contains(&ident) {
-                    out.names.push((person.handle, None));
+                    out.names.push((person.handle, None, Cause::New));
                 }
                 self.people.remove(&ident);
             }

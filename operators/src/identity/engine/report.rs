@@ -3,20 +3,33 @@
 use super::person::Held;
 use super::slots::{ClusterId, NOBODY};
 use super::{Incremental, Map, Set};
-use crate::identity::{Assign, IdChange, Membership, Resolution};
+use crate::identity::{Assign, Handle, IdChange, Membership, Resolution};
 use crate::model::{Cause, EventKey, Token};
 
+/// Person ids that people had, and those that are given now, of people that something happened to.
+type Names = (Map<ClusterId, Token>, Set<Token>);
 /// Clusters between which events moved, with what brought it about.
 type Moves = std::collections::BTreeMap<(ClusterId, ClusterId), EventKey>;
 
+/// A person whose id changed: the cluster, the former id and the new one, and what touched it.
+type Renamed = (ClusterId, Token, Token, EventKey);
+
 impl Incremental {
-    /// Evaluates what was touched and reports what differs.
+    /// Evaluates what was touched and reports what differs. But for handles, that is the same
+    /// whatever handles people have.
     pub(super) fn report(&mut self, out: &mut Resolution) {
         let (mut held, mut seen, mut moves) = (Held::default(), Set::default(), Moves::new());
         self.report_fresh(out);
-        self.report_marked(out, &mut held, &mut seen, &mut moves);
+        let first = out.assigns.len();
+        let moved = self.report_marked(out, &mut held, &mut seen, &mut moves);
         self.report_memberships(out, &mut held, &mut seen);
-        self.report_names(out, seen, &moves);
+        let (former, given) = self.report_names(out, seen, &moves);
+        for (assign, (from, to)) in out.assigns[first..].iter_mut().zip(moved) {
+            let Some(name) = former.get(&from) else { continue };
+            if Some(*name) != self.name(to) {
+                assign.cause = if given.contains(name) { Cause::Split } else { Cause::Merge };
+            }
+        }
     }
 
     /// New events whose person was clear when they came, and which nothing has marked since.
@@ -30,15 +43,15 @@ impl Incremental {
         }
     }
 
+    /// Reports events that were marked. For each that has a person now: the one that it had, and it.
     fn report_marked(
         &mut self,
         out: &mut Resolution,
         held: &mut Held,
         seen: &mut Set<ClusterId>,
         moves: &mut Moves,
-    ) {
-        let first = out.assigns.len();
-        let mut origins = Vec::new();
+    ) -> Vec<(ClusterId, ClusterId)> {
+        let mut moved = Vec::new();
         for &person in self.changed.gone.values() {
             self.clusters[person].assigned -= 1;
             seen.insert(person);
@@ -74,16 +87,10 @@ impl Incremental {
                 seen.extend([before, person].into_iter().filter(|&id| id != NOBODY));
                 last = (before, person);
             }
-            origins.push(before);
+            moved.push((before, person));
             let from = (before != NOBODY).then(|| self.clusters[before].handle);
             let to = Some(self.clusters[person].handle);
             out.assigns.push(Assign { event: key, from, to, cause: Cause::New });
-        }
-        for (assign, from) in out.assigns[first..].iter_mut().zip(origins) {
-            if from != NOBODY {
-                let left = self.clusters[from].assigned;
-                assign.cause = if left == 0 { Cause::Merge } else { Cause::Split };
-            }
         }
         let mut gone: Vec<_> = std::mem::take(&mut self.changed.gone).into_iter().collect();
         gone.sort_unstable();
@@ -93,6 +100,7 @@ impl Incremental {
             to: None,
             cause: Cause::New,
         }));
+        moved
     }
 
     /// An event's person changed: so may that of the identifiers of which it is the last event.
@@ -139,12 +147,19 @@ impl Incremental {
     }
 
     /// Reports person ids, and which person ids became which.
-    fn report_names(&mut self, out: &mut Resolution, mut seen: Set<ClusterId>, moves: &Moves) {
+    fn report_names(
+        &mut self,
+        out: &mut Resolution,
+        mut seen: Set<ClusterId>,
+        moves: &Moves,
+    ) -> Names {
         seen.extend(self.changed.touched.iter().map(|touched| touched.id));
         let mut ids: Vec<ClusterId> = seen.into_iter().collect();
         ids.sort_unstable_by_key(|&id| self.clusters[id].handle);
         let mut given: Set<Token> = Set::default();
         let mut changes: Vec<(Token, Token, EventKey)> = Vec::new();
+        let mut renamed: Vec<Renamed> = Vec::new();
+        let (first, mut old_names) = (out.names.len(), Vec::new());
         let mut former: Map<ClusterId, Token> = Map::default();
         for &id in &ids {
             let alive = self.clusters[id].assigned > 0 || self.clusters.rest(id).shown > 0;
@@ -156,16 +171,25 @@ impl Incremental {
                 former.insert(id, old);
                 if let (Some(new), Some(touched)) = (name, touched)
                     && self.clusters[id].assigned > 0
+                    && old != new
                 {
-                    changes.push((old, new, touched.by));
+                    renamed.push((id, old, new, touched.by));
                 }
             }
             given.extend(name);
             if old != name {
-                out.names.push((self.clusters[id].handle, name));
+                out.names.push((self.clusters[id].handle, name, Cause::Merge));
+                old_names.push(old);
             }
             self.clusters[id].set_named(name.is_some());
         }
+        for (name, old) in out.names[first..].iter_mut().zip(old_names) {
+            if old.is_some_and(|old| given.contains(&old)) {
+                name.2 = Cause::Split;
+            }
+        }
+        self.keep_stayed(&mut renamed, out);
+        changes.extend(renamed.into_iter().map(|(_, old, new, by)| (old, new, by)));
         for (&(from, to), &by) in moves {
             if let (Some(&old), Some(new)) = (former.get(&from), self.name(to)) {
                 changes.push((old, new, by));
@@ -178,5 +202,21 @@ impl Incremental {
             let kind = if given.contains(&from) { Cause::Split } else { Cause::Merge };
             IdChange { from, to, kind, by }
         }));
+        (former, given)
+    }
+
+    /// Of people whose id changed, keeps those with events that they had before.
+    fn keep_stayed(&self, renamed: &mut Vec<Renamed>, out: &Resolution) {
+        if renamed.is_empty() {
+            return;
+        }
+        let handle = |renamed: &Renamed| self.clusters[renamed.0].handle;
+        let mut came: Map<Handle, u32> = renamed.iter().map(|r| (handle(r), 0)).collect();
+        for assign in out.assigns.iter().filter(|assign| assign.from != assign.to) {
+            if let Some(count) = assign.to.and_then(|to| came.get_mut(&to)) {
+                *count += 1;
+            }
+        }
+        renamed.retain(|r| self.clusters[r.0].assigned > came[&handle(r)]);
     }
 }

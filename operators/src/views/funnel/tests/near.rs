@@ -48,7 +48,7 @@ fn check(seed: u64) {
     let mut calendar = catalog.calendar.clone();
     let mut people = People::new(&catalog, Vec::new());
     let person = PersonRef { tenant: 1, handle: 1 };
-    people.update_name(person, Some(Token(1)));
+    people.update_name(person, Some(Token(1)), Cause::Merge);
     let mut facts: Vec<Arc<Event>> = Vec::new();
     let mut numbers: BTreeMap<Number, i64> = BTreeMap::new();
     for _ in 0..80 {

@@ -167,7 +167,7 @@ impl<'a> Case<'a> {
         let mut world = People::new(&catalog, Vec::new());
         for (handle, history) in histories.iter().enumerate() {
             let person = PersonRef { tenant: 1, handle: handle as u64 };
-            world.update_name(person, Some(Token(handle as u128)));
+            world.update_name(person, Some(Token(handle as u128)), Cause::Merge);
             for event in history {
                 let event = self.event(event);
                 let fact = Fact { person: Some(person), event, diff: 1, cause: Cause::New };

@@ -172,7 +172,7 @@ fn run(seed: u64, specs: &[FunnelSpec; 2], rounds: u64) {
     let mut people = People::new(&catalog, Vec::new());
     for person in 0..3 {
         let id = PersonRef { tenant: 1, handle: person };
-        people.update_name(id, Some(Token(u128::from(person))));
+        people.update_name(id, Some(Token(u128::from(person))), Cause::Merge);
     }
     let facts = vec![Vec::new(); 3];
     let (numbers, rows) = (BTreeMap::new(), BTreeMap::new());
