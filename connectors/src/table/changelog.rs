@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use operators::model::{CellRef, ColumnType, Epoch, ViewSchema};
 use tokio::runtime::Runtime;
 
 use super::changes::{Logged, Place, Waiting, changelog};
-use super::columns::{Layout, batch};
+use super::columns::Layout;
 use super::delta::{Delta, EPOCH, TableLayout};
+use super::encode::{Encoded, encode};
 use super::replayed::{FINAL_AT, Replayed, STATUS, final_cell};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{TableError, TableOptions, Written};
@@ -80,7 +80,7 @@ impl Changelog {
         let mut files = Vec::new();
         for lines in lines.chunks(CHANGES_PER_FILE) {
             if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
-                files.push((self.batch(lines)?, (first.epoch, last.epoch)));
+                files.push((self.encoded(lines)?, (first.epoch, last.epoch)));
             }
         }
         self.table.append(runtime, upto, &files, written)
@@ -102,10 +102,11 @@ impl Changelog {
         Ok(replayed)
     }
 
-    fn batch(&self, lines: &[Logged<'_>]) -> Result<RecordBatch, TableError> {
+    fn encoded(&self, lines: &[Logged<'_>]) -> Result<Encoded, TableError> {
         let own = self.schema.columns.len();
         let columns = columns(&self.schema);
-        let batch = batch(&columns, lines, |line, place| match place.checked_sub(own) {
+        let layout = (columns.as_slice(), self.table.plain());
+        let encoded = encode(layout, lines, |line, place| match place.checked_sub(own) {
             Some(0) => CellRef::Str(line.op.word()),
             Some(1) => CellRef::Int(line.epoch as i64),
             Some(2) => CellRef::Str(line.status.word()),
@@ -114,6 +115,6 @@ impl Changelog {
             Some(_) => CellRef::Str(&self.job),
             None => line.row.cells.get(place),
         });
-        batch.map_err(|e| unfit(&self.schema, &e.to_string()))
+        encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
     }
 }

@@ -43,11 +43,6 @@ impl Waiting {
         self.changes.len()
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
     fn change(&self, place: Place) -> &Change {
         &self.changes[place.index as usize]
     }
@@ -56,8 +51,9 @@ impl Waiting {
         &self.change(place).row
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.changes.iter().map(|change| &change.row)
+    /// The rows of the changes from an index on.
+    fn rows(&self, first: usize) -> impl Iterator<Item = &Row> {
+        self.changes.iter().skip(first).map(|change| &change.row)
     }
 
     /// The places of epochs after `done`.
@@ -150,8 +146,8 @@ fn tenant(row: &Row) -> &str {
 }
 
 impl<'a> Tenants<'a> {
-    fn of(waiting: &'a Waiting) -> Self {
-        let mut tenants: Vec<&str> = waiting.rows().map(tenant).collect();
+    fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let mut tenants: Vec<&str> = rows.map(tenant).collect();
         // Most neighbours have the same.
         tenants.dedup();
         tenants.sort_unstable();
@@ -193,8 +189,8 @@ fn prefix(cell: CellRef<'_>, common: usize) -> u64 {
 }
 
 /// How many bytes all texts of a column begin with.
-fn common(waiting: &Waiting, column: usize) -> usize {
-    let mut texts = waiting.rows().map(|row| match row.cells.get(column) {
+fn common<'a>(rows: impl Iterator<Item = &'a Row>, column: usize) -> usize {
+    let mut texts = rows.map(|row| match row.cells.get(column) {
         CellRef::Str(text) => text.as_bytes(),
         CellRef::Bytes(bytes) => bytes,
         _ => &[],
@@ -211,14 +207,14 @@ fn common(waiting: &Waiting, column: usize) -> usize {
     common
 }
 
-/// The places of all changes in the order of their rows.
-pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting) -> Vec<Place> {
-    let tenants = Tenants::of(waiting);
+/// The places of all changes from an index on, in the order of their rows.
+pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting, first: usize) -> Vec<Place> {
+    let tenants = Tenants::of(waiting.rows(first));
     let second = schema.key.get(1).copied().unwrap_or(0);
-    let common = common(waiting, second);
-    let mut places = Vec::with_capacity(waiting.len());
+    let common = common(waiting.rows(first), second);
+    let mut places = Vec::with_capacity(waiting.len() - first);
     let mut last = 0;
-    for (index, row) in (0..).zip(waiting.rows()) {
+    for (index, row) in (first as u32..).zip(waiting.rows(first)) {
         last = tenants.rank(tenant(row), last);
         let prefix = prefix(row.cells.get(second), common);
         places.push(Place { tenant: last, index, prefix });

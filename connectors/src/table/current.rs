@@ -11,8 +11,9 @@ use tokio::runtime::Runtime;
 
 use super::changelog::Changelog;
 use super::changes::{Net, Place, Waiting, by_partition, merge, status};
-use super::columns::{Layout, arrow_schema, batch, cells, constant};
+use super::columns::{Layout, arrow_schema, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
+use super::encode::{Encoded, encode};
 use super::replayed::{
     FINAL_AT, Outcome, STATUS, final_cell, final_moment, merge_by_key, outcomes, provisional,
 };
@@ -143,9 +144,9 @@ impl Current {
             let open = rows.iter().map(|row| row.final_at);
             let due = open.filter(|at| *at > watermark && *at < Micros::MAX).min();
             written.rows_current += rows.len() as u64;
-            let batch =
-                if rows.is_empty() { None } else { Some(self.current_batch(&rows, watermark)?) };
-            self.table.put(&mut replacing, &partition, batch.as_ref(), written)?;
+            let content =
+                if rows.is_empty() { None } else { Some(self.encoded(&rows, watermark)?) };
+            self.table.put(&mut replacing, &partition, content.as_ref(), written)?;
             next_due.push((partition, due));
         }
         self.table.replace(runtime, upto, replacing)?;
@@ -164,15 +165,16 @@ impl Current {
         own_columns(&self.schema).skip(1)
     }
 
-    fn current_batch(&self, rows: &[&Row], watermark: Micros) -> Result<RecordBatch, TableError> {
+    fn encoded(&self, rows: &[&Row], watermark: Micros) -> Result<Encoded, TableError> {
         let own = self.schema.columns.len();
         let columns: Vec<Layout> = self.stored().chain([STATUS, FINAL_AT]).collect();
-        let batch = batch(&columns, rows, |row, place| match (place + 1).checked_sub(own) {
+        let layout = (columns.as_slice(), self.table.plain());
+        let encoded = encode(layout, rows, |row, place| match (place + 1).checked_sub(own) {
             Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
             Some(_) => final_cell(row.final_at),
             None => row.cells.get(place + 1),
         });
-        batch.map_err(|e| unfit(&self.schema, &e.to_string()))
+        encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
     }
 
     /// The current rows of a partition, in order.

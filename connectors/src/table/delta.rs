@@ -14,16 +14,15 @@ use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::builder::DeltaTableBuilder;
 use operators::model::Epoch;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use url::Url;
 
 use super::columns::{Layout, delta_fields};
+use super::encode::Encoded;
 use super::{TableError, Written};
 use crate::moments::{Moment, reach};
 
@@ -184,6 +183,11 @@ impl Delta {
         Ok(())
     }
 
+    /// Columns that are written without a dictionary.
+    pub(super) fn plain(&self) -> &[&'static str] {
+        &self.layout.plain
+    }
+
     /// The epoch up to which the table is complete.
     pub(super) fn committed(&self) -> Option<Epoch> {
         self.committed
@@ -241,20 +245,20 @@ impl Delta {
         self.files.values().flatten().map(|file| file.rows).sum()
     }
 
-    /// Adds rows, and makes the table complete up to an epoch. Beside each batch stand the first
-    /// and the last epoch of its rows.
+    /// Adds rows, and makes the table complete up to an epoch. Beside each file's content
+    /// stand the first and the last epoch of its rows.
     pub(super) fn append(
         &mut self,
         runtime: &Runtime,
         upto: Epoch,
-        batches: &[(RecordBatch, (Epoch, Epoch))],
+        contents: &[(Encoded, (Epoch, Epoch))],
         written: &mut Written,
     ) -> Result<(), TableError> {
         let mut actions = Vec::new();
         let mut files = Vec::new();
-        for (batch, epochs) in batches {
-            let batch = (batch, Some(*epochs));
-            files.extend(self.write_batch(&Partition::new(), batch, &mut actions, written)?);
+        for (content, epochs) in contents {
+            let content = (content, Some(*epochs));
+            files.extend(self.write_file(&Partition::new(), content, &mut actions, written)?);
         }
         self.commit(runtime, upto, actions)?;
         if !files.is_empty() {
@@ -263,19 +267,19 @@ impl Delta {
         Ok(())
     }
 
-    /// Writes the rows that a partition gets, by none if there is no batch. One whose rows are the
-    /// same keeps its file.
+    /// Writes the file that a partition gets; `None` if it has no rows any more. One whose rows are
+    /// the same keeps its file.
     pub(super) fn put(
         &self,
         replacing: &mut Replacing,
         partition: &Partition,
-        batch: Option<&RecordBatch>,
+        content: Option<&Encoded>,
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let new = match batch {
-            Some(batch) => {
-                let batch = (batch, None);
-                match self.write_batch(partition, batch, &mut replacing.actions, written)? {
+        let new = match content {
+            Some(content) => {
+                let content = (content, None);
+                match self.write_file(partition, content, &mut replacing.actions, written)? {
                     Some(file) => Some(file),
                     None => return Ok(()),
                 }
@@ -307,16 +311,15 @@ impl Delta {
     }
 
     /// Writes a file of a partition; `None` if the table has that very file.
-    fn write_batch(
+    fn write_file(
         &self,
         partition: &Partition,
-        (batch, epochs): (&RecordBatch, Option<(Epoch, Epoch)>),
+        (encoded, epochs): (&Encoded, Option<(Epoch, Epoch)>),
         actions: &mut Vec<Action>,
         written: &mut Written,
     ) -> Result<Option<TableFile>, TableError> {
-        let content =
-            encode(batch, &self.layout.plain).map_err(|e| TableError::parquet(&self.folder, &e))?;
-        let hash = blake3::hash(&content).to_hex();
+        let (content, rows) = (&encoded.content, encoded.rows);
+        let hash = blake3::hash(content).to_hex();
         let mut path = String::new();
         // Writing to a string can't fail.
         for (name, value) in self.layout.partition_by.iter().zip(partition) {
@@ -327,11 +330,10 @@ impl Delta {
         if there.is_some_and(|files| files.iter().any(|file| file.path == path)) {
             return Ok(None);
         }
-        self.write(&path, &content)?;
+        self.write(&path, content)?;
         reach(Moment::TableFile);
         written.files += 1;
         written.bytes += content.len() as u64;
-        let rows = batch.num_rows() as u64;
         let file = TableFile { path, bytes: content.len() as i64, rows, epochs };
         let stats = serde_json::to_string(&Stats::new(rows, epochs));
         actions.push(Action::Add(Add {
@@ -432,21 +434,4 @@ fn batches(
         builder = builder.with_projection(mask);
     }
     builder.build()
-}
-
-/// The bytes of a Parquet file: the same for the same rows.
-fn encode(batch: &RecordBatch, plain: &[&str]) -> Result<Vec<u8>, ParquetError> {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        // Room for the ids of the people of a large file: an index into them is a tenth of one.
-        .set_dictionary_page_size_limit(8 << 20)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_created_by("braid".to_owned());
-    for name in plain {
-        properties = properties.set_column_dictionary_enabled((*name).into(), false);
-    }
-    let properties = properties.build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
-    writer.write(batch)?;
-    writer.into_inner()
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use operators::model::{CellRef, ColumnType, Epoch, Micros};
 use tokio::runtime::Runtime;
 
-use super::columns::{Layout, batch};
+use super::columns::Layout;
 use super::delta::{Delta, EPOCH, TableLayout};
+use super::encode::encode;
 use super::{TableError, Written};
 
 /// Name of the table.
@@ -55,17 +56,14 @@ impl Epochs {
         let (Some(first), Some(last)) = (self.waiting.first(), self.waiting.last()) else {
             return Ok(());
         };
-        let lines = batch(&COLUMNS, &self.waiting, |(epoch, watermark), place| match place {
+        let layout = (COLUMNS.as_slice(), self.table.plain());
+        let lines = encode(layout, &self.waiting, |(epoch, watermark), place| match place {
             0 => CellRef::Int(*epoch as i64),
             _ if *watermark == Micros::MIN || *watermark == Micros::MAX => CellRef::Null,
             _ => CellRef::Time(*watermark),
         });
-        let wrong = |e: arrow::error::ArrowError| TableError::Encode {
-            path: EPOCHS.into(),
-            message: e.to_string(),
-        };
-        let epochs = (first.0, last.0);
-        self.table.append(runtime, last.0, &[(lines.map_err(wrong)?, epochs)], written)?;
+        let lines = lines.map_err(|e| TableError::parquet(Path::new(EPOCHS), &e))?;
+        self.table.append(runtime, last.0, &[(lines, (first.0, last.0))], written)?;
         self.waiting.clear();
         Ok(())
     }

@@ -26,6 +26,7 @@ mod changes;
 mod columns;
 mod current;
 mod delta;
+mod encode;
 mod epochs;
 mod ipc;
 mod read;
@@ -47,7 +48,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::epochs::Epochs;
 pub use self::read::read;
-use self::view::{Scope, View};
+use self::view::{Commit, Scope, Task, View};
 
 /// How finely tables with a date are partitioned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -164,12 +165,42 @@ impl TableError {
     }
 }
 
+/// Changes that are kept in memory for current rows when changelogs have them: about 512 MB of rows.
+/// To read them back costs about as much as to write them. Tests do with few, to come by both ways.
+const KEPT_CHANGES: usize = if cfg!(test) { 20 } else { 4_000_000 };
 /// Tables that are written at the same time at most: each holds the rows of a partition.
 const THREADS_MAX: usize = 4;
 
 /// What drives the commits of a thread.
 fn runtime(out: &Path) -> Result<Runtime, TableError> {
     Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))
+}
+
+/// Writes tables in threads, in their order.
+fn side_by_side(
+    out: &Path,
+    tasks: Vec<(Task<'_>, &ViewSchema, &Commit)>,
+) -> Result<Written, TableError> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let tasks = Mutex::new(tasks.into_iter());
+    let work = || -> Result<Written, TableError> {
+        let (runtime, mut written) = (runtime(out)?, Written::default());
+        loop {
+            let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((task, schema, commit)) = next else { return Ok(written) };
+            task.run(&runtime, schema, commit, &mut written)?;
+        }
+    };
+    let parts: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let mut written = Written::default();
+    for part in parts {
+        // A panic is the program's mistake: it goes on to who started it.
+        written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    }
+    Ok(written)
 }
 
 /// All tables of a job.
@@ -212,7 +243,8 @@ impl TableSink {
 
     /// The epoch up to which the current rows of every view are complete.
     pub fn shown(&self) -> Option<Epoch> {
-        let behind = self.views.iter().filter_map(View::behind).min();
+        let behind = self.views.iter().filter(|view| view.is_behind());
+        let behind = behind.map(|view| view.current.committed()).min();
         behind.map_or(self.committed(), |behind| behind.min(self.committed()))
     }
 
@@ -276,24 +308,12 @@ impl TableSink {
         }
         // The largest first: the others fill the time that it takes.
         tasks.sort_by_key(|(_, _, commit)| Reverse(commit.len()));
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        let (tasks, out) = (Mutex::new(tasks.into_iter()), &self.out);
-        let work = || -> Result<Written, TableError> {
-            let (runtime, mut written) = (runtime(out)?, Written::default());
-            loop {
-                let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((task, schema, commit)) = next else { return Ok(written) };
-                task.run(&runtime, schema, commit, &mut written)?;
-            }
-        };
-        let parts: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
-        });
-        let mut written = Written::default();
-        for part in parts {
-            // A panic is the program's mistake: it goes on to who started it.
-            written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        let mut written = side_by_side(&self.out, tasks)?;
+        for (view, commit) in commits {
+            view.done(commit);
+        }
+        if self.views.iter().map(View::kept).sum::<usize>() > KEPT_CHANGES {
+            self.views.iter_mut().for_each(View::forget);
         }
         self.epochs.commit(&runtime(&self.out)?, &mut written)?;
         self.pending = 0;

@@ -104,7 +104,7 @@ pub(super) fn outcomes<'a>(
     replayed: &'a Replayed,
 ) -> BTreeMap<Partition, Vec<Outcome<'a>>> {
     let Replayed { rows, said } = replayed;
-    let places = sorted(schema, rows);
+    let places = sorted(schema, rows, 0);
     let mut buckets = Buckets::new(schema, granularity);
     let row = |place: &Place| rows.row(*place);
     let said = |place: &&Place| said[place.index as usize];

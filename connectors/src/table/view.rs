@@ -33,8 +33,12 @@ pub(super) struct View {
     schema: Arc<ViewSchema>,
     pub(super) current: Current,
     changelog: Changelog,
-    /// What waits for a commit.
+    /// What waits for a commit, of the current rows at least.
     waiting: Waiting,
+    /// The first so many of it are in the changelog.
+    logged: usize,
+    /// Whether that is all that the current rows lack; else they take it from the changelog.
+    whole: bool,
     /// Changes that this run has put into the changelog and not into the current rows.
     lacking: usize,
 }
@@ -55,11 +59,13 @@ pub(super) struct Commit {
     waiting: Waiting,
     /// Made by the table that is first to need it.
     sorted: OnceLock<Vec<Place>>,
+    /// The first change that it sorts.
+    first: usize,
     upto: Epoch,
     watermark: Micros,
     scope: Scope,
-    /// Changes that the current rows take from the changelog.
-    lacking: usize,
+    /// Changes that are news to a table.
+    size: usize,
 }
 
 /// A table and what is to be written to it.
@@ -108,7 +114,9 @@ impl View {
         let schema = Arc::new(schema.clone());
         let current = Current::open(runtime, out, (index, &schema), options)?;
         let changelog = Changelog::open(runtime, out, &schema, options)?;
-        Ok(Self { schema, current, changelog, waiting: Waiting::default(), lacking: 0 })
+        let whole = changelog.committed() <= current.committed();
+        let waiting = Waiting::default();
+        Ok(Self { schema, current, changelog, waiting, logged: 0, whole, lacking: 0 })
     }
 
     /// The view's name.
@@ -116,10 +124,9 @@ impl View {
         &self.schema.name
     }
 
-    /// The epoch up to which the current rows are complete, if the changelog goes further.
-    pub(super) fn behind(&self) -> Option<Option<Epoch>> {
-        let current = self.current.committed();
-        (self.changelog.committed() > current).then_some(current)
+    /// Whether the changelog goes further than the current rows.
+    pub(super) fn is_behind(&self) -> bool {
+        self.changelog.committed() > self.current.committed()
     }
 
     /// The last epoch that either table holds.
@@ -150,31 +157,54 @@ impl View {
         watermark: Micros,
         scope: Scope,
     ) -> Option<Commit> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let lacking = if scope == Scope::Changelogs {
-            self.lacking += waiting.len();
-            0
-        } else {
-            std::mem::take(&mut self.lacking)
+        let new = self.waiting.len() - self.logged;
+        let (first, size) = match scope {
+            Scope::Changelogs => (self.logged, new),
+            Scope::Rows | Scope::End => (0, new + self.lacking),
         };
         let busy = match scope {
-            Scope::Changelogs => !waiting.is_empty(),
-            Scope::Rows => {
-                !waiting.is_empty() || self.behind().is_some() || self.current.is_due(watermark)
-            }
+            Scope::Changelogs => new > 0,
+            Scope::Rows => new > 0 || self.is_behind() || self.current.is_due(watermark),
             Scope::End => true,
         };
-        let sorted = OnceLock::new();
-        busy.then_some(Commit { waiting, sorted, upto, watermark, scope, lacking })
+        let waiting = || std::mem::take(&mut self.waiting);
+        let commit = |waiting| {
+            let sorted = OnceLock::new();
+            Commit { waiting, sorted, first, upto, watermark, scope, size }
+        };
+        busy.then(waiting).map(commit)
+    }
+
+    /// A commit is done.
+    pub(super) fn done(&mut self, commit: Commit) {
+        if commit.scope == Scope::Changelogs {
+            self.lacking += commit.size;
+            self.logged = commit.waiting.len();
+            self.waiting = commit.waiting;
+        } else {
+            (self.lacking, self.logged) = (0, 0);
+            self.whole = !self.is_behind();
+        }
+    }
+
+    /// Gives up what the changelog has.
+    pub(super) fn forget(&mut self) {
+        if self.logged > 0 && self.logged == self.waiting.len() {
+            (self.waiting, self.logged, self.whole) = (Waiting::default(), 0, false);
+        }
+    }
+
+    /// Changes in memory that the changelog has.
+    pub(super) fn kept(&self) -> usize {
+        self.logged
     }
 
     /// The tables of a commit, to be written in any order or side by side.
     pub(super) fn tasks(&mut self, commit: &Commit) -> (&ViewSchema, Vec<Task<'_>>) {
-        let behind = self.behind().is_some();
-        let Self { schema, current, changelog, .. } = self;
+        let Self { schema, current, changelog, whole, .. } = self;
         let tasks = match commit.scope {
             Scope::Changelogs => vec![Task::Changelog(changelog)],
-            _ if behind => vec![Task::Both(changelog, current)],
+            _ if !*whole => vec![Task::Both(changelog, current)],
             _ => vec![Task::Changelog(changelog), Task::Current(current)],
         };
         (schema, tasks)
@@ -184,11 +214,11 @@ impl View {
 impl Commit {
     /// Number of changes.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.lacking
+        self.size
     }
 
     fn sorted(&self, schema: &ViewSchema) -> &[Place] {
-        self.sorted.get_or_init(|| sorted(schema, &self.waiting))
+        self.sorted.get_or_init(|| sorted(schema, &self.waiting, self.first))
     }
 
     fn log(
