@@ -17,6 +17,9 @@ use super::{TableError, TableOptions, Written};
 /// What a change does.
 pub(super) const OP: Layout = ("_op", ColumnType::Str, false);
 
+/// Why.
+pub(super) const CAUSE: Layout = ("_cause", ColumnType::Str, true);
+
 /// Rows in a file at most.
 const CHANGES_PER_FILE: usize = 1_000_000;
 
@@ -28,13 +31,13 @@ pub(super) struct Changelog {
     job: String,
 }
 
-fn columns(schema: &ViewSchema) -> Vec<Layout> {
+pub(super) fn columns(schema: &ViewSchema) -> Vec<Layout> {
     let meta = [
         OP,
         (EPOCH, ColumnType::Int, false),
         STATUS,
         FINAL_AT,
-        ("_cause", ColumnType::Str, true),
+        CAUSE,
         ("_job", ColumnType::Str, false),
     ];
     own_columns(schema).chain(meta).collect()

@@ -38,6 +38,11 @@ impl Waiting {
         }
     }
 
+    /// The changes.
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
     /// Number of changes.
     pub(super) fn len(&self) -> usize {
         self.changes.len()

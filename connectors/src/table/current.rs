@@ -49,6 +49,20 @@ pub(super) struct Current {
     due: BTreeMap<Partition, Micros>,
 }
 
+/// The columns of a table of current rows, and those by which it is partitioned.
+pub(super) fn columns(
+    schema: &ViewSchema,
+    granularity: Granularity,
+) -> (Vec<Layout>, Vec<&'static str>) {
+    let mut columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
+    let mut partition_by = vec!["tenant"];
+    if schema.date.is_some() && granularity != Granularity::None {
+        columns.push(("date", ColumnType::Str, false));
+        partition_by.push("date");
+    }
+    (columns, partition_by)
+}
+
 impl Current {
     /// Opens `<out>/<view>`; `index` is the view's place in the job's list.
     pub(super) fn open(
@@ -57,12 +71,7 @@ impl Current {
         (index, schema): (u16, &Arc<ViewSchema>),
         options: &TableOptions,
     ) -> Result<Self, TableError> {
-        let mut columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
-        let mut partition_by = vec!["tenant"];
-        if schema.date.is_some() && options.partition != Granularity::None {
-            columns.push(("date", ColumnType::Str, false));
-            partition_by.push("date");
-        }
+        let (columns, partition_by) = columns(schema, options.partition);
         let name = &*schema.name;
         let layout = TableLayout { columns, partition_by, plain: unique_columns(schema) };
         let app = format!("{}/{name}", options.job);

@@ -45,8 +45,8 @@ pub(super) const EPOCH: &str = "_epoch";
 /// What the log says of a file's content, in the form that Delta gives it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stats {
-    num_records: u64,
+pub(super) struct Stats {
+    pub num_records: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     min_values: Option<Bounds>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ impl Stats {
         }
     }
 
-    fn epochs(&self) -> Option<(Epoch, Epoch)> {
+    pub(super) fn epochs(&self) -> Option<(Epoch, Epoch)> {
         let epoch = |bounds: &Option<Bounds>| bounds.as_ref()?.epoch;
         Some((epoch(&self.min_values)?, epoch(&self.max_values)?))
     }
@@ -424,7 +424,8 @@ pub(super) fn read_all(
     Ok(())
 }
 
-fn batches(
+/// The rows of a file, a batch at a time; with `only`, these columns of them.
+pub(super) fn batches(
     input: fs::File,
     only: Option<&[&str]>,
 ) -> Result<ParquetRecordBatchReader, ParquetError> {

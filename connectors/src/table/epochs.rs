@@ -4,19 +4,34 @@
 
 use std::path::Path;
 
-use operators::model::{CellRef, ColumnType, Epoch, Micros};
+use arrow::array::RecordBatch;
+use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros};
 use tokio::runtime::Runtime;
 
-use super::columns::Layout;
+use super::columns::{Layout, cells};
 use super::delta::{Delta, EPOCH, TableLayout};
 use super::encode::encode;
 use super::{TableError, Written};
 
 /// Name of the table.
 pub(super) const EPOCHS: &str = "epochs";
-/// The columns. The watermark is null before there is one, and when nothing more can come.
-const COLUMNS: [Layout; 2] =
+/// The columns. The watermark is null before there is one.
+pub(super) const COLUMNS: [Layout; 2] =
     [(EPOCH, ColumnType::Int, false), ("watermark", ColumnType::Time, true)];
+
+/// The epochs of a batch, with the watermark after each.
+pub(super) fn lines(batch: &RecordBatch) -> Vec<(Epoch, Micros)> {
+    let column = |place: usize| {
+        let array = batch.columns().get(place);
+        array.and_then(|array| cells(COLUMNS[place].1, array)).unwrap_or_default()
+    };
+    let line = |(epoch, watermark)| match (epoch, watermark) {
+        (Cell::Int(epoch), Cell::Time(watermark)) => Some((epoch as Epoch, watermark)),
+        (Cell::Int(epoch), _) => Some((epoch as Epoch, Micros::MIN)),
+        _ => None,
+    };
+    column(0).into_iter().zip(column(1)).filter_map(line).collect()
+}
 
 /// The table `<out>/epochs`.
 pub(super) struct Epochs {

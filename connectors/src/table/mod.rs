@@ -29,8 +29,10 @@ mod delta;
 mod encode;
 mod epochs;
 mod ipc;
+mod known;
 mod read;
 mod replayed;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -47,7 +49,9 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::epochs::Epochs;
+pub use self::known::{LoggedChange, epochs, known, logged};
 pub use self::read::read;
+pub use self::stored::{Stored, Which};
 use self::view::{Commit, Scope, Task, View};
 
 /// How finely tables with a date are partitioned.

@@ -11,7 +11,7 @@ use operators::model::{
     Cause, Cell, CellRef, Change, ColumnType, Epoch, Micros, Row, Status, ViewSchema,
 };
 
-use super::changelog::OP;
+use super::changelog::{CAUSE, OP};
 use super::changes::{Buckets, Op, Place, Waiting, by_key, order, sorted};
 use super::columns::{Layout, cells};
 use super::delta::{EPOCH, Partition};
@@ -49,6 +49,12 @@ pub(super) struct Replayed {
 }
 
 impl Replayed {
+    /// The lines: epoch, operation, cause, row.
+    pub(super) fn into_lines(self) -> impl Iterator<Item = (Epoch, Op, Cause, Row)> {
+        let changes = self.rows.into_changes().into_iter();
+        changes.zip(self.said).map(|(change, (epoch, op))| (epoch, op, change.cause, change.row))
+    }
+
     /// Takes in the lines of a batch that are of the epochs asked for.
     pub(super) fn read(
         &mut self,
@@ -65,10 +71,11 @@ impl Replayed {
         for layout in own_columns(schema) {
             own.push(column(layout)?.into_iter());
         }
-        let meta = [OP, STATUS, FINAL_AT];
-        let [ops, states, final_at] = meta.map(column);
-        let meta = ops?.into_iter().zip(states?).zip(final_at?);
-        for (epoch, ((op, state), at)) in column((EPOCH, ColumnType::Int, false))?.iter().zip(meta)
+        let meta = [OP, STATUS, FINAL_AT, CAUSE];
+        let [ops, states, final_at, causes] = meta.map(column);
+        let meta = ops?.into_iter().zip(states?).zip(final_at?).zip(causes?);
+        for (epoch, (((op, state), at), cause)) in
+            column((EPOCH, ColumnType::Int, false))?.iter().zip(meta)
         {
             let cells: Vec<Cell> =
                 own.iter_mut().map(|cells| cells.next().unwrap_or_default()).collect();
@@ -80,7 +87,10 @@ impl Replayed {
                 let final_at = final_moment(&at, &state);
                 let row = Row { view: index, cells: cells.into(), final_at };
                 self.said.push((*epoch as Epoch, op));
-                self.rows.push(0, Micros::MIN, Change { row, diff: 1, cause: Cause::New });
+                let cause =
+                    if let Cell::Str(word) = cause { Cause::from_word(&word) } else { None };
+                let cause = cause.unwrap_or_default();
+                self.rows.push(0, Micros::MIN, Change { row, diff: 1, cause });
             }
         }
         Ok(())
@@ -95,6 +105,13 @@ pub(super) struct Outcome<'a> {
     stood: bool,
     /// Whether the row stands now.
     stands: bool,
+}
+
+impl<'a> Outcome<'a> {
+    /// The row that stands.
+    pub(super) fn standing(&self) -> Option<&'a Row> {
+        self.stands.then_some(self.row)
+    }
 }
 
 /// What lines of a changelog did to each key, in order, by partition.

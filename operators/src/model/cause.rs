@@ -27,6 +27,22 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them, in order.
+    pub const ALL: [Self; 7] = [
+        Self::New,
+        Self::Late,
+        Self::Merge,
+        Self::Split,
+        Self::Consent,
+        Self::Erase,
+        Self::Upgrade,
+    ];
+
+    /// The cause of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.word() == Some(word))
+    }
+
     /// The word in the `_cause` column; `None` for [`Cause::New`].
     pub fn word(self) -> Option<&'static str> {
         match self {

@@ -1,0 +1,107 @@
+//! The past of a view, from its changelog: its rows as they were known after an epoch, and the
+//! changes that led there.
+
+use std::path::Path;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use operators::model::{Cause, CellRef, Epoch, Micros, Row, ViewSchema};
+
+use super::changes::{Op, status};
+use super::columns::{Layout, batch, constant};
+use super::replayed::{FINAL_AT, Replayed, STATUS, final_cell, outcomes};
+use super::stored::{Stored, Which};
+use super::view::{own_columns, unfit};
+use super::{Granularity, TableError};
+
+/// The epochs that the changelogs hold, in order, with the watermark after each.
+///
+/// # Errors
+///
+/// The table of epochs can't be read.
+pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
+    let mut epochs = Vec::new();
+    let Some(stored) = Stored::open(out, Which::Epochs)? else { return Ok(epochs) };
+    for file in 0..stored.files() {
+        for batch in stored.read(file, &[0, 1])? {
+            epochs.extend(super::epochs::lines(&batch?));
+        }
+    }
+    epochs.sort_unstable();
+    Ok(epochs)
+}
+
+fn replayed(out: &Path, view: (u16, &ViewSchema), upto: Epoch) -> Result<Replayed, TableError> {
+    let mut replayed = Replayed::default();
+    let Some(stored) = Stored::open(out, Which::Changelog(view.1))? else { return Ok(replayed) };
+    let stored = stored.upto(upto);
+    let columns: Vec<usize> = (0..stored.schema().fields().len()).collect();
+    for file in 0..stored.files() {
+        for batch in stored.read(file, &columns)? {
+            replayed.read(view, &batch?, |epoch| epoch <= upto)?;
+        }
+    }
+    Ok(replayed)
+}
+
+/// The rows of a view as they were known after an epoch, when the watermark was at `watermark`, with
+/// the columns of its table of current rows.
+///
+/// # Errors
+///
+/// The changelog can't be read.
+pub fn known(
+    out: &Path,
+    (index, schema): (u16, &ViewSchema),
+    granularity: Granularity,
+    (epoch, watermark): (Epoch, Micros),
+) -> Result<Vec<RecordBatch>, TableError> {
+    let replayed = replayed(out, (index, schema), epoch)?;
+    let own = schema.columns.len();
+    let columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
+    let whole = Which::Current(schema, granularity).schema();
+    let wrong = |e: arrow::error::ArrowError| unfit(schema, &e.to_string());
+    let mut batches = Vec::new();
+    for (partition, outcomes) in outcomes(schema, granularity, &replayed) {
+        let rows: Vec<&Row> = outcomes.iter().filter_map(|outcome| outcome.standing()).collect();
+        let lines = batch(&columns, &rows, |row, place| match place.checked_sub(own) {
+            Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
+            Some(_) => final_cell(row.final_at),
+            None => row.cells.get(place),
+        });
+        let mut arrays: Vec<ArrayRef> = lines.map_err(wrong)?.columns().to_vec();
+        arrays.extend(partition.get(1).map(|date| constant(date, rows.len())));
+        batches.push(RecordBatch::try_new(whole.clone(), arrays).map_err(wrong)?);
+    }
+    Ok(batches)
+}
+
+/// A change of a view as its changelog has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoggedChange {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Why.
+    pub cause: Cause,
+    /// The row that came, or that went.
+    pub row: Row,
+    /// Whether the row went; otherwise it takes the place of the one of its key, if there is one.
+    pub gone: bool,
+}
+
+/// The changes of a view up to an epoch, in the order of their epochs.
+///
+/// # Errors
+///
+/// The changelog can't be read.
+pub fn logged(
+    out: &Path,
+    view: (u16, &ViewSchema),
+    upto: Epoch,
+) -> Result<Vec<LoggedChange>, TableError> {
+    let lines = replayed(out, view, upto)?.into_lines();
+    let change =
+        |(epoch, op, cause, row)| LoggedChange { epoch, cause, row, gone: op == Op::Delete };
+    let mut changes: Vec<LoggedChange> = lines.map(change).collect();
+    changes.sort_by_key(|change| change.epoch);
+    Ok(changes)
+}
