@@ -245,7 +245,8 @@ fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
 }
 
 /// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a
-/// delete and an insert are an update, with the greater of their causes. `sorted` has the places of the changes that count.
+/// delete and an insert are an update, with the greater of their causes. `sorted` has the places of
+/// the changes that count.
 pub(super) fn changelog<'a>(
     schema: &ViewSchema,
     waiting: &'a Waiting,

@@ -43,8 +43,8 @@ fn replayed(out: &Path, view: (u16, &ViewSchema), upto: Epoch) -> Result<Replaye
     Ok(replayed)
 }
 
-/// The rows of a view as they were known after an epoch, when the watermark was at `watermark`, with
-/// the columns of its table of current rows.
+/// The rows of a view as they were known after an epoch, when the watermark was at `watermark`,
+/// with the columns of its table of current rows.
 ///
 /// # Errors
 ///
@@ -73,6 +73,21 @@ pub fn known(
         batches.push(RecordBatch::try_new(whole.clone(), arrays).map_err(wrong)?);
     }
     Ok(batches)
+}
+
+/// The rows of a view that stood after an epoch, in no order.
+///
+/// # Errors
+///
+/// The changelog can't be read.
+pub fn standing(
+    out: &Path,
+    (index, schema): (u16, &ViewSchema),
+    upto: Epoch,
+) -> Result<Vec<Row>, TableError> {
+    let replayed = replayed(out, (index, schema), upto)?;
+    let outcomes = outcomes(schema, Granularity::None, &replayed).into_values().flatten();
+    Ok(outcomes.filter_map(|outcome| outcome.standing().cloned()).collect())
 }
 
 /// A change of a view as its changelog has it.

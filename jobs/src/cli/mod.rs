@@ -1,8 +1,9 @@
-//! The `braid` command: `run`, `check`, `status`, `schema`, `gen`, `demo`.
+//! The `braid` command: `run`, `check`, `plan`, `status`, `schema`, `gen`, `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
 //! on.
 
+mod change;
 mod check;
 mod cluster;
 mod crash;
@@ -74,6 +75,11 @@ enum Command {
         /// The job file.
         job: PathBuf,
     },
+    /// Shows what a run would do to what stands, after a change of the job file above all.
+    Plan {
+        /// The job file.
+        job: PathBuf,
+    },
     /// Prints the JSON Schemas of the records in a job's topics.
     Schema {
         /// The job file.
@@ -99,6 +105,7 @@ pub fn main() -> ExitCode {
         }
         Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
+        Command::Plan { job } => change::plan(&job),
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job } => status::status(&job),
     };

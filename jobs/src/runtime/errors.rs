@@ -34,12 +34,23 @@ pub enum RunError {
     Spec(#[from] SpecError),
     /// The output belongs to another job.
     #[error(
-        "{out} holds the results of another version of this job; give the changed job another \
-         `out`, or remove {out} to compute everything anew"
+        "{out} holds the results of another version of this job, and the change can't be carried \
+         over: {why}; or give the changed job another `out`, or remove {out} to compute everything \
+         anew"
     )]
     JobChanged {
         /// The output folder.
         out: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// A file of the job's own can't be written.
+    #[error("can't write {path}: {message}")]
+    Disk {
+        /// The file.
+        path: String,
+        /// What the system says.
+        message: String,
     },
     /// The bindings of what an output holds are gone.
     #[error(
@@ -91,6 +102,7 @@ impl RunError {
             | Self::Table(_)
             | Self::Topic(_)
             | Self::Snapshot(_)
+            | Self::Disk { .. }
             | Self::Worker(_) => 1,
         }
     }

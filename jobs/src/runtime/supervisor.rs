@@ -25,6 +25,7 @@ use super::sink::Sink;
 use super::snapshots::{self, SnapshotWriter};
 use super::summary::{Summary, grouped};
 use super::threads::{self, Team};
+use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
 use super::{RunError, RunOptions, bound, shown};
 use crate::cluster::{Addressed, Cluster, Inbox, Peers};
@@ -37,6 +38,9 @@ const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 const RESTORED_PER_BYTE: usize = 4;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;
+
+/// What stands for the tables among the outputs.
+pub(super) const CHANGELOGS: &str = "changelogs";
 
 /// Hands records to workers in turn and keeps count of what is in flight.
 pub(super) struct Workers {
@@ -146,16 +150,28 @@ pub fn run_until(
     around: Around<'_>,
 ) -> Result<Summary, RunError> {
     let begun = Instant::now();
-    let (mut log, bindings) = bound::open(plan)?;
-    if bindings.last().is_some_and(|binding| binding.job != plan.hash) {
-        return Err(RunError::JobChanged { out: plan.out.display().to_string() });
+    let (mut log, mut bindings) = bound::open(plan)?;
+    if let Some(before) = bindings.last().filter(|binding| binding.job != plan.hash) {
+        upgrade::check_sources(plan, &before.job)?;
     }
+    upgrade::keep(plan)?;
     let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation);
     let (tables, topics) = sinks(plan, &bindings, generation)?;
     let outputs = outputs(tables.as_ref(), &topics);
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
     let bound = bindings.last().map_or(0, |binding| binding.epoch);
+    let upgrade = match upgrade::epoch(&bindings, &plan.hash) {
+        Some(epoch) => Upgrade::begin(plan, epoch, &outputs)?,
+        None => None,
+    };
+    if let Some(upgrade) = &upgrade {
+        let (upto, epoch) = (upgrade.epoch - 1, upgrade.epoch);
+        around.progress.note(&format!(
+            "the job has changed: computes it up to epoch {upto}, and publishes the difference as \
+             epoch {epoch}"
+        ));
+    }
     let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
     let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
         shown::snapshot(around.board, &begin.manifest, None);
@@ -194,6 +210,7 @@ pub fn run_until(
         board: Arc::clone(around.board),
         records: Arc::clone(&records),
         begin: (done, counts),
+        upgrade,
     };
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
@@ -219,6 +236,9 @@ pub fn run_until(
         .and_then(|whole| {
             if whole {
                 feeding.replay((&bindings, done), &mut sources, &mut workers)?;
+                if !around.stop.load(Ordering::Acquire) {
+                    feeding.change(&mut bindings, &mut *log, &mut workers)?;
+                }
                 feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
             }
             Ok(())
@@ -277,7 +297,7 @@ fn sinks(
 /// own: they get from the changelogs what they lack.
 fn outputs(tables: Option<&TableSink>, topics: &[KafkaSink]) -> BTreeMap<String, Option<Epoch>> {
     let topics = topics.iter().map(|sink| (sink.prefix().to_owned(), sink.committed()));
-    topics.chain(tables.map(|tables| ("changelogs".to_owned(), tables.committed()))).collect()
+    topics.chain(tables.map(|tables| (CHANGELOGS.to_owned(), tables.committed()))).collect()
 }
 
 type Guards = timely::communication::WorkerGuards<Option<String>>;

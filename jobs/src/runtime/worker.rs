@@ -72,10 +72,10 @@ pub(super) fn work(
                 worker.step();
             }
             Ok(Work::Restore(block)) => {
-                // Its checksum is right: another version of the program has written it, and what
-                // is wrong is said where all words of workers are.
                 match blocks.decode(&block) {
                     Ok(events) => events.into_iter().for_each(|e| graph.restored.send(e)),
+                    // Its checksum is right, so another program has written it. A panic is what ends
+                    // all workers before an epoch is closed.
                     Err(message) => panic!("a snapshot can't be read: {message}"),
                 }
                 worker.step();

@@ -37,8 +37,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a folder of its own for a run of a job. What the run begins with is taken over into it,
-    /// and the folders of earlier runs are removed.
+    /// Begins a folder of its own for a run of a job. What the run begins with is taken over into
+    /// it, and the folders of earlier runs are removed.
     pub fn open(
         root: &Path,
         job: &str,

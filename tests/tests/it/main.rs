@@ -18,3 +18,4 @@ mod snapshots;
 mod snowplow;
 mod support;
 mod tidy;
+mod upgrades;

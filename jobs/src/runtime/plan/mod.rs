@@ -48,6 +48,8 @@ pub struct Plan {
     pub name: String,
     /// Where its results go.
     pub out: PathBuf,
+    /// The job file as it is written: what stands for the environment stays as it is.
+    pub text: String,
     /// Hash of everything in the job that its results depend on.
     pub hash: String,
     /// The sources.
@@ -155,6 +157,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         (problems, Some(catalog)) if problems.is_empty() => Ok(Plan {
             name: file.job.name.get_ref().clone(),
             out: base.join(file.job.out.get_ref()),
+            text: text.content().to_owned(),
             bindings,
             snapshots,
             tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),

@@ -102,8 +102,8 @@ fn compare(seed: u64, engine: EngineKind) {
         let again = drive(&job, begin, &batches, random.pick(&[1, 2, 3]));
         let none = BTreeMap::new();
         for at in epoch + 1..=batches.len() as Epoch {
-            let (is, should) =
-                (again.by_key(&job, at, size == 1), whole.by_key(&job, at, size == 1));
+            let [is, should] =
+                [&again.changes, &whole.changes].map(|c| c.get(&at).unwrap_or(&none));
             let more: Vec<_> = is.iter().filter(|(k, v)| should.get(k) != Some(v)).collect();
             let less: Vec<_> = should.iter().filter(|(k, v)| is.get(k) != Some(v)).collect();
             let apart = (more, less);

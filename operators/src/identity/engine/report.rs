@@ -43,7 +43,7 @@ impl Incremental {
         }
     }
 
-    /// Reports events that were marked. For each that has a person now: the one that it had, and it.
+    /// Reports events that were marked. For each that has a person: the former one, and it.
     fn report_marked(
         &mut self,
         out: &mut Resolution,
