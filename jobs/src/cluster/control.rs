@@ -4,7 +4,7 @@
 //! `silence` on it, or whose connection ends, is lost, and the others end at once, as if killed:
 //! whatever that leaves, the next generation makes good from the bindings.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ const BEAT_EVERY: Duration = Duration::from_millis(200);
 /// How long a broken connection waits for somebody to say why before it is called lost.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the last words wait for a process that does not read.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is said on a control connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -240,7 +240,8 @@ impl Controls {
         exit(i32::from(code))
     }
 
-    /// Tells all others but the one that said it, and waits a moment for those that are slow.
+    /// Tells all others but the one that said it, and waits a moment until they have hung up: with
+    /// TLS what this process has written is not yet on its way when it ends.
     fn last_words(&self, end: End, told_by: Option<usize>) {
         let message = Message::End(end);
         let (done, waits) = unbounded::<()>();
@@ -250,6 +251,8 @@ impl Controls {
             thread::spawn(move || {
                 let _ = send(&mut peer.writer, &message);
                 let _ = peer.writer.shutdown(Shutdown::Write);
+                let _ = peer.writer.set_patience(Some(LAST_WORDS));
+                while matches!(peer.writer.read(&mut [0; 64]), Ok(1..)) {}
                 drop(done);
             });
         }

@@ -1,10 +1,10 @@
-//! One job on several machines: processes that find each other, watch each other and end together.
+//! One job on several machines: processes that find, watch and end each other.
 //!
 //! Process 0 reads the sources, mints bindings and writes the outputs, as the only process of a job
-//! does; the others lend it workers. So all that makes a job exact and exactly-once is in one place,
-//! and a cluster adds only this:
+//! does; the others lend it workers. So all that makes a job exact and exactly-once is in one
+//! place, and a cluster adds only this:
 //!
-//! - **forming**: sockets, TLS, and first words, in which everything that must be equal is compared.
+//! - **forming**: sockets, TLS, and first words, which compare everything that must be equal.
 //! - **control**: heartbeats; a process that is lost ends all others of its session.
 //! - **link**: records from process 0 to the workers elsewhere, and what comes of them back.
 //! - **parent**: on each machine a process that starts the next one when a session has ended.

@@ -147,11 +147,24 @@ impl Team {
 
     /// Starts a process.
     pub fn start(&mut self, process: usize) {
+        self.start_with(process, &[]);
+    }
+
+    /// Starts all processes, process 0 last; one of them is to do something at a moment of its own
+    /// (`--crash-at`).
+    pub fn start_all_and(&mut self, one: usize, crash_at: &str) {
+        for process in (0..self.machines.len()).rev() {
+            let more = if process == one { &["--crash-at", crash_at][..] } else { &[] };
+            self.start_with(process, more);
+        }
+    }
+
+    fn start_with(&mut self, process: usize, more: &[&str]) {
         let (job, mut addresses) = (self.folder.join("job.toml"), self.addresses.clone());
         for (_, other, address) in self.seen.iter().filter(|(p, ..)| *p == process) {
             addresses[*other].clone_from(address);
         }
-        self.machines[process] = Some(self.machine(process, &job, &addresses, &[]));
+        self.machines[process] = Some(self.machine(process, &job, &addresses, more));
     }
 
     /// Starts all processes, process 0 last.

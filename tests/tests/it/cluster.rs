@@ -1,4 +1,4 @@
-//! Several processes of one job: the tables of a single one, byte by byte, whatever happens to them.
+//! Several processes of one job: the tables of a single one, byte by byte, whatever happens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -120,19 +120,20 @@ fn any_number_of_processes_gives_the_same_tables() {
     }
 }
 
+/// Moments of process 0, and one of the others, at which it is in the middle of something.
+const MOMENTS: [(usize, &str); 4] =
+    [(0, "bound:20"), (0, "table-commit:3"), (1, "decoded:12"), (2, "decoded:40")];
+
 #[test]
 fn whoever_is_killed_comes_back() {
-    let expected = alone(&history(4000));
-    for process in [0, 1, 2] {
-        let job = history(4000);
+    let expected = alone(&history(2000));
+    for (process, moment) in MOMENTS {
+        let job = history(2000);
         let mut team = team(&job, 3, &[]);
-        team.start_all();
-        for _ in 0..2 {
-            wait_bound(&job);
-            team.at(process).signal_child("-KILL");
-        }
+        team.start_all_and(process, &format!("{moment}:kill"));
         let said = end_well(&mut team);
-        assert!(said.contains("ended (signal 9)"), "{said}");
+        let words = format!("process {process} ended (signal 9); the next generation begins");
+        assert!(said.contains(&words), "{said}");
         check(&job, &expected);
     }
 }
@@ -140,13 +141,11 @@ fn whoever_is_killed_comes_back() {
 /// One that stands still is found out, killed by its parent, and takes part in the next generation.
 #[test]
 fn one_that_stands_still_is_replaced() {
-    let expected = alone(&history(4000));
-    for process in [0, 1] {
-        let job = history(4000);
-        let mut team = team(&job, 2, &[]);
-        team.start_all();
-        wait_bound(&job);
-        team.at(process).signal_child("-STOP");
+    let expected = alone(&history(2000));
+    for (process, moment) in &MOMENTS[1..3] {
+        let job = history(2000);
+        let mut team = team(&job, 3, &[]);
+        team.start_all_and(*process, &format!("{moment}:stop"));
         let said = end_well(&mut team);
         assert!(said.contains(&format!("process {process} stands still for 2 s")), "{said}");
         check(&job, &expected);
@@ -156,8 +155,8 @@ fn one_that_stands_still_is_replaced() {
 /// Both sides notice, and go on as soon as they reach each other again.
 #[test]
 fn a_cut_connection_is_found_out() {
-    let expected = alone(&history(4000));
-    let job = history(4000);
+    let expected = alone(&shop(20_000));
+    let job = shop(20_000);
     let mut team = team(&job, 3, &[]);
     let proxy = Proxy::new(team.address(0));
     team.see(1, 0, proxy.address());

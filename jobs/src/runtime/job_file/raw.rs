@@ -263,7 +263,7 @@ pub struct Snapshot {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Cluster {
     pub silence: Option<Spanned<String>>,
-    pub tls: Option<Tls>,
+    pub tls: Option<Spanned<Tls>>,
 }
 
 /// `[cluster.tls]`.
@@ -271,9 +271,9 @@ pub struct Cluster {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Tls {
-    pub ca: String,
-    pub cert: String,
-    pub key: String,
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// `[[sink]]`.

@@ -25,10 +25,14 @@ pub(super) fn cluster(check: &mut Checker, file: &JobFile, base: &Path) -> Clust
     if let Some(written) = of.silence.as_ref().filter(|_| silence < SILENCE_MIN) {
         check.at(&written.span(), "`silence` is too short; write \"1s\" or more");
     }
-    let tls = of.tls.as_ref().map(|tls| TlsFiles {
-        ca: base.join(&tls.ca),
-        cert: base.join(&tls.cert),
-        key: base.join(&tls.key),
+    let tls = of.tls.as_ref().and_then(|written| {
+        let tls = written.get_ref();
+        let (Some(ca), Some(cert), Some(key)) = (&tls.ca, &tls.cert, &tls.key) else {
+            let message = "certificates need three files; write `ca`, `cert` and `key`";
+            check.at(&written.span(), message);
+            return None;
+        };
+        Some(TlsFiles { ca: base.join(ca), cert: base.join(cert), key: base.join(key) })
     });
     ClusterPlan { silence, tls }
 }
