@@ -6,6 +6,9 @@
 //! difference.
 //! What stands published is read from the changelogs, which say it for every epoch; hence only jobs
 //! with tables can be changed, and topics must not be ahead of them.
+//!
+//! Memory: until the difference is published, the rows of every view once, and those of one view
+//! twice.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
