@@ -156,8 +156,8 @@ fn one_that_stands_still_is_replaced() {
 /// Both sides notice, and go on as soon as they reach each other again.
 #[test]
 fn a_cut_connection_is_found_out() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     let mut team = team(&job, 3, &[]);
     let proxy = Proxy::new(team.address(0));
     team.see(1, 0, proxy.address());
@@ -242,8 +242,8 @@ fn a_second_copy_ends_with_4() {
 /// Told at any process: all end in order, and a later run goes on.
 #[test]
 fn a_signal_to_any_process_stops_all() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     for process in [0, 1] {
         let mut team = team(&job, 2, &[]);
         team.start_all();
@@ -273,8 +273,8 @@ fn a_signal_to_any_process_stops_all() {
 /// SIGHUP ends a generation in order and begins the next, with what the files say by then.
 #[test]
 fn one_after_the_other_is_restarted() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     let mut team = team(&job, 3, &[]);
     team.start_all();
     for process in 0..3 {
