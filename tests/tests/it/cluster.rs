@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -155,8 +156,8 @@ fn one_that_stands_still_is_replaced() {
 /// Both sides notice, and go on as soon as they reach each other again.
 #[test]
 fn a_cut_connection_is_found_out() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     let mut team = team(&job, 3, &[]);
     let proxy = Proxy::new(team.address(0));
     team.see(1, 0, proxy.address());
@@ -241,8 +242,8 @@ fn a_second_copy_ends_with_4() {
 /// Told at any process: all end in order, and a later run goes on.
 #[test]
 fn a_signal_to_any_process_stops_all() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     for process in [0, 1] {
         let mut team = team(&job, 2, &[]);
         team.start_all();
@@ -272,8 +273,8 @@ fn a_signal_to_any_process_stops_all() {
 /// SIGHUP ends a generation in order and begins the next, with what the files say by then.
 #[test]
 fn one_after_the_other_is_restarted() {
-    let expected = alone(&shop(20_000));
-    let job = shop(20_000);
+    let expected = alone(&shop(60_000));
+    let job = shop(60_000);
     let mut team = team(&job, 3, &[]);
     team.start_all();
     for process in 0..3 {
@@ -357,4 +358,36 @@ fn tls_lets_in_whom_the_authority_signed() {
     let mut second = start(1, &signed("1"));
     assert_eq!(second.end(), Some(2), "{}", second.said());
     assert!(second.said().contains("not valid for"), "{}", second.said());
+}
+
+/// Whoever connects and is none of them does no harm; and figures show who is there.
+#[test]
+fn strangers_do_no_harm() {
+    let expected = alone(&history(400));
+    let job = history(400);
+    let mut team = team(&job, 3, &[]);
+    let hosts: Vec<String> = (0..3).map(|p| team.address(p).to_owned()).collect();
+    let path = job.folder().join("job.toml");
+    team.machines[0] = Some(team.machine(0, &path, &hosts, &["--listen", "127.0.0.1:0"]));
+    team.start(1);
+    let page = wait("an address", || {
+        let said = team.at(0).said();
+        said.lines().find_map(|line| line.strip_prefix("braid: at http://")).map(str::to_owned)
+    });
+    let preamble = "braidcl\u{1}\u{5}0.1.0\u{7f}\u{7f}\u{7f}\u{7f}";
+    for noise in ["", "GET / HTTP/1.1\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}", "braid", preamble] {
+        let mut stranger = wait("it to listen", || TcpStream::connect(&hosts[0]).ok());
+        stranger.write_all(noise.as_bytes()).unwrap();
+    }
+    wait("the figures", || {
+        let mut client = TcpStream::connect(&page).unwrap();
+        client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut figures = String::new();
+        client.read_to_string(&mut figures).unwrap();
+        let silence = "braid_process_silence_seconds{process=\"1\"} ";
+        (figures.contains("\nbraid_processes 2\n") && figures.contains(silence)).then_some(())
+    });
+    team.start(2);
+    end_well(&mut team);
+    check(&job, &expected);
 }
