@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod generate;
+pub mod query;
 pub mod runtime;
 pub mod serve;
