@@ -24,7 +24,7 @@ impl FromStr for Moment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let utc = |at: DateTime| at.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+        let utc = |at: DateTime| TimeZone::UTC.to_timestamp(at).ok();
         let text = text.trim();
         if let Ok(epoch) = text.parse::<Epoch>() {
             return Ok(Self::Epoch(epoch));
