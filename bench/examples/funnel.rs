@@ -90,7 +90,7 @@ fn measure(what: &str, size: Size) {
     let begun = Instant::now();
     for (handle, events) in all.iter().enumerate() {
         let person = PersonRef { tenant: 1, handle: handle as u64 };
-        people.update_name(person, Some(Token(handle as u128)));
+        people.update_name(person, Some(Token(handle as u128)), Cause::Merge);
         for event in events {
             let event = Arc::clone(event);
             people.update_fact(Fact { person: Some(person), event, diff: 1, cause: Cause::New });

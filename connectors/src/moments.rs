@@ -13,6 +13,8 @@ pub enum Moment {
     Binding,
     /// The binding is durable, nobody has acted on it.
     Bound,
+    /// A worker has decoded a part of an epoch.
+    Decoded,
     /// An epoch has been handed to the workers.
     Fed,
     /// A file of a table is written, no commit names it.
@@ -43,9 +45,10 @@ pub enum Moment {
 
 impl Moment {
     /// All of them, in the order in which an epoch comes by.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Binding,
         Self::Bound,
+        Self::Decoded,
         Self::Fed,
         Self::TableFile,
         Self::TableCommit,
@@ -66,6 +69,7 @@ impl Moment {
         match self {
             Self::Binding => "binding",
             Self::Bound => "bound",
+            Self::Decoded => "decoded",
             Self::Fed => "fed",
             Self::TableFile => "table-file",
             Self::TableCommit => "table-commit",

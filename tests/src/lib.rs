@@ -5,3 +5,4 @@ pub mod histories;
 pub mod kafka;
 pub mod python;
 pub mod rows;
+pub mod team;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use operators::time::Lane;
+use serde::{Deserialize, Serialize};
 
-use super::Fields;
+use super::{Fields, carry};
 
 /// A run of consecutive records of one partition of a source, split but not decoded. Cheap to
 /// clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RawBatch {
     /// Index of the source in the job file.
     pub source: u16,
@@ -59,7 +60,7 @@ impl RawBatch {
 }
 
 /// The records of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RawRecords {
     /// JSON texts, one a line: a blank line is no record.
     Json(Arc<Rows>),
@@ -73,11 +74,11 @@ pub enum RawRecords {
         rows: Arc<Rows>,
     },
     /// Rows of Parquet.
-    Table(RecordBatch),
+    Table(#[serde(with = "carry::table")] RecordBatch),
 }
 
 /// The first row of a CSV or TSV file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// What stands between two fields.
     pub delimiter: u8,
@@ -86,9 +87,10 @@ pub struct Header {
 }
 
 /// Records of text, one after the other in one buffer.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Rows {
     /// The records without their line ends.
+    #[serde(with = "carry::bytes")]
     pub(super) data: Vec<u8>,
     /// Where in `data` each record ends.
     pub(super) ends: Vec<u32>,

@@ -16,6 +16,7 @@
 //!   [`BATCH_BYTES_MAX`] and one record; a Parquet reader holds one row group's open pages.
 
 mod batch;
+mod carry;
 mod columnar;
 mod error;
 mod fields;

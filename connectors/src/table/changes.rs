@@ -245,7 +245,8 @@ fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
 }
 
 /// Changes as rows of the changelog, by epoch and key: net per epoch; of one key in one epoch a
-/// delete and an insert are an update. `sorted` has the places of the changes that count.
+/// delete and an insert are an update, with the greater of their causes. `sorted` has the places of
+/// the changes that count.
 pub(super) fn changelog<'a>(
     schema: &ViewSchema,
     waiting: &'a Waiting,
@@ -275,7 +276,8 @@ pub(super) fn changelog<'a>(
         for group in net.chunk_by(same_key) {
             let gone = group.iter().any(|(_, _, diff, _)| *diff < 0);
             let come = group.iter().any(|(_, _, diff, _)| *diff > 0);
-            for &(_, row, diff, cause) in group {
+            let cause = group.iter().map(|sum| sum.3).max().unwrap_or_default();
+            for &(_, row, diff, _) in group {
                 let op = match (diff > 0, gone, come) {
                     (true, true, _) => Op::Update,
                     (true, false, _) => Op::Insert,

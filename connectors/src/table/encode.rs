@@ -8,7 +8,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::columns::{Layout, arrow_schema, batch};
 
-/// Rows that are columns at once. A multiple of what the encoder looks at between two pages, so that
+/// Rows that are columns at once. A multiple of what the encoder looks at between two pages, so
+/// that
 /// it makes no difference to the bytes.
 const ROWS_AT_ONCE: usize = 65_536;
 

@@ -30,32 +30,34 @@ pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
     Ok(epochs)
 }
 
-fn replayed(out: &Path, view: (u16, &ViewSchema), upto: Epoch) -> Result<Replayed, TableError> {
+fn replayed(
+    changelog: &Stored,
+    view: (u16, &ViewSchema),
+    upto: Epoch,
+) -> Result<Replayed, TableError> {
     let mut replayed = Replayed::default();
-    let Some(stored) = Stored::open(out, Which::Changelog(view.1))? else { return Ok(replayed) };
-    let stored = stored.upto(upto);
-    let columns: Vec<usize> = (0..stored.schema().fields().len()).collect();
-    for file in 0..stored.files() {
-        for batch in stored.read(file, &columns)? {
+    let columns: Vec<usize> = (0..changelog.schema().fields().len()).collect();
+    for file in changelog.files_upto(upto) {
+        for batch in changelog.read(file, &columns)? {
             replayed.read(view, &batch?, |epoch| epoch <= upto)?;
         }
     }
     Ok(replayed)
 }
 
-/// The rows of a view as they were known after an epoch, when the watermark was at `watermark`, with
-/// the columns of its table of current rows.
+/// The rows of a view as they were known after an epoch, when the watermark was at `watermark`,
+/// with the columns of its table of current rows.
 ///
 /// # Errors
 ///
 /// The changelog can't be read.
 pub fn known(
-    out: &Path,
+    changelog: &Stored,
     (index, schema): (u16, &ViewSchema),
     granularity: Granularity,
     (epoch, watermark): (Epoch, Micros),
 ) -> Result<Vec<RecordBatch>, TableError> {
-    let replayed = replayed(out, (index, schema), epoch)?;
+    let replayed = replayed(changelog, (index, schema), epoch)?;
     let own = schema.columns.len();
     let columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
     let whole = Which::Current(schema, granularity).schema();
@@ -73,6 +75,24 @@ pub fn known(
         batches.push(RecordBatch::try_new(whole.clone(), arrays).map_err(wrong)?);
     }
     Ok(batches)
+}
+
+/// The rows of a view that stood after an epoch, in no order.
+///
+/// # Errors
+///
+/// The changelog can't be read.
+pub fn standing(
+    out: &Path,
+    (index, schema): (u16, &ViewSchema),
+    upto: Epoch,
+) -> Result<Vec<Row>, TableError> {
+    let Some(changelog) = Stored::open(out, Which::Changelog(schema))? else {
+        return Ok(Vec::new());
+    };
+    let replayed = replayed(&changelog, (index, schema), upto)?;
+    let outcomes = outcomes(schema, Granularity::None, &replayed).into_values().flatten();
+    Ok(outcomes.filter_map(|outcome| outcome.standing().cloned()).collect())
 }
 
 /// A change of a view as its changelog has it.
@@ -98,7 +118,9 @@ pub fn logged(
     view: (u16, &ViewSchema),
     upto: Epoch,
 ) -> Result<Vec<LoggedChange>, TableError> {
-    let lines = replayed(out, view, upto)?.into_lines();
+    let changelog = Stored::open(out, Which::Changelog(view.1))?;
+    let Some(changelog) = changelog else { return Ok(Vec::new()) };
+    let lines = replayed(&changelog, view, upto)?.into_lines();
     let change =
         |(epoch, op, cause, row)| LoggedChange { epoch, cause, row, gone: op == Op::Delete };
     let mut changes: Vec<LoggedChange> = lines.map(change).collect();

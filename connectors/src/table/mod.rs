@@ -49,7 +49,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::epochs::Epochs;
-pub use self::known::{LoggedChange, epochs, known, logged};
+pub use self::known::{LoggedChange, epochs, known, logged, standing};
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
 use self::view::{Commit, Scope, Task, View};
@@ -169,7 +169,7 @@ impl TableError {
     }
 }
 
-/// Changes that are kept in memory for current rows when changelogs have them: about 512 MB of rows.
+/// Changes that are kept in memory for current rows when changelogs have them: about 512 MB.
 /// To read them back costs about as much as to write them. Tests do with few, to come by both ways.
 const KEPT_CHANGES: usize = if cfg!(test) { 20 } else { 4_000_000 };
 /// Tables that are written at the same time at most: each holds the rows of a partition.

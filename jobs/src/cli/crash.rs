@@ -1,4 +1,4 @@
-//! A run that ends or stands still at a given moment, for tests of crashes.
+//! A run that ends, stands still or panics at a given moment, for tests of crashes.
 
 use connectors::moments::{Moment, arm};
 use signal_hook::consts::{SIGKILL, SIGSTOP};
@@ -28,11 +28,16 @@ fn stop() {
     let _ = raise(SIGSTOP);
 }
 
-/// Reads `MOMENT:COUNT:kill` or `MOMENT:COUNT:stop`.
+fn panic() {
+    // As a worker does whose invariants don't hold: that is what tests want to see.
+    panic!("as it was told to");
+}
+
+/// Reads `MOMENT:COUNT:kill`, `MOMENT:COUNT:stop` or `MOMENT:COUNT:panic`.
 pub(super) fn parse(text: &str) -> Result<CrashAt, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let [moment, count, act] = parts[..] else {
-        return Err("write MOMENT:COUNT:kill or MOMENT:COUNT:stop".to_owned());
+        return Err("write MOMENT:COUNT:kill, with stop or panic as it may be".to_owned());
     };
     let words = Moment::ALL.map(Moment::word).join(", ");
     let moment =
@@ -41,7 +46,8 @@ pub(super) fn parse(text: &str) -> Result<CrashAt, String> {
     let act = match act {
         "kill" => kill,
         "stop" => stop,
-        _ => return Err("write kill or stop after COUNT".to_owned()),
+        "panic" => panic,
+        _ => return Err("write kill, stop or panic after COUNT".to_owned()),
     };
     Ok(CrashAt { moment, count, act })
 }

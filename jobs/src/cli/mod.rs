@@ -1,9 +1,12 @@
-//! The `braid` command: `run`, `check`, `status`, `query`, `explain`, `schema`, `gen`, `demo`.
+//! The `braid` command: `run`, `check`, `plan`, `status`, `query`, `explain`, `schema`, `gen`,
+//! `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
 //! on.
 
+mod change;
 mod check;
+mod cluster;
 mod crash;
 mod demo;
 mod generate;
@@ -19,8 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
+use self::cluster::Role;
 use crate::runtime::{
-    Around, Plan, Progress, RunOptions, Silent, Summary, Terminal, plan, run_until,
+    Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, plan, run_until, serve,
 };
 use crate::serve::Server;
 
@@ -58,8 +62,11 @@ enum Command {
         /// /readyz.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
-        /// For tests of crashes, MOMENT:COUNT:kill or MOMENT:COUNT:stop: sends itself SIGKILL or
-        /// SIGSTOP when a moment (`connectors::moments`) comes the COUNT-th time.
+        #[command(flatten)]
+        cluster: cluster::Options,
+        /// For tests of crashes, MOMENT:COUNT:kill, stop or panic: sends itself SIGKILL or SIGSTOP,
+        /// or panics, when a moment (`connectors::moments`) comes the COUNT-th time. In a cluster
+        /// this is for the first child.
         #[arg(long, hide = true, value_parser = crash::parse)]
         crash_at: Option<crash::CrashAt>,
     },
@@ -67,6 +74,11 @@ enum Command {
     Gen(generate::Options),
     /// Checks a job file and looks at the first records of its sources.
     Check {
+        /// The job file.
+        job: PathBuf,
+    },
+    /// Shows what a run would do to what stands, after a change of the job file above all.
+    Plan {
         /// The job file.
         job: PathBuf,
     },
@@ -92,15 +104,16 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Args::parse().command {
         Command::Demo { dir } => demo::demo(&dir, usual_workers()),
-        Command::Run { job, workers, epoch_records, json, listen, crash_at } => {
+        Command::Run { job, workers, epoch_records, json, listen, cluster, crash_at } => {
             crash_at.into_iter().for_each(crash::CrashAt::arm);
             let workers = workers.unwrap_or_else(usual_workers).max(1);
-            execute(&job, RunOptions { workers, epoch_records }, json, listen)
+            execute(&job, RunOptions { workers, epoch_records }, (json, listen), &cluster)
         }
         Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
         Command::Query(asked) => query::ask(&asked),
         Command::Explain(why) => query::why(&why),
+        Command::Plan { job } => change::plan(&job),
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job } => status::status(&job),
     };
@@ -112,13 +125,16 @@ fn usual_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
 }
 
+/// Exit code: usage or job file.
+const USAGE: u8 = 2;
+
 /// Loads a job file, or says everything that is wrong in it.
 fn load(path: &Path) -> Result<Plan, u8> {
     plan::load(path).map_err(|problems| {
         for problem in problems {
             eprintln!("{problem}");
         }
-        2
+        USAGE
     })
 }
 
@@ -134,11 +150,23 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn execute(path: &Path, options: RunOptions, json: bool, listen: Option<SocketAddr>) -> u8 {
+fn execute(
+    path: &Path,
+    options: RunOptions,
+    (json, listen): (bool, Option<SocketAddr>),
+    cluster: &cluster::Options,
+) -> u8 {
+    if let Err(words) = cluster.check() {
+        eprintln!("braid: {words}");
+        return USAGE;
+    }
     let plan = match load(path) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if matches!(cluster.role(), Role::Parent) {
+        return cluster.parent(&plan, options.workers);
+    }
     let stop = match stop_on_signals() {
         Ok(stop) => stop,
         Err(error) => {
@@ -150,28 +178,45 @@ fn execute(path: &Path, options: RunOptions, json: bool, listen: Option<SocketAd
     let server = listen.map(|address| (address, Server::start(address, Arc::clone(&board))));
     if let Some((address, Err(error))) = &server {
         eprintln!("braid: can't listen at {address}: {error}; give --listen another address");
-        return 2;
+        return USAGE;
     }
     if let Some((_, Ok(server))) = &server {
         eprintln!("braid: at http://{}", server.address());
     }
+    let joined = match cluster.role() {
+        Role::Child => cluster.join(&plan, options, &stop, &board).map(Some),
+        Role::Alone | Role::Parent => Ok(None),
+    };
+    let joined = match joined {
+        Ok(joined) => joined,
+        Err(code) => return code,
+    };
+    if let Some(cluster) = joined.as_ref().filter(|cluster| cluster.process() != 0) {
+        let ended = serve(&plan, options, cluster, &board);
+        cluster.leave(&ended.err().map_or_else(|| cluster.done(), RunError::into_end));
+    }
     let (silent, terminal) = (Silent, Terminal::new());
     let progress: &dyn Progress = if json { &silent } else { &terminal };
-    let result = run_until(&plan, options, Around { progress, stop: &stop, board: &board });
-    match result {
+    let cluster = joined.as_ref();
+    let result =
+        run_until(&plan, options, Around { progress, stop: &stop, board: &board, cluster });
+    let code = match result {
         Ok(summary) => {
             show(&plan, &summary, json);
             if plan.is_bounded() && stop.load(Ordering::Acquire) {
                 eprintln!("braid: stopped, perhaps before the end; run it again to go on");
-                return 1;
+                1
+            } else {
+                0
             }
-            0
         }
+        Err(error) if cluster.is_some() => cluster.map_or(1, |c| c.leave(&error.into_end())),
         Err(error) => {
             eprintln!("braid: {error}");
             error.exit_code()
         }
-    }
+    };
+    cluster.map_or(code, |cluster| cluster.leave(&cluster.done()))
 }
 
 fn show(plan: &Plan, summary: &Summary, json: bool) {

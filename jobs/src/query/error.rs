@@ -88,7 +88,10 @@ impl QueryError {
 
     /// What went wrong while it was computed. An overflow or a division by zero is too.
     pub(super) fn run(error: DataFusionError) -> Self {
-        Self::Run(error.find_root().strip_backtrace())
+        Self::Run(match error.find_root() {
+            DataFusionError::External(error) => error.to_string(),
+            root => root.strip_backtrace(),
+        })
     }
 
     pub(super) fn write(error: impl std::fmt::Display) -> Self {

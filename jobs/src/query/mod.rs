@@ -85,16 +85,21 @@ fn ask(
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).map_err(QueryError::sql)?;
     let names: Vec<String> = names(plan).collect();
+    let mut asked = Vec::new();
     for reference in state.resolve_table_references(&statement).map_err(QueryError::sql)? {
         if reference.schema() == Some("information_schema") {
-            continue;
+            asked.clone_from(&names);
+            break;
         }
         let name = reference.table();
         if !names.iter().any(|known| known == name) || reference.schema().is_some() {
             return Err(QueryError::unknown_view(&reference.to_string(), &names));
         }
-        let provider = provider(plan, name, options.partition, known)?;
-        context.register_table(quoted(name), Arc::new(provider)).map_err(QueryError::run)?;
+        asked.push(name.to_owned());
+    }
+    for name in asked {
+        let provider = Arc::new(provider(plan, &name, options.partition, known)?);
+        context.register_table(quoted(&name), provider).map_err(QueryError::run)?;
     }
     let only_read =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -137,8 +142,12 @@ fn provider(
         (Some((index, schema)), _) => {
             let which = Which::Current(schema, granularity);
             if let Some(known) = known {
-                let (out, schema) = (plan.out.clone(), Arc::new(schema.clone()));
-                let content = Content::Known { out, index, schema, granularity, known };
+                let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
+                let content = changelog.map_or(Content::None, |changelog| {
+                    let schema = Arc::new(schema.clone());
+                    let changelog = Arc::new(changelog);
+                    Content::Known { changelog, index, schema, granularity, known }
+                });
                 return Ok(Provider::new(which.schema(), content));
             }
             which
@@ -146,10 +155,9 @@ fn provider(
         (None, Some((_, schema))) => Which::Changelog(schema),
         (None, None) => Which::Epochs,
     };
-    let content = Stored::open(&plan.out, which)?.map_or(Content::None, |stored| {
-        let upto = known.map(|known| known.epoch);
-        let stored = Arc::new(if let Some(upto) = upto { stored.upto(upto) } else { stored });
-        Content::Stored { stored, upto }
+    let content = Stored::open(&plan.out, which)?.map_or(Content::None, |stored| Content::Stored {
+        stored: Arc::new(stored),
+        upto: known.map(|known| known.epoch),
     });
     Ok(Provider::new(which.schema(), content))
 }

@@ -2,7 +2,6 @@
 //! time.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -40,8 +39,8 @@ pub(super) enum Content {
     },
     /// In the changelog of its view.
     Known {
-        /// The job's folder.
-        out: PathBuf,
+        /// The changelog.
+        changelog: Arc<Stored>,
         /// Place of the view.
         index: u16,
         /// The view.
@@ -87,7 +86,8 @@ impl TableProvider for Provider {
         let schema = Arc::new(self.schema.project(&columns)?);
         let files = match &self.content {
             Content::None => Vec::new(),
-            Content::Stored { stored, .. } => (0..stored.files()).collect(),
+            Content::Stored { stored, upto: Some(upto) } => stored.files_upto(*upto).collect(),
+            Content::Stored { stored, upto: None } => (0..stored.files()).collect(),
             Content::Known { .. } => vec![0],
         };
         let size = files.len().div_ceil(PARTS_MAX).max(1);
@@ -149,9 +149,9 @@ fn read(content: &Content, file: usize, columns: &[usize]) -> Batches {
             batches
         }),
         Content::Stored { stored, upto: Some(upto) } => read_upto(stored, file, columns, *upto),
-        Content::Known { out, index, schema, granularity, known: at } => {
+        Content::Known { changelog, index, schema, granularity, known: at } => {
             let view = (*index, &**schema);
-            known(out, view, *granularity, (at.epoch, at.watermark)).map(|batches| {
+            known(changelog, view, *granularity, (at.epoch, at.watermark)).map(|batches| {
                 let columns = columns.to_vec();
                 let batches = batches.into_iter().map(move |batch| Ok(batch.project(&columns)?));
                 let batches: Batches = Box::new(batches);

@@ -9,6 +9,8 @@ use replay::history::ReadError;
 use replay::snapshot::SnapshotError;
 use thiserror::Error;
 
+use crate::cluster::End;
+
 /// Why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -32,12 +34,23 @@ pub enum RunError {
     Spec(#[from] SpecError),
     /// The output belongs to another job.
     #[error(
-        "{out} holds the results of another version of this job; give the changed job another \
-         `out`, or remove {out} to compute everything anew"
+        "{out} holds the results of another version of this job, and the change can't be carried \
+         over: {why}; or give the changed job another `out`, or remove {out} to compute everything \
+         anew"
     )]
     JobChanged {
         /// The output folder.
         out: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// A file of the job's own can't be written.
+    #[error("can't write {path}: {message}")]
+    Disk {
+        /// The file.
+        path: String,
+        /// What the system says.
+        message: String,
     },
     /// The bindings of what an output holds are gone.
     #[error(
@@ -54,12 +67,23 @@ pub enum RunError {
         /// The last epoch that it holds.
         epoch: Epoch,
     },
+    /// The processes of a cluster don't come together.
+    #[error("{0}")]
+    Cluster(End),
     /// A worker ended before its time.
     #[error("a worker stopped: {0}")]
     Worker(String),
 }
 
 impl RunError {
+    /// What all processes of a cluster end with.
+    pub fn into_end(self) -> End {
+        match self {
+            Self::Cluster(end) => end,
+            error => End::new(error.exit_code(), error.to_string()),
+        }
+    }
+
     /// The exit code: 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -70,6 +94,7 @@ impl RunError {
                 4
             }
             Self::Topic(error) if error.is_usage() => 2,
+            Self::Cluster(end) => end.code,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,
             Self::Source(_)
@@ -77,6 +102,7 @@ impl RunError {
             | Self::Table(_)
             | Self::Topic(_)
             | Self::Snapshot(_)
+            | Self::Disk { .. }
             | Self::Worker(_) => 1,
         }
     }

@@ -106,6 +106,32 @@ impl Feeding<'_> {
         Ok(())
     }
 
+    /// Mints the epoch that publishes what a change of the job has changed: one without records.
+    pub(super) fn change(
+        &self,
+        bindings: &mut Vec<Binding>,
+        log: &mut dyn BindingLog,
+        workers: &mut Workers,
+    ) -> Result<(), RunError> {
+        let Some(last) = bindings.last().filter(|last| last.job != self.job) else { return Ok(()) };
+        let binding = Binding {
+            epoch: last.epoch + 1,
+            generation: self.generation,
+            wall_time: now(),
+            sources: last.sources.clone(),
+            files: Vec::new(),
+            kafka: Vec::new(),
+            job: self.job.to_owned(),
+        };
+        reach(Moment::Binding);
+        log.append(&binding)?;
+        reach(Moment::Bound);
+        workers.close(binding.epoch, &[])?;
+        reach(Moment::Fed);
+        bindings.push(binding);
+        Ok(())
+    }
+
     /// Mints epochs until every source is at its end, or until stopped.
     pub(super) fn mint(
         &self,

@@ -5,11 +5,15 @@
 //! thread collects rows, one writes them to tables, and one for each set of topics writes those,
 //! each at its own pace. A run that was killed begins with the bindings: the same records go to the
 //! same epochs again, and tables pass over what they have committed.
+//!
+//! With several processes (`cluster`) all this is process 0; of the others only the workers run.
 
 mod bound;
 mod errors;
 mod feeding;
 pub mod job_file;
+mod member;
+mod outlook;
 pub mod plan;
 mod progress;
 mod shown;
@@ -20,10 +24,13 @@ mod supervisor;
 mod tables;
 mod threads;
 mod topics;
+mod upgrade;
 mod worker;
 
 pub use bound::peek;
 pub use errors::RunError;
+pub use member::serve;
+pub use outlook::{JobChange, Outlook, outlook};
 pub use plan::Plan;
 pub use progress::{Progress, Silent, Terminal};
 pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use connectors::kafka::KafkaSink;
-use connectors::table::TableSink;
+use connectors::table::{TableError, TableSink};
 use crossbeam_channel::Receiver;
 use operators::graph::{Emitted, Mark};
 use operators::model::{Cell, CellRef, Change, Epoch, Event, Micros, Reason};
@@ -17,6 +17,7 @@ use super::snapshots::{self, Closed, SnapshotWriter};
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
 use super::tables::TableWriter;
 use super::topics::TopicWriter;
+use super::upgrade::Upgrade;
 use super::worker::Told;
 use super::{RunError, shown};
 use crate::serve::Board;
@@ -93,6 +94,27 @@ struct Outputs {
     snapshots: Option<SnapshotWriter>,
 }
 
+impl Outputs {
+    /// Hands the changes of a closed epoch to tables and topics. Says false when one has failed.
+    fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
+        self.topics.iter().all(|topic| topic.take(epoch, watermark, &changes))
+            && self.tables.as_ref().is_none_or(|tables| tables.take(epoch, watermark, changes))
+    }
+
+    /// Hands each output what a change of the job makes of what it holds.
+    fn publish(&self, upgrade: &Upgrade, watermark: Micros) -> Result<bool, TableError> {
+        for topic in &self.topics {
+            let changes = [upgrade.changes(topic.holds())?];
+            if !topic.take(upgrade.epoch, watermark, &changes) {
+                return Ok(false);
+            }
+        }
+        let Some(tables) = &self.tables else { return Ok(true) };
+        let changes = vec![upgrade.changes(tables.holds())?];
+        Ok(tables.take(upgrade.epoch, watermark, changes))
+    }
+}
+
 /// Collects what the workers tell until they hang up; returns the counts.
 pub(super) struct Sink {
     pub catalog: Arc<Catalog>,
@@ -108,12 +130,14 @@ pub(super) struct Sink {
     pub records: Arc<AtomicU64>,
     /// Up to this epoch a snapshot has it all, with what was counted: rows up to it are published.
     pub begin: (Epoch, Counts),
+    /// If the job has changed, what is published of everything up to its epoch.
+    pub upgrade: Option<Upgrade>,
 }
 
 impl Sink {
     /// Hands closed epochs to the threads that write tables, topics and snapshots.
     pub(super) fn run(
-        self,
+        mut self,
         told: &Receiver<Told>,
         tables: Option<TableSink>,
         topics: Vec<KafkaSink>,
@@ -123,7 +147,7 @@ impl Sink {
         let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots };
-        let mut summary = self.collect(told, &outputs);
+        let mut summary = self.collect(told, &outputs)?;
         let Outputs { tables, topics, snapshots } = outputs;
         // An output that can't be written is why nothing more was taken in.
         let written = tables.map(TableWriter::finish);
@@ -140,7 +164,7 @@ impl Sink {
         Ok(summary)
     }
 
-    fn collect(&self, told: &Receiver<Told>, outputs: &Outputs) -> Summary {
+    fn collect(&mut self, told: &Receiver<Told>, outputs: &Outputs) -> Result<Summary, TableError> {
         let mut summary = snapshots::resumed(&self.begin.1);
         let mut standing = Standing::default();
         standing.rows.resize(self.catalog.schemas.len(), 0);
@@ -183,6 +207,11 @@ impl Sink {
                     let whole = self.complete.load(Ordering::Acquire).saturating_add(1);
                     let upto = closed.iter().copied().min().unwrap_or(0).min(whole);
                     while let Some(epoch) = open.first(upto) {
+                        if let Some(upgrade) = self.upgrade.take_if(|u| u.epoch < epoch)
+                            && !outputs.publish(&upgrade, watermark)?
+                        {
+                            return Ok(summary);
+                        }
                         watermark = open.watermarks.remove(&epoch).unwrap_or(watermark);
                         if let Some(tally) = open.tallies.remove(&epoch) {
                             tally.add_to(&mut summary);
@@ -190,21 +219,28 @@ impl Sink {
                         let changes = open.changes.remove(&epoch).unwrap_or_default();
                         self.count_changes(epoch, &changes, &mut standing, &mut summary);
                         done = epoch;
-                        if epoch <= self.begin.0 {
-                            continue;
+                        let mut taken = true;
+                        if let Some(snapshots) = &outputs.snapshots
+                            && epoch > self.begin.0
+                        {
+                            let records = open.records.remove(&epoch).unwrap_or_default();
+                            let marks = open.marks.remove(&epoch).unwrap_or_default();
+                            let counts = snapshots::counts(&summary);
+                            taken = snapshots.take(Closed { epoch, records, marks, counts });
                         }
-                        let records = open.records.remove(&epoch).unwrap_or_default();
-                        let marks = open.marks.remove(&epoch).unwrap_or_default();
-                        let counts = || snapshots::counts(&summary);
-                        let of_records = || Closed { epoch, records, marks, counts: counts() };
-                        let taken = outputs.snapshots.as_ref().is_none_or(|s| s.take(of_records()))
-                            && outputs.topics.iter().all(|t| t.take(epoch, watermark, &changes))
-                            && outputs
-                                .tables
-                                .as_ref()
-                                .is_none_or(|t| t.take(epoch, watermark, changes));
+                        if let Some(upgrade) = &mut self.upgrade {
+                            upgrade.add(changes);
+                        } else if epoch > self.begin.0 {
+                            taken &= outputs.take(epoch, watermark, changes);
+                        }
                         if !taken {
-                            return summary;
+                            return Ok(summary);
+                        }
+                    }
+                    if let Some(upgrade) = self.upgrade.take_if(|u| u.epoch < upto) {
+                        done = upgrade.epoch;
+                        if !outputs.publish(&upgrade, watermark)? {
+                            return Ok(summary);
                         }
                     }
                     self.closed.fetch_max(upto, Ordering::Release);
@@ -214,7 +250,7 @@ impl Sink {
         }
         summary.epochs = done;
         self.count(&standing, &mut summary);
-        summary
+        Ok(summary)
     }
 
     fn count_changes(

@@ -101,15 +101,15 @@ impl SnapshotWriter {
         plan: &Plan,
         every: Duration,
         generation: u64,
-        begin: Option<&Begin>,
+        mut begin: Option<&mut Begin>,
         board: Arc<Board>,
     ) -> Result<Self, SnapshotError> {
-        let writer = Writer::open(&place(plan), &plan.hash, generation, begin)?;
+        let writer = Writer::open(&place(plan), &plan.hash, generation, begin.as_deref_mut())?;
         let (inbox, closed) = bounded(INBOX_MAX);
         let taking = Taking {
             writer,
             board,
-            watermark: watermark(plan, begin),
+            watermark: watermark(plan, begin.as_deref()),
             last: None,
             every,
             due: Instant::now() + every,

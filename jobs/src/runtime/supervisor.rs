@@ -11,11 +11,12 @@ use connectors::decode::Decoder;
 use connectors::file::RawBatch;
 use connectors::kafka::KafkaSink;
 use connectors::table::TableSink;
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use operators::graph::{Job, Mark};
 use operators::model::{Epoch, Micros};
 use operators::time::Watermark;
 use replay::history::Source;
+use timely::worker::Worker;
 
 use super::feeding::Feeding;
 use super::plan::Plan;
@@ -23,8 +24,11 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::snapshots::{self, SnapshotWriter};
 use super::summary::{Summary, grouped};
+use super::threads::{self, Team};
+use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
-use super::{RunError, RunOptions, bound, shown, threads};
+use super::{RunError, RunOptions, bound, shown};
+use crate::cluster::{Addressed, Cluster, Inbox, Peers};
 use crate::serve::Board;
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
@@ -35,9 +39,12 @@ const RESTORED_PER_BYTE: usize = 4;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;
 
+/// What stands for the tables among the outputs.
+pub(super) const CHANGELOGS: &str = "changelogs";
+
 /// Hands records to workers in turn and keeps count of what is in flight.
 pub(super) struct Workers {
-    inboxes: Vec<Sender<Work>>,
+    inboxes: Vec<Inbox<Work>>,
     next: usize,
     closed: Arc<AtomicU64>,
     /// The last epoch all of whose records are handed out: no later one may be published.
@@ -61,8 +68,8 @@ impl Workers {
     }
 
     fn send(&mut self, worker: usize, work: Work) -> Result<(), RunError> {
-        let gone = |_| RunError::Worker("it no longer takes records".to_owned());
-        self.inboxes[worker].send(work).map_err(gone)
+        let gone = || RunError::Worker("it no longer takes records".to_owned());
+        self.inboxes[worker].send(work).then_some(()).ok_or_else(gone)
     }
 
     /// Gives the next worker records of the epoch that is open.
@@ -119,7 +126,7 @@ impl Workers {
 /// Runs a job whose sources are bounded to its end.
 pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<Summary, RunError> {
     let (stop, board) = (AtomicBool::new(false), Arc::default());
-    run_until(plan, options, Around { progress, stop: &stop, board: &board })
+    run_until(plan, options, Around { progress, stop: &stop, board: &board, cluster: None })
 }
 
 /// Who follows a run, and ends it.
@@ -131,6 +138,8 @@ pub struct Around<'a> {
     pub stop: &'a AtomicBool,
     /// Where its figures are shown.
     pub board: &'a Arc<Board>,
+    /// The other processes, if there are any; this one is process 0.
+    pub cluster: Option<&'a Cluster>,
 }
 
 /// Runs a job to the end of its sources, or until it is stopped. What has been read by then is
@@ -141,17 +150,29 @@ pub fn run_until(
     around: Around<'_>,
 ) -> Result<Summary, RunError> {
     let begun = Instant::now();
-    let (mut log, bindings) = bound::open(plan)?;
-    if bindings.last().is_some_and(|binding| binding.job != plan.hash) {
-        return Err(RunError::JobChanged { out: plan.out.display().to_string() });
+    let (mut log, mut bindings) = bound::open(plan)?;
+    if let Some(before) = bindings.last().filter(|binding| binding.job != plan.hash) {
+        upgrade::check_sources(plan, &before.job)?;
     }
+    upgrade::keep(plan)?;
     let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation);
     let (tables, topics) = sinks(plan, &bindings, generation)?;
     let outputs = outputs(tables.as_ref(), &topics);
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
     let bound = bindings.last().map_or(0, |binding| binding.epoch);
-    let begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
+    let upgrade = match upgrade::epoch(&bindings, &plan.hash) {
+        Some(epoch) => Upgrade::begin(plan, epoch, &outputs)?,
+        None => None,
+    };
+    if let Some(upgrade) = &upgrade {
+        let (upto, epoch) = (upgrade.epoch - 1, upgrade.epoch);
+        around.progress.note(&format!(
+            "the job has changed: computes it up to epoch {upto}, and publishes the difference as \
+             epoch {epoch}"
+        ));
+    }
+    let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
     let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
         shown::snapshot(around.board, &begin.manifest, None);
         let (epoch, events) = (begin.manifest.epoch, grouped(begin.manifest.events() as i64));
@@ -168,9 +189,14 @@ pub fn run_until(
     }
     let take = |every| {
         let board = Arc::clone(around.board);
-        SnapshotWriter::start(plan, every, generation, begin.as_ref(), board)
+        SnapshotWriter::start(plan, every, generation, begin.as_mut(), board)
     };
     let snapshots = plan.snapshots.map(take).transpose()?;
+    let team = match around.cluster {
+        Some(cluster) => Some((cluster, cluster.begin(generation).map_err(RunError::Cluster)?)),
+        None => None,
+    };
+    let processes = around.cluster.map_or(1, Cluster::processes);
     around.progress.begin(sources.iter().map(Source::bytes_total).sum());
 
     let (told, heard) = unbounded();
@@ -178,12 +204,13 @@ pub fn run_until(
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
         catalog: Arc::clone(&plan.catalog),
-        workers: options.workers,
+        workers: options.workers * processes,
         closed: Arc::clone(&closed),
         complete: Arc::clone(&complete),
         board: Arc::clone(around.board),
         records: Arc::clone(&records),
         begin: (done, counts),
+        upgrade,
     };
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
@@ -195,7 +222,7 @@ pub fn run_until(
         }
     });
     let stopped = Arc::default();
-    let (inboxes, guards) = start(plan.job(), &decoders, options.workers, &told, &stopped)?;
+    let (inboxes, guards) = start(plan.job(), &decoders, (options.workers, team), &told, &stopped)?;
     drop(told);
     let (in_flight, held) = (BTreeMap::new(), Duration::ZERO);
     let mut workers = Workers { inboxes, next: 0, closed, complete, stopped, in_flight, held };
@@ -209,6 +236,9 @@ pub fn run_until(
         .and_then(|whole| {
             if whole {
                 feeding.replay((&bindings, done), &mut sources, &mut workers)?;
+                if !around.stop.load(Ordering::Acquire) {
+                    feeding.change(&mut bindings, &mut *log, &mut workers)?;
+                }
                 feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
             }
             Ok(())
@@ -267,7 +297,7 @@ fn sinks(
 /// own: they get from the changelogs what they lack.
 fn outputs(tables: Option<&TableSink>, topics: &[KafkaSink]) -> BTreeMap<String, Option<Epoch>> {
     let topics = topics.iter().map(|sink| (sink.prefix().to_owned(), sink.committed()));
-    topics.chain(tables.map(|tables| ("changelogs".to_owned(), tables.committed()))).collect()
+    topics.chain(tables.map(|tables| (CHANGELOGS.to_owned(), tables.committed()))).collect()
 }
 
 type Guards = timely::communication::WorkerGuards<Option<String>>;
@@ -275,22 +305,56 @@ type Guards = timely::communication::WorkerGuards<Option<String>>;
 fn start(
     job: Arc<Job>,
     decoders: &[Decoder],
-    workers: usize,
+    (workers, team): (usize, Option<(&Cluster, Peers)>),
     told: &Sender<Told>,
     stopped: &Arc<AtomicBool>,
-) -> Result<(Vec<Sender<Work>>, Guards), RunError> {
-    let (mut inboxes, mut seats) = (Vec::new(), Vec::new());
-    for _ in 0..workers {
+) -> Result<(Vec<Inbox<Work>>, Guards), RunError> {
+    let (here, seats) = seats(workers, decoders, told);
+    let mut inboxes: Vec<Inbox<Work>> = here.into_iter().map(Inbox::Here).collect();
+    let team = match team {
+        None => Team::Alone(workers),
+        Some((cluster, mut peers)) => {
+            for process in 1..cluster.processes() {
+                let (sender, receiver) = bounded::<Addressed<Work>>(INBOX_MAX);
+                let there = |worker| Inbox::There(sender.clone(), worker as u32);
+                inboxes.extend((0..workers).map(there));
+                let told = told.clone();
+                // The sink hangs up only when the run has failed; then nothing matters any more.
+                cluster.exchange(&mut peers, process, receiver, move |t| drop(told.send(t)));
+            }
+            let allocators = cluster.allocators(&mut peers).map_err(RunError::Cluster)?;
+            Team::Across(allocators, Box::new(cluster.fail()))
+        }
+    };
+    Ok((inboxes, threads::start(team, stopped, seated(job, seats)).map_err(RunError::Worker)?))
+}
+
+type Seat = (Receiver<Work>, Vec<Decoder>, Sender<Told>);
+
+/// What each worker of a process needs, and the other ends of their inboxes.
+pub(super) fn seats(
+    workers: usize,
+    decoders: &[Decoder],
+    told: &Sender<Told>,
+) -> (Vec<Sender<Work>>, Vec<Option<Seat>>) {
+    let seat = |_| {
         let (sender, receiver) = bounded(INBOX_MAX);
-        inboxes.push(sender);
-        seats.push(Some((receiver, decoders.to_vec(), told.clone())));
-    }
-    let seats = Mutex::new(seats);
-    let guards = threads::start(workers, stopped, move |worker| {
-        let seat = seats.lock().ok().and_then(|mut seats| seats[worker.index()].take());
+        (sender, Some((receiver, decoders.to_vec(), told.clone())))
+    };
+    (0..workers).map(seat).unzip()
+}
+
+/// The part of a worker of this process: it takes its seat.
+pub(super) fn seated(
+    job: Arc<Job>,
+    seats: Vec<Option<Seat>>,
+) -> impl Fn(&mut Worker) + Send + Sync + 'static {
+    let (count, seats) = (seats.len(), Mutex::new(seats));
+    move |worker| {
+        let place = worker.index() % count;
+        let seat = seats.lock().ok().and_then(|mut seats| seats[place].take());
         if let Some((inbox, decoders, told)) = seat {
             work(worker, &job, decoders, &inbox, &told);
         }
-    });
-    Ok((inboxes, guards.map_err(RunError::Worker)?))
+    }
 }

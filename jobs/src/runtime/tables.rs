@@ -40,6 +40,8 @@ type Closed = (Epoch, Micros, Vec<Vec<Change>>);
 /// A thread that writes tables.
 pub(super) struct TableWriter {
     inbox: Sender<Closed>,
+    /// The last epoch that changelogs held when it started.
+    holds: Option<Epoch>,
     /// Changes in the inbox.
     waiting: Arc<AtomicUsize>,
     thread: JoinHandle<Result<Written, TableError>>,
@@ -52,12 +54,18 @@ fn count(changes: &[Vec<Change>]) -> usize {
 impl TableWriter {
     pub(super) fn start(sink: TableSink, board: Arc<Board>) -> Self {
         let (inbox, closed) = bounded(INBOX_MAX);
+        let holds = sink.committed();
         let waiting: Arc<AtomicUsize> = Arc::default();
         let thread = thread::spawn({
             let waiting = Arc::clone(&waiting);
             move || Writing::new(sink, board).write(&closed, &waiting)
         });
-        Self { inbox, waiting, thread }
+        Self { inbox, holds, waiting, thread }
+    }
+
+    /// The last epoch that changelogs held when it started.
+    pub(super) fn holds(&self) -> Option<Epoch> {
+        self.holds
     }
 
     /// Hands over a closed epoch. Says false when the thread has failed; [`TableWriter::finish`]

@@ -9,20 +9,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use timely::communication::WorkerGuards;
+use timely::execute::execute_from;
 use timely::worker::Worker;
+use timely::{CommunicationConfig, WorkerConfig};
+
+use crate::cluster::Allocators;
 
 /// How long a worker without work sleeps before it looks again.
 pub(super) const IDLE: Duration = Duration::from_millis(1);
 
+/// The worker threads of this process.
+pub(super) enum Team {
+    /// So many, and there are no others.
+    Alone(usize),
+    /// Those of a process of a cluster. A worker that panics ends the process.
+    Across(Allocators, Box<dyn Fn(&str) + Send + Sync>),
+}
+
 /// Runs `part` on each worker, and then the dataflows to their end. After a panic anywhere
 /// `stopped` is set, the dataflows are dropped, and the worker that panicked gives its words.
 pub(super) fn start(
-    workers: usize,
+    team: Team,
     stopped: &Arc<AtomicBool>,
     part: impl Fn(&mut Worker) + Send + Sync + 'static,
 ) -> Result<WorkerGuards<Option<String>>, String> {
     let stopped = Arc::clone(stopped);
-    timely::execute(timely::Config::process(workers), move |worker| {
+    let ((builders, others), fail) = match team {
+        Team::Alone(workers) => (CommunicationConfig::Process(workers).try_build()?, None),
+        Team::Across(allocators, fail) => (allocators, Some(fail)),
+    };
+    execute_from(builders, others, WorkerConfig::default(), move |worker| {
         // What a panic leaves behind is dropped and not used again.
         let run = catch_unwind(AssertUnwindSafe(|| {
             part(worker);
@@ -34,7 +50,11 @@ pub(super) fn start(
             stopped.store(true, Ordering::Release);
             let words = panic.downcast_ref::<String>().map(String::as_str);
             let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-            words.unwrap_or("for no stated reason").to_owned()
+            let words = words.unwrap_or("for no stated reason");
+            if let Some(fail) = &fail {
+                fail(words);
+            }
+            words.to_owned()
         });
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
@@ -57,7 +77,7 @@ mod tests {
         for workers in 1..=4 {
             for (panicking, late) in (0..workers).flat_map(|w| [(w, false), (w, true)]) {
                 let stopped = Arc::default();
-                let guards = start(workers, &stopped, move |worker| {
+                let guards = start(Team::Alone(workers), &stopped, move |worker| {
                     let index = worker.index();
                     let (mut input, probe) = worker.dataflow::<u64, _, _>(|scope| {
                         let (input, stream) = scope.new_input::<Vec<u64>>();

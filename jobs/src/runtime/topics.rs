@@ -29,6 +29,8 @@ type Closed = (Epoch, Micros, Vec<Change>);
 /// A thread that writes topics.
 pub(super) struct TopicWriter {
     inbox: Sender<Closed>,
+    /// The last epoch that was committed when it started.
+    holds: Option<Epoch>,
     /// Changes in the inbox.
     waiting: Arc<AtomicUsize>,
     thread: JoinHandle<Result<(), KafkaError>>,
@@ -37,12 +39,18 @@ pub(super) struct TopicWriter {
 impl TopicWriter {
     pub(super) fn start(sink: KafkaSink, board: Arc<Board>) -> Self {
         let (inbox, closed) = bounded(INBOX_MAX);
+        let holds = sink.committed();
         let waiting: Arc<AtomicUsize> = Arc::default();
         let thread = thread::spawn({
             let waiting = Arc::clone(&waiting);
             move || write(sink, &closed, &waiting, &board)
         });
-        Self { inbox, waiting, thread }
+        Self { inbox, holds, waiting, thread }
+    }
+
+    /// The last epoch that was committed when it started.
+    pub(super) fn holds(&self) -> Option<Epoch> {
+        self.holds
     }
 
     /// Hands over a closed epoch. Says false when the thread has failed; [`TopicWriter::finish`]

@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use connectors::decode::{Decoded, Decoder};
 use connectors::file::RawBatch;
+use connectors::moments::{Moment, reach};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
 use operators::model::{Epoch, Micros, Reason};
 use operators::time::admission::too_early;
 use operators::time::{Lane, Watermark};
 use replay::snapshot::BlockReader;
+use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 
 use super::threads::IDLE;
 
-/// What the supervisor gives a worker.
+/// What the supervisor gives a worker, in this process or another.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Work {
     /// The watermark to go on from: the first thing that a worker is given.
     Begin(Box<Watermark>),
@@ -28,6 +31,7 @@ pub(super) enum Work {
 }
 
 /// What a worker tells the sink.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Told {
     /// What the graph handed out.
     Graph(usize, Emitted),
@@ -60,6 +64,7 @@ pub(super) fn work(
             Ok(Work::Batch(batch, received)) => {
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
+                reach(Moment::Decoded);
                 let records = batch.len() as u64;
                 let lane = (batch.lane(), &mut largest);
                 let tally = feed(&mut graph, job, &mut decoded, lane, (open, records));
@@ -67,10 +72,10 @@ pub(super) fn work(
                 worker.step();
             }
             Ok(Work::Restore(block)) => {
-                // Its checksum is right: another version of the program has written it, and what
-                // is wrong is said where all words of workers are.
                 match blocks.decode(&block) {
                     Ok(events) => events.into_iter().for_each(|e| graph.restored.send(e)),
+                    // Its checksum is right, so another program has written it. A panic is what ends
+                    // all workers before an epoch is closed.
                     Err(message) => panic!("a snapshot can't be read: {message}"),
                 }
                 worker.step();

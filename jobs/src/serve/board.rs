@@ -110,6 +110,10 @@ pub struct Figures {
     pub splits: u64,
     /// The sources, in their order.
     pub sources: Vec<SourceFigures>,
+    /// Processes that are connected, this one included; 0 if there is no cluster.
+    pub processes: usize,
+    /// How long each other process has said nothing, in seconds.
+    pub silent_s: BTreeMap<usize, f64>,
     /// The sinks: `changelogs`, `tables` (of current rows), and topics by prefix.
     pub sinks: BTreeMap<String, SinkFigures>,
     /// The newest snapshot, if the job takes any.

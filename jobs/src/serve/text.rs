@@ -62,6 +62,7 @@ pub(super) fn page(figures: &Figures, now_s: f64, ready: bool, resident: Option<
     sources(&mut page, figures);
     sinks(&mut page, figures);
     snapshot(&mut page, figures, now_s);
+    processes(&mut page, figures);
     if let Some(bytes) = resident {
         page.one("process_resident_memory_bytes", GAUGE, "Memory in use.", bytes);
     }
@@ -169,6 +170,19 @@ fn snapshot(page: &mut Page, figures: &Figures, now_s: f64) {
     page.histogram("braid_snapshot_seconds", &[], &snapshot.times);
 }
 
+fn processes(page: &mut Page, figures: &Figures) {
+    if figures.processes == 0 {
+        return;
+    }
+    let help = "Processes of the cluster that are connected, this one included.";
+    page.one("braid_processes", GAUGE, help, figures.processes);
+    let name = "braid_process_silence_seconds";
+    page.metric(name, GAUGE, "For how long another process has said nothing.");
+    for (process, silent_s) in &figures.silent_s {
+        page.line(name, &[("process", &process.to_string())], silent_s);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -201,6 +215,8 @@ mod tests {
             sources: vec![source],
             sinks: [("shop".to_owned(), sink)].into(),
             snapshot: Some(snapshot),
+            processes: 2,
+            silent_s: [(1, 0.25)].into(),
             ..Figures::default()
         }
     }
@@ -221,6 +237,8 @@ mod tests {
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"+Inf\"} 1",
             "braid_sink_commit_seconds_count{sink=\"shop\"} 1",
             "braid_snapshot_age_seconds 10",
+            "braid_processes 2",
+            "braid_process_silence_seconds{process=\"1\"} 0.25",
             "process_resident_memory_bytes 5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

@@ -77,7 +77,7 @@ pub struct Mark {
 }
 
 /// What a worker's part of the graph hands out.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Emitted {
     /// Row changes of an epoch, some or all of them.
     Changes(Epoch, Vec<Change>),

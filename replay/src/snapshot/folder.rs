@@ -48,7 +48,7 @@ pub(super) fn list(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Snapshot
 }
 
 /// Whether a file is still being written, or was when its run ended.
-fn is_new(path: &Path) -> bool {
+pub(super) fn is_new(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "new")
 }
 

@@ -103,8 +103,9 @@ fn a_next_run_takes_over_and_an_earlier_one_spoils_nothing() {
     let mut first = Writer::open(root.path(), "job", 1, None).unwrap();
     take(&mut first, 1..=6);
     first.passed(6).unwrap();
-    let begin = found(root.path(), 6).begin.unwrap();
-    let mut second = Writer::open(root.path(), "job", 2, Some(&begin)).unwrap();
+    let mut begin = found(root.path(), 6).begin.unwrap();
+    let mut second = Writer::open(root.path(), "job", 2, Some(&mut begin)).unwrap();
+    assert_whole(&begin);
     assert_eq!(epoch(&found(root.path(), 6)), Some(6));
     // The first one goes on, as one does that was stopped and not killed.
     assert!(first.add((70..80).map(event)).is_err(), "its folder is gone");
@@ -113,10 +114,11 @@ fn a_next_run_takes_over_and_an_earlier_one_spoils_nothing() {
     assert_eq!(epoch(&found(root.path(), 9)), Some(9));
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     // A run that binds nothing leaves its generation to the next.
-    let begin = found(root.path(), 9).begin.unwrap();
-    drop(Writer::open(root.path(), "job", 3, Some(&begin)).unwrap());
-    let begin = found(root.path(), 9).begin.unwrap();
-    drop(Writer::open(root.path(), "job", 3, Some(&begin)).unwrap());
+    for _ in 0..2 {
+        let mut begin = found(root.path(), 9).begin.unwrap();
+        drop(Writer::open(root.path(), "job", 3, Some(&mut begin)).unwrap());
+        assert_whole(&begin);
+    }
     assert_eq!(epoch(&found(root.path(), 9)), Some(9));
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
@@ -148,7 +150,7 @@ fn what_is_old_is_removed_and_small_segments_are_joined() {
             writer.passed(epoch - 3).unwrap();
         }
         let folder = fs::read_dir(root.path()).unwrap().next().unwrap().unwrap().path();
-        assert!(fs::read_dir(folder).unwrap().count() <= 30, "epoch {epoch}");
+        assert!(fs::read_dir(folder).unwrap().count() <= 20, "epoch {epoch}");
     }
     assert_eq!(epoch(&found(root.path(), 200)), Some(200));
 }

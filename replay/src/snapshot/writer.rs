@@ -10,8 +10,8 @@ use connectors::moments::{Moment, reach};
 use operators::model::{Epoch, Event, Micros};
 use operators::time::Watermark;
 
-use super::folder::{Begin, list};
-use super::manifest::{Counts, Manifest, SegmentEntry, write};
+use super::folder::{Begin, is_new, list};
+use super::manifest::{Counts, Manifest, SegmentEntry, segment_file, write};
 use super::segment::{SegmentWriter, join};
 use super::{SnapshotError, manifest};
 
@@ -37,13 +37,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a folder of its own for a run of a job. What the run begins with is taken over, and
-    /// the folders of earlier runs are removed.
+    /// Begins a folder of its own for a run of a job. What the run begins with is taken over into
+    /// it, and the folders of earlier runs are removed.
     pub fn open(
         root: &Path,
         job: &str,
         generation: u64,
-        begin: Option<&Begin>,
+        begin: Option<&mut Begin>,
     ) -> Result<Self, SnapshotError> {
         let folder = own_folder(root, generation)?;
         let (next, taken) = (1, BTreeMap::new());
@@ -51,6 +51,7 @@ impl Writer {
         let mut writer = Self { root, folder, job, next, segments, open: None, taken, usable: 0 };
         if let Some(begin) = begin {
             writer.take_over(begin)?;
+            begin.folder.clone_from(&writer.folder);
             writer.remove_earlier()?;
         }
         Ok(writer)
@@ -166,18 +167,18 @@ impl Writer {
         let gone = std::mem::replace(&mut self.taken, later);
         let mut used: BTreeSet<u64> = self.taken.values().flatten().copied().collect();
         used.extend(self.segments.iter().map(|entry| entry.number));
-        for (epoch, segments) in gone {
-            self.remove(&manifest::file(epoch))?;
-            for number in segments.into_iter().filter(|number| !used.contains(number)) {
-                self.remove(&manifest::segment_file(number))?;
-            }
+        let gone = gone.into_keys().map(|epoch| self.folder.join(manifest::file(epoch)));
+        // Also those that were joined before any snapshot named them. One that is being written has
+        // another name.
+        let used: Vec<PathBuf> =
+            used.into_iter().map(|number| self.folder.join(segment_file(number))).collect();
+        let unused = list(&self.folder, "segment-")?.into_iter();
+        let unused = unused.filter(|path| !is_new(path) && !used.contains(path));
+        for path in gone.chain(unused) {
+            let removed = fs::remove_file(&path).or_else(is_gone);
+            removed.map_err(|e| SnapshotError::disk(&path, &e))?;
         }
         Ok(())
-    }
-
-    fn remove(&self, name: &str) -> Result<(), SnapshotError> {
-        let path = self.folder.join(name);
-        fs::remove_file(&path).or_else(is_gone).map_err(|e| SnapshotError::disk(&path, &e))
     }
 }
 

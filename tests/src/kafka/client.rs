@@ -37,6 +37,13 @@ impl Message {
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
+
+    /// The same without the header that tells why.
+    pub fn without_cause(&self) -> Self {
+        let mut without = self.clone();
+        without.headers.retain(|(key, _)| key != "cause");
+        without
+    }
 }
 
 /// Writes records, in transactions or not.

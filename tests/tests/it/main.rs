@@ -2,6 +2,7 @@
 
 mod as_known;
 mod clickhouse;
+mod cluster;
 mod cohorts;
 mod commits;
 mod crash;
@@ -18,3 +19,4 @@ mod snapshots;
 mod snowplow;
 mod support;
 mod tidy;
+mod upgrades;

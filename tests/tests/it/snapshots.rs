@@ -44,6 +44,11 @@ fn write(job: &Job, part: usize, records: &[(bool, String)]) -> Vec<PathBuf> {
     paths
 }
 
+/// Whether one of several things that happened to a person in one epoch is named in a column.
+fn names_one(view: &str, column: &str) -> bool {
+    column == "_cause" || (view == "id_changes" && ["cause", "message_id"].contains(&column))
+}
+
 fn views(job: &Job) -> Vec<String> {
     job.plan().catalog.schemas.iter().map(|schema| schema.name.to_string()).collect()
 }
@@ -51,7 +56,9 @@ fn views(job: &Job) -> Vec<String> {
 /// Everything that a job has published.
 fn results(job: &Job) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Table>) {
     let views = views(job);
-    let names: Vec<&str> = views.iter().map(String::as_str).collect();
+    // What its rows say is compared below.
+    let names = views.iter().map(String::as_str).filter(|view| *view != "id_changes");
+    let names: Vec<&str> = names.collect();
     let changelogs = views.iter().map(|view| (view.clone(), job.changelog(view))).collect();
     (job.current(&names), changelogs)
 }
@@ -67,7 +74,11 @@ fn assert_alike(job: &Job, calm: &Job) -> Summary {
     }
     assert_eq!(rows.len(), calm_rows.len());
     for (view, table) in &calm_changes {
-        assert!(changes[view] == *table, "changelog/{view}");
+        let [is, should] = [&changes[view], table].map(|table| {
+            let columns = table.columns.iter().map(String::as_str);
+            table.select(&columns.filter(|c| !names_one(view, c)).collect::<Vec<_>>())
+        });
+        assert!(is == should, "changelog/{view}");
     }
     summary
 }

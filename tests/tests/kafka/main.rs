@@ -1,6 +1,7 @@
 //! Kafka in and out, on a real broker.
 
 mod bindings;
+mod cluster;
 mod crash;
 mod exactly_once;
 mod gone;

@@ -68,6 +68,11 @@ impl Text {
         Problem { file: self.path.clone(), line: 0, message: message.into() }
     }
 
+    /// The file as it is written.
+    pub fn content(&self) -> &str {
+        &self.content
+    }
+
     /// What the file says, whatever its layout and comments, with the environment put in.
     pub fn said(&self) -> &toml::Table {
         &self.said

@@ -24,6 +24,8 @@ pub struct JobFile {
     pub sink: Option<Vec<Sink>>,
     pub bindings: Option<Bindings>,
     pub snapshot: Option<Snapshot>,
+    #[serde(default)]
+    pub cluster: Cluster,
 }
 
 /// `[job]`.
@@ -253,6 +255,25 @@ pub struct Bindings {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Snapshot {
     pub every: Option<Spanned<String>>,
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Cluster {
+    pub silence: Option<Spanned<String>>,
+    pub tls: Option<Spanned<Tls>>,
+}
+
+/// `[cluster.tls]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Tls {
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// `[[sink]]`.

@@ -1,6 +1,7 @@
 //! What runs: a job file checked, with names resolved.
 
 mod checker;
+mod cluster;
 mod conditions;
 mod funnels;
 mod identity;
@@ -26,6 +27,7 @@ use operators::views::catalog::{BUILT_IN, Catalog, FACTS_PER_SECOND_MAX};
 use replay::history::SourceSpec;
 
 use self::checker::Checker;
+pub use self::cluster::ClusterPlan;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
 
 /// A source, ready to be opened and decoded.
@@ -46,6 +48,8 @@ pub struct Plan {
     pub name: String,
     /// Where its results go.
     pub out: PathBuf,
+    /// The job file as it is written: what stands for the environment stays as it is.
+    pub text: String,
     /// Hash of everything in the job that its results depend on.
     pub hash: String,
     /// The sources.
@@ -70,6 +74,8 @@ pub struct Plan {
     pub topics: Vec<KafkaSinkSpec>,
     /// The tables, if the job writes any.
     pub tables: Option<TableOptions>,
+    /// What holds if it runs in a cluster.
+    pub cluster: ClusterPlan,
 }
 
 impl Plan {
@@ -140,6 +146,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let bindings = topics::bindings(&mut check, file);
     let bounded = sources.iter().all(|source| source.records.files().is_some());
     let snapshots = snapshots(&mut check, file, bounded);
+    let cluster = cluster::cluster(&mut check, file, &base);
     let hash = hash(text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
@@ -150,6 +157,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
         (problems, Some(catalog)) if problems.is_empty() => Ok(Plan {
             name: file.job.name.get_ref().clone(),
             out: base.join(file.job.out.get_ref()),
+            text: text.content().to_owned(),
             bindings,
             snapshots,
             tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),
@@ -165,6 +173,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             catalog: Arc::new(catalog),
             strongest: file.dedup.strongest.iter().map(|c| c.as_str().into()).collect(),
             epoch_records,
+            cluster,
         }),
         (problems, _) => Err(problems),
     }
@@ -274,11 +283,12 @@ const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
-/// topics are and how often tables are committed, and the erased list.
+/// topics are, how often tables are committed and what holds in a cluster, and the erased list.
 fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
-    said.remove("bindings");
-    said.remove("snapshot");
+    for elsewhere in ["bindings", "snapshot", "cluster"] {
+        said.remove(elsewhere);
+    }
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
         job.retain(|key, _| key != "out" && key != "epoch_records");
     }

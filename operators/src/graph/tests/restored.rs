@@ -1,13 +1,13 @@
 //! A graph that goes on from the records of an earlier one says what that one would have said.
 
 use super::*;
-use crate::model::Cause;
 
-/// What a graph hands out, by epoch. Of changes what sinks make of them: how many more or fewer of
-/// a row there are, with the greatest cause.
+/// What a graph hands out, by epoch. Of changes, how many more or fewer of a row there are: of
+/// several things that happen to a person in one epoch, which one is named as the cause depends on
+/// which handle the person has kept.
 #[derive(Default)]
 struct Heard {
-    changes: BTreeMap<Epoch, BTreeMap<Row, (i64, Cause)>>,
+    changes: BTreeMap<Epoch, BTreeMap<Row, i64>>,
     records: BTreeMap<Epoch, Vec<Arc<Event>>>,
     marks: BTreeMap<Epoch, Vec<Mark>>,
 }
@@ -18,9 +18,9 @@ impl Heard {
             Emitted::Changes(epoch, changes) => {
                 let all = self.changes.entry(epoch).or_default();
                 for change in changes {
-                    let (diff, cause) = all.entry(change.row).or_default();
-                    (*diff, *cause) = (*diff + change.diff, change.cause.max(*cause));
+                    *all.entry(change.row).or_default() += change.diff;
                 }
+                all.retain(|_, diff| *diff != 0);
             }
             Emitted::Records(epoch, events) => {
                 self.records.entry(epoch).or_default().extend(events);
@@ -99,18 +99,13 @@ fn compare(seed: u64, engine: EngineKind) {
         let mut records: Vec<Arc<Event>> = admitted.cloned().collect();
         records.sort_by_cached_key(|_| random.bits());
         let begin = Begin { epoch, watermark, records };
-        let mut again = drive(&job, begin, &batches, random.pick(&[1, 2, 3]));
-        let mut expected = whole.changes.clone();
-        for changes in [&mut again.changes, &mut expected] {
-            *changes = changes.split_off(&(epoch + 1));
-            changes.values_mut().for_each(|list| list.retain(|_, (diff, _)| *diff != 0));
-            changes.retain(|_, list| !list.is_empty());
-        }
+        let again = drive(&job, begin, &batches, random.pick(&[1, 2, 3]));
         let none = BTreeMap::new();
         for at in epoch + 1..=batches.len() as Epoch {
-            let [is, should] = [&again.changes, &expected].map(|c| c.get(&at).unwrap_or(&none));
-            let more: Vec<_> = is.iter().filter(|(k, d)| should.get(k) != Some(d)).collect();
-            let less: Vec<_> = should.iter().filter(|(k, d)| is.get(k) != Some(d)).collect();
+            let [is, should] =
+                [&again.changes, &whole.changes].map(|c| c.get(&at).unwrap_or(&none));
+            let more: Vec<_> = is.iter().filter(|(k, v)| should.get(k) != Some(v)).collect();
+            let less: Vec<_> = should.iter().filter(|(k, v)| is.get(k) != Some(v)).collect();
             let apart = (more, less);
             assert!(is == should, "seed {seed}, from {epoch}, at {at}: {apart:#?}");
         }
@@ -119,7 +114,7 @@ fn compare(seed: u64, engine: EngineKind) {
 
 #[test]
 fn at_every_epoch() {
-    for seed in 0..40 {
+    for seed in 0..30 {
         compare(seed, EngineKind::Incremental);
     }
 }

@@ -43,7 +43,7 @@ impl Incremental {
         }
     }
 
-    /// Reports events that were marked. For each that has a person now: the one that it had, and it.
+    /// Reports events that were marked. For each that has a person: the former one, and it.
     fn report_marked(
         &mut self,
         out: &mut Resolution,
@@ -81,7 +81,8 @@ impl Incremental {
             if before != NOBODY {
                 let touched = [before, person].into_iter().find_map(|id| self.touched(id));
                 let by = touched.map_or(key, |touched| touched.by);
-                moves.insert((before, person), by);
+                let first = moves.entry((before, person)).or_insert(by);
+                *first = by.min(*first);
             }
             if last != (before, person) {
                 seen.extend([before, person].into_iter().filter(|&id| id != NOBODY));

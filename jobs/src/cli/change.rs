@@ -1,0 +1,52 @@
+//! `braid plan`: what a run of a job would do to what stands, nothing being touched.
+
+use std::path::Path;
+
+use super::load;
+use crate::runtime::{Outlook, grouped, outlook};
+
+/// Shows the plan; returns the exit code.
+pub(super) fn plan(path: &Path) -> u8 {
+    let plan = match load(path) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let outlook = match outlook(&plan) {
+        Ok(outlook) => outlook,
+        Err(error) => {
+            eprintln!("braid: {error}");
+            return error.exit_code();
+        }
+    };
+    println!("{}: {}", plan.name, words(&outlook));
+    let Outlook::Changed(change) = outlook else { return 0 };
+    for (what, list) in [
+        ("changed in the job file", &change.sections),
+        ("views that are new", &change.new_views),
+        ("views that are no longer kept (their tables stay as they are)", &change.gone_views),
+    ] {
+        if !list.is_empty() {
+            println!("  {what}: {}", list.join(", "));
+        }
+    }
+    println!(
+        "  a run computes all {} epochs up to {} anew, from sources or what they still hold of \
+         them,\n  and publishes nothing of it but the difference, as epoch {}, cause `upgrade`",
+        grouped(change.epochs as i64),
+        change.published,
+        change.published + 1
+    );
+    0
+}
+
+fn words(outlook: &Outlook) -> String {
+    match outlook {
+        Outlook::New => "has not run yet; a run begins with the first record".to_owned(),
+        Outlook::Unchanged { epoch } => {
+            format!("unchanged; a run goes on after epoch {epoch}")
+        }
+        Outlook::Changed(change) => {
+            format!("changed since epoch {}, the last one that is bound", change.published)
+        }
+    }
+}

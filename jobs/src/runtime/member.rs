@@ -1,0 +1,49 @@
+//! A process of a cluster other than process 0: it lends its workers, and reads and writes nothing.
+
+use std::sync::Arc;
+
+use connectors::decode::Decoder;
+use crossbeam_channel::unbounded;
+
+use super::plan::Plan;
+use super::supervisor::{seated, seats};
+use super::threads::{self, Team};
+use super::worker::{Told, Work};
+use super::{RunError, RunOptions};
+use crate::cluster::{Addressed, Cluster};
+use crate::serve::Board;
+
+/// Works for process 0 until it has no more work, and then waits for its word that all is done,
+/// which ends this process. Returns only if something fails.
+pub fn serve(
+    plan: &Plan,
+    options: RunOptions,
+    cluster: &Cluster,
+    board: &Arc<Board>,
+) -> Result<(), RunError> {
+    let decoders = plan.sources.iter().map(|source| Decoder::new(&source.decode));
+    let decoders = decoders.collect::<Result<Vec<_>, _>>()?;
+    let (session, mut peers) = cluster.join().map_err(RunError::Cluster)?;
+    board.figures().begin(&plan.name, session.generation);
+    board.figures().replayed = true;
+    let (told, tells) = unbounded::<Told>();
+    let (inboxes, seats) = seats(options.workers, &decoders, &told);
+    drop(told);
+    let telling = cluster.exchange(&mut peers, 0, tells, move |(worker, work)| {
+        let (worker, work): Addressed<Work> = (worker, work);
+        if let Some(inbox) = inboxes.get(worker as usize) {
+            // A worker hangs up when it has panicked, and then this process ends.
+            let _ = inbox.send(work);
+        }
+    });
+    let allocators = cluster.allocators(&mut peers).map_err(RunError::Cluster)?;
+    let (team, stopped) = (Team::Across(allocators, Box::new(cluster.fail())), Arc::default());
+    let guards = threads::start(team, &stopped, seated(plan.job(), seats));
+    // What a worker panics with ends this process on the spot.
+    drop(guards.map_err(RunError::Worker)?.join());
+    if let Some(telling) = telling {
+        // It ends the process if it can't tell.
+        let _ = telling.join();
+    }
+    cluster.wait()
+}

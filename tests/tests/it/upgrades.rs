@@ -1,0 +1,235 @@
+//! A job that is changed: what it publishes is the difference, and what stands then is what the
+//! changed job says of everything.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use braid_tests::histories::{RULES, records};
+use connectors::bindings::{BindingLog as _, FileBindingLog};
+use operators::identity::testing::Seeded;
+use operators::model::Cell;
+
+use crate::support::{Job, Table};
+
+const SOURCES: &str = r#"
+[job]
+name = "upgrades"
+out = "out"
+zone = "Europe/Berlin"
+[[source]]
+name = "web"
+connector = "file"
+path = "web/*.ndjson"
+channel = "web"
+[[source]]
+name = "backend"
+connector = "file"
+path = "backend/*.ndjson"
+channel = "backend"
+"#;
+
+const TREND: &str =
+    "[[view]]\nkind = \"trend\"\nname = \"late\"\nmetric = \"events\"\nperiod = \"day\"\n";
+
+/// Changes of a job: what is replaced by what.
+const CHANGES: [(&str, &str); 5] = [
+    // Who is who.
+    ("owners_max = 3", "owners_max = 1"),
+    ("cluster_max = 5", "cluster_max = 3"),
+    // What a view means.
+    ("funnelWindowInterval = 3", "funnelWindowInterval = 1"),
+    ("kind = \"sessions\"", "kind = \"sessions\"\ngap = \"5m\""),
+    // Another view.
+    ("[[view]]\nkind = \"sessions\"", "@TREND[[view]]\nkind = \"sessions\""),
+];
+
+fn text(changed: Option<usize>) -> String {
+    let text = format!("{SOURCES}{RULES}");
+    let Some(changed) = changed else { return text };
+    let (from, to) = CHANGES[changed];
+    assert!(text.contains(from));
+    text.replace(from, to).replace("@TREND", TREND)
+}
+
+fn write(job: &Job, part: usize, records: &[(bool, String)]) {
+    for (name, backend) in [("web", false), ("backend", true)] {
+        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
+        job.write(&format!("{name}/{part:03}.ndjson"), lines.collect::<String>());
+    }
+}
+
+/// A job with history, and one that is as the first will be when it is changed, and has the same.
+fn pair(seed: u64, change: usize) -> (Job, Job, Vec<Vec<(bool, String)>>) {
+    let (job, calm) = (Job::new(&text(None)), Job::new(&text(Some(change))));
+    let records = records(&mut Seeded(seed), 120);
+    let parts: Vec<_> = records.chunks(40).map(<[_]>::to_vec).collect();
+    for (part, records) in parts.iter().enumerate() {
+        write(&calm, part, records);
+    }
+    (job, calm, parts)
+}
+
+fn names(job: &Job) -> Vec<String> {
+    job.plan().catalog.schemas.iter().map(|schema| schema.name.to_string()).collect()
+}
+
+/// Runs the other job on the same epochs from the first, and compares the current rows.
+fn assert_alike(job: &Job, calm: &Job) {
+    let (_, bindings) = FileBindingLog::open(&job.out().join("bindings")).unwrap();
+    let _ = fs::remove_dir_all(calm.out());
+    let (mut log, _) = FileBindingLog::open(&calm.out().join("bindings")).unwrap();
+    let hash = calm.plan().hash;
+    assert_eq!(job.plan().hash, hash);
+    for mut binding in bindings {
+        binding.job.clone_from(&hash);
+        log.append(&binding).unwrap();
+    }
+    drop(log);
+    calm.run(2, 10_000);
+    let names = names(job);
+    let views: Vec<&str> =
+        names.iter().map(String::as_str).filter(|view| *view != "id_changes").collect();
+    let (is, should) = (job.current(&views), calm.current(&views));
+    let differ: Vec<_> = should.keys().filter(|name| is.get(*name) != should.get(*name)).collect();
+    assert!(is == should, "{differ:?}");
+    for schema in job.plan().catalog.schemas.iter().filter(|schema| !schema.append_only) {
+        let view = &*schema.name;
+        let key: Vec<&str> = schema.key.iter().map(|column| schema.columns[*column].name).collect();
+        let led = added_up(&job.changelog(view), &key);
+        assert_eq!(led, rows(&job.table(view)), "changelog/{view}");
+    }
+}
+
+/// The rows of a table without what changes by itself.
+fn rows(table: &Table) -> Vec<Vec<Cell>> {
+    table.select(&own(table))
+}
+
+fn own(table: &Table) -> Vec<&str> {
+    table.columns.iter().map(String::as_str).filter(|c| !c.starts_with('_')).collect()
+}
+
+/// The rows that a changelog leads to: the last word on each key.
+fn added_up(changelog: &Table, key: &[&str]) -> Vec<Vec<Cell>> {
+    let columns = own(changelog);
+    let (epoch, op) = (changelog.place("_epoch"), changelog.place("_op"));
+    let pick = |row: &[Cell], columns: &[&str]| -> Vec<Cell> {
+        columns.iter().map(|column| row[changelog.place(column)].clone()).collect()
+    };
+    let mut rows: Vec<&Vec<Cell>> = changelog.rows.iter().collect();
+    rows.sort_by(|a, b| a[epoch].cmp(&b[epoch]));
+    let mut last: BTreeMap<Vec<Cell>, &Vec<Cell>> = BTreeMap::new();
+    last.extend(rows.into_iter().map(|row| (pick(row, key), row)));
+    let stands = last.into_values().filter(|row| row[op] != Cell::str("delete"));
+    let mut rows: Vec<Vec<Cell>> = stands.map(|row| pick(row, &columns)).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// The changes of an epoch, by view.
+fn changes(job: &Job, epoch: i64) -> BTreeMap<String, Table> {
+    let mut views = BTreeMap::new();
+    for name in names(job) {
+        let mut table = job.changelog(&name);
+        let at = table.place("_epoch");
+        table.rows.retain(|row| row[at] == Cell::Int(epoch));
+        views.insert(name, table);
+    }
+    views
+}
+
+fn last_epoch(job: &Job) -> u64 {
+    FileBindingLog::peek(&job.out().join("bindings")).unwrap().last().unwrap().epoch
+}
+
+fn change_to(job: &Job, text: &str) {
+    job.write("job.toml", text);
+}
+
+#[test]
+fn what_stands_after_a_change_is_what_the_changed_job_says() {
+    for change in 0..CHANGES.len() {
+        let (job, calm, parts) = pair(30 + change as u64, change);
+        write(&job, 0, &parts[0]);
+        job.run(1, 7);
+        write(&job, 1, &parts[1]);
+        job.run(2, 9);
+        let before = last_epoch(&job);
+        change_to(&job, &text(Some(change)));
+        write(&job, 2, &parts[2]);
+        job.run(2, 5);
+        let published = changes(&job, before as i64 + 1);
+        let count: usize = published.values().map(|table| table.rows.len()).sum();
+        assert!(count > 0, "{:?} changes nothing", CHANGES[change]);
+        for (view, table) in &published {
+            let cause = table.place("_cause");
+            assert!(table.rows.iter().all(|row| row[cause] == Cell::str("upgrade")), "{view}");
+        }
+        assert_alike(&job, &calm);
+        // And back: nothing is left of it.
+        let again = last_epoch(&job);
+        change_to(&job, &text(None));
+        job.run(1, 100);
+        assert_eq!(last_epoch(&job), again + 1);
+        let old = Job::new(&text(None));
+        parts.iter().enumerate().for_each(|(part, records)| write(&old, part, records));
+        assert_alike(&job, &old);
+    }
+}
+
+/// What does not change is not published again.
+#[test]
+fn a_change_without_effect_publishes_nothing() {
+    let (job, _, parts) = pair(40, 0);
+    write(&job, 0, &parts[0]);
+    job.run(1, 7);
+    let before = last_epoch(&job);
+    change_to(&job, &text(None).replace("cluster_max = 5", "cluster_max = 500000"));
+    job.run(1, 7);
+    let published = changes(&job, before as i64 + 1);
+    let rows: Vec<_> = published.values().flat_map(|table| &table.rows).collect();
+    assert!(rows.is_empty(), "{rows:?}");
+    assert_eq!(last_epoch(&job), before + 1);
+}
+
+#[test]
+fn killed_while_a_difference_is_published() {
+    let moments = ["bound:1", "table-file:3", "table-commit:1", "table-committed:4"];
+    for (seed, moment) in (50..).zip(moments) {
+        let (job, calm, parts) = pair(seed, 0);
+        for (part, records) in parts.iter().take(2).enumerate() {
+            write(&job, part, records);
+        }
+        job.run(2, 9);
+        change_to(&job, &text(Some(0)));
+        let output = job.execute(&["-w", "2", "--crash-at", &format!("{moment}:kill")]);
+        assert_eq!(output.status.code(), None, "{moment}");
+        write(&job, 2, &parts[2]);
+        job.run(1, 9);
+        assert_alike(&job, &calm);
+    }
+}
+
+/// Bindings tell sources apart by their place.
+#[test]
+fn sources_may_be_added_and_not_taken_away() {
+    let (job, _, parts) = pair(60, 0);
+    write(&job, 0, &parts[0]);
+    job.run(1, 7);
+    let web = &text(None)[text(None).find("[[source]]").unwrap()..];
+    let web = web[..web[1..].find("[[source]]").unwrap() + 1].to_owned();
+    change_to(&job, &text(None).replacen(&web, "", 1));
+    let output = job.execute(&[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("its sources were web, backend, and are backend"), "{said}");
+    let app = web.replace("web", "app");
+    change_to(&job, &text(None).replace("[time]", &format!("{app}[time]")));
+    job.write("app/000.ndjson", parts[1].iter().map(|r| r.1.as_str()).collect::<String>());
+    let summary = job.run(1, 7);
+    assert_eq!(summary.read, (parts[0].len() + parts[1].len()) as u64);
+    let kept: Vec<PathBuf> =
+        fs::read_dir(job.out().join("jobs")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(kept.len(), 2, "each version of the job is kept");
+}
