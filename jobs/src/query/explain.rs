@@ -1,4 +1,4 @@
-//! Why numbers of a view changed: the changes of its changelog between two epochs, added up by cause.
+//! Why numbers of a view changed: changes of its changelog between two epochs, added up by cause.
 
 use std::collections::BTreeMap;
 

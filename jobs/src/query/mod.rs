@@ -1,8 +1,8 @@
 //! Questions to a job's tables in SQL, of now or as of an earlier epoch, and why a number changed.
 //!
-//! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there is `epochs`. Of a
-//! running job each table is read in the version that is its last one when the question is asked. As
-//! known at an epoch, all of them are of that epoch.
+//! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there is `epochs`. Of
+//! a running job each table is read in the version that is its last one when the question is asked.
+//! As known at an epoch, all of them are of that epoch.
 
 mod error;
 pub mod explain;

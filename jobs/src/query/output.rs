@@ -72,11 +72,12 @@ impl<'a> Writer<'a> {
         let columns: Result<Vec<ArrayFormatter<'_>>, _> =
             columns.map(|column| ArrayFormatter::try_new(column, &options)).collect();
         let columns = columns.map_err(QueryError::write)?;
+        let nulls: Vec<_> = batch.columns().iter().map(|array| array.logical_nulls()).collect();
         for row in 0..batch.num_rows() {
             let mut fields = Vec::new();
-            for (column, array) in columns.iter().zip(batch.columns()) {
+            for (column, nulls) in columns.iter().zip(&nulls) {
                 let value = || column.value(row).try_to_string().map(|value| field(&value));
-                let null = array.is_null(row);
+                let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
                 fields.push(if null {
                     String::new()
                 } else {

@@ -1,5 +1,5 @@
-//! `braid query --as-known-at`: at every epoch of random histories the rows are those that the oracle
-//! has for what was admitted by then, and those that the current tables had when a run ended there.
+//! `braid query --as-known-at`: at every epoch of random histories the rows are those that the
+//! oracle has for what was admitted by then, and those that the tables had when a run ended there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -243,7 +243,7 @@ fn questions_that_have_no_answer_say_why() {
     for (sql, at, expected) in cases {
         let mut command = job.command("query");
         command.arg(sql);
-        at.iter().for_each(|at| drop(command.args(["--as-known-at", at])));
+        command.args(at.iter().flat_map(|at| ["--as-known-at", at]));
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{sql}: {said}");
