@@ -8,7 +8,7 @@ use operators::model::{Cause, CellRef, Epoch, Micros, Row, ViewSchema};
 
 use super::changes::{Op, status};
 use super::columns::{Layout, batch, constant};
-use super::replayed::{FINAL_AT, Replayed, STATUS, final_cell, outcomes};
+use super::replayed::{FINAL_AT, Outcome, Replayed, STATUS, final_cell, outcomes};
 use super::stored::{Stored, Which};
 use super::view::{own_columns, unfit};
 use super::{Granularity, TableError};
@@ -64,7 +64,7 @@ pub fn known(
     let wrong = |e: arrow::error::ArrowError| unfit(schema, &e.to_string());
     let mut batches = Vec::new();
     for (partition, outcomes) in outcomes(schema, granularity, &replayed) {
-        let rows: Vec<&Row> = outcomes.iter().filter_map(|outcome| outcome.standing()).collect();
+        let rows: Vec<&Row> = outcomes.iter().filter_map(Outcome::standing).collect();
         let lines = batch(&columns, &rows, |row, place| match place.checked_sub(own) {
             Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
             Some(_) => final_cell(row.final_at),

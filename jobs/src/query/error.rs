@@ -82,6 +82,7 @@ impl QueryError {
     pub(super) fn sql(error: DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::External(_) => Self::run(error),
+            DataFusionError::SQL(error, _) => Self::Sql(error.to_string()),
             root => Self::Sql(root.strip_backtrace()),
         }
     }
