@@ -9,8 +9,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use super::columns::{Layout, arrow_schema, batch};
 
 /// Rows that are columns at once. A multiple of what the encoder looks at between two pages, so
-/// that
-/// it makes no difference to the bytes.
+/// that it makes no difference to the bytes.
 const ROWS_AT_ONCE: usize = 65_536;
 
 /// The content of a file.

@@ -115,9 +115,10 @@ impl Options {
         let (mut arguments, mut first) = (Vec::new(), Vec::new());
         let mut given = std::env::args_os().skip(1);
         while let Some(argument) = given.next() {
-            match argument == "--crash-at" {
-                true => first.extend([argument].into_iter().chain(given.next())),
-                false => arguments.push(argument),
+            if argument == "--crash-at" {
+                first.extend([argument].into_iter().chain(given.next()));
+            } else {
+                arguments.push(argument);
             }
         }
         arguments.push("--child".into());

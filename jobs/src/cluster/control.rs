@@ -116,12 +116,22 @@ impl Controls {
         Ok(true)
     }
 
-    /// The session is known.
-    pub(super) fn begin(&self, session: Session) {
+    /// The session is known; process 0 tells the others.
+    ///
+    /// # Errors
+    /// One of them has just been lost.
+    pub(super) fn begin(&self, session: Session) -> Result<(), End> {
+        let peers = self.peers();
         self.begun.store(true, Ordering::Release);
+        let whole = peers.iter().flatten().count() + 1 == peers.len();
+        drop(peers);
+        if self.me == 0 && !whole {
+            return Err(End::new(LOST, "a process went as all were there".to_owned()));
+        }
         if self.me == 0 {
             self.tell_all(&Message::Go(session));
         }
+        Ok(())
     }
 
     /// Whether this process is to go on.
@@ -162,6 +172,10 @@ impl Controls {
             });
             let silent = silent.collect();
             drop(peers);
+            if self.me != 0 {
+                // Whoever only lends workers is well as long as it hears the others.
+                self.board.beat();
+            }
             let mut figures = self.board.figures();
             (figures.processes, figures.silent_s) = (here, silent);
         }
@@ -182,9 +196,10 @@ impl Controls {
                 }
                 Err(error) => {
                     let silence = self.silence.as_secs_f64();
-                    let why = match timed_out(&error) {
-                        true => format!("process {index} says nothing for {silence} s"),
-                        false => format!("process {index} is gone"),
+                    let why = if timed_out(&error) {
+                        format!("process {index} says nothing for {silence} s")
+                    } else {
+                        format!("process {index} is gone")
                     };
                     return self.lost(index, &why);
                 }
@@ -196,11 +211,13 @@ impl Controls {
     }
 
     fn lost(&self, index: usize, why: &str) {
+        let mut peers = self.peers();
         if self.me == 0 && !self.begun.load(Ordering::Acquire) {
-            self.peers()[index] = None;
+            peers[index] = None;
             eprintln!("braid: {why}; waiting for it");
             return;
         }
+        drop(peers);
         if self.me != 0 && index != 0 {
             // Process 0 may be about to say that all is done.
             thread::sleep(GRACE);

@@ -218,7 +218,7 @@ impl Cluster {
     pub(crate) fn begin(&self, generation: u64) -> Result<Peers, End> {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let mark = since.map_or(0, |since| since.as_nanos() as u64) ^ u64::from(std::process::id());
-        self.open(Session { generation, mark });
+        self.open(Session { generation, mark })?;
         self.gather(2 * (self.setup.processes - 1))
     }
 
@@ -227,7 +227,7 @@ impl Cluster {
         // If process 0 is lost before it says so, that ends this process.
         let gone = |_| End::new(LOST, "the control thread ended".to_owned());
         let session = self.go.recv().map_err(gone)?;
-        self.open(session);
+        self.open(session)?;
         let me = self.setup.process;
         let mut called = Vec::new();
         for to in 0..me {
@@ -243,11 +243,11 @@ impl Cluster {
         Ok((session, peers))
     }
 
-    fn open(&self, session: Session) {
+    fn open(&self, session: Session) -> Result<(), End> {
         let known = self.forming.session.lock();
         // Nobody panics while holding it.
         known.unwrap_or_else(std::sync::PoisonError::into_inner).replace(session);
-        self.controls.begin(session);
+        self.controls.begin(session)
     }
 
     fn gather(&self, count: usize) -> Result<Peers, End> {
@@ -314,13 +314,6 @@ impl Cluster {
     pub(crate) fn fail(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let controls = Arc::clone(&self.controls);
         move |words| controls.leave(1, &format!("a worker stopped: {words}"))
-    }
-
-    /// Waits for process 0 to say that all is done, which ends this process.
-    pub(crate) fn wait(&self) -> ! {
-        loop {
-            thread::park();
-        }
     }
 
     /// Ends all processes: with the code of what went wrong, or because all is done, or because

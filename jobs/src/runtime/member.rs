@@ -1,6 +1,7 @@
 //! A process of a cluster other than process 0: it lends its workers, and reads and writes nothing.
 
 use std::sync::Arc;
+use std::thread;
 
 use connectors::decode::Decoder;
 use crossbeam_channel::unbounded;
@@ -45,5 +46,7 @@ pub fn serve(
         // It ends the process if it can't tell.
         let _ = telling.join();
     }
-    cluster.wait()
+    loop {
+        thread::park();
+    }
 }

@@ -36,7 +36,14 @@ pub(super) enum Told {
     /// What the graph handed out.
     Graph(usize, Emitted),
     /// Records decoded: all, events, dead letters by reason, erased, blank lines.
-    Decoded { epoch: Epoch, records: u64, events: u64, letters: BTreeMap<Reason, u64>, erased: u64 },
+    Decoded {
+        epoch: Epoch,
+        records: u64,
+        events: u64,
+        letters: BTreeMap<Reason, u64>,
+        /// Records on the erased list.
+        erased: u64,
+    },
 }
 
 /// Runs until the supervisor hangs up. Records of each source are decoded by its own decoder.
@@ -74,8 +81,8 @@ pub(super) fn work(
             Ok(Work::Restore(block)) => {
                 match blocks.decode(&block) {
                     Ok(events) => events.into_iter().for_each(|e| graph.restored.send(e)),
-                    // Its checksum is right, so another program has written it. A panic is what ends
-                    // all workers before an epoch is closed.
+                    // Its checksum is right, so another program has written it. A panic ends all
+                    // workers before an epoch is closed.
                     Err(message) => panic!("a snapshot can't be read: {message}"),
                 }
                 worker.step();

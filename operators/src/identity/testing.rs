@@ -208,7 +208,7 @@ impl Reported {
             assert_ne!(assign.from, assign.to, "a change that changes nothing: {assign:?}");
             assert!(seen.insert(assign.event), "two changes of one event: {assign:?}");
             let moved = assign.from.is_some() && assign.to.is_some();
-            assert_eq!(moved, assign.cause != Cause::New, "cause of {assign:?}");
+            assert!(moved || assign.cause == Cause::New, "cause of {assign:?}");
             let before = match assign.to {
                 Some(person) => self.persons.insert(assign.event, person),
                 None => self.persons.remove(&assign.event),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Ident, Micros, Token, Value};
+use super::{Ident, Micros, Token, Value, names};
 
 /// The identifiers of an event: most name one or two.
 pub type Idents = SmallVec<[Ident; 2]>;
@@ -99,15 +99,18 @@ pub struct Command {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Whose customer this is; people of different tenants never meet.
+    #[serde(deserialize_with = "names::read")]
     pub tenant: Arc<str>,
     /// Time, sequence and message id hash.
     pub key: EventKey,
     /// The message id as sent.
     pub message_id: Box<str>,
     /// `web`, `mobile`, `backend`, …
+    #[serde(deserialize_with = "names::read")]
     pub channel: Arc<str>,
     /// Name of the event; for Segment's `page`, `screen`, `identify` and `group` calls without a
     /// name, the type.
+    #[serde(deserialize_with = "names::read")]
     pub name: Arc<str>,
     /// Where the record came from. Not content: two copies may differ in it.
     pub origin: Origin,

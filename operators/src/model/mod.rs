@@ -6,6 +6,7 @@ mod cause;
 mod cell;
 mod event;
 mod letter;
+mod names;
 mod row;
 mod token;
 mod value;

@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod dead_letters;
 mod delta_python;
+mod deploy;
 mod generated;
 mod histories;
 mod identity_spec;
