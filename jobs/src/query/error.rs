@@ -79,7 +79,7 @@ impl QueryError {
     }
 
     /// What is wrong with the SQL.
-    pub(super) fn sql(error: DataFusionError) -> Self {
+    pub(super) fn sql(error: &DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::External(_) => Self::run(error),
             DataFusionError::SQL(error, _) => Self::Sql(error.to_string()),
@@ -88,7 +88,7 @@ impl QueryError {
     }
 
     /// What went wrong while it was computed. An overflow or a division by zero is too.
-    pub(super) fn run(error: DataFusionError) -> Self {
+    pub(super) fn run(error: &DataFusionError) -> Self {
         Self::Run(match error.find_root() {
             DataFusionError::External(error) => error.to_string(),
             root => root.strip_backtrace(),

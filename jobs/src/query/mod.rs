@@ -48,7 +48,7 @@ pub fn query(
     let mut rows = ask(plan, sql, known, &runtime)?;
     let mut writer = output::Writer::new(format, &rows.schema(), out)?;
     while let Some(batch) = runtime.block_on(rows.next()) {
-        writer.write(&batch.map_err(QueryError::run)?)?;
+        writer.write(&batch.map_err(|e| QueryError::run(&e))?)?;
     }
     writer.finish()
 }
@@ -63,7 +63,7 @@ pub fn rows(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Vec<RecordBa
     let mut rows = ask(plan, sql, known, &runtime)?;
     let mut batches = Vec::new();
     while let Some(batch) = runtime.block_on(rows.next()) {
-        batches.push(batch.map_err(QueryError::run)?);
+        batches.push(batch.map_err(|e| QueryError::run(&e))?);
     }
     Ok(batches)
 }
@@ -83,10 +83,10 @@ fn ask(
         SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect).map_err(QueryError::sql)?;
+    let statement = state.sql_to_statement(sql, &dialect).map_err(|e| QueryError::sql(&e))?;
     let names: Vec<String> = names(plan).collect();
     let mut asked = Vec::new();
-    for reference in state.resolve_table_references(&statement).map_err(QueryError::sql)? {
+    for reference in state.resolve_table_references(&statement).map_err(|e| QueryError::sql(&e))? {
         if reference.schema() == Some("information_schema") {
             asked.clone_from(&names);
             break;
@@ -99,7 +99,7 @@ fn ask(
     }
     for name in asked {
         let provider = Arc::new(provider(plan, &name, options.partition, known)?);
-        context.register_table(quoted(&name), provider).map_err(QueryError::run)?;
+        context.register_table(quoted(&name), provider).map_err(|e| QueryError::run(&e))?;
     }
     let only_read =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -108,8 +108,8 @@ fn ask(
         only_read.verify_plan(&plan)?;
         context.execute_logical_plan(plan).await
     };
-    let answer = runtime.block_on(answer).map_err(QueryError::sql)?;
-    runtime.block_on(answer.execute_stream()).map_err(QueryError::run)
+    let answer = runtime.block_on(answer).map_err(|e| QueryError::sql(&e))?;
+    runtime.block_on(answer.execute_stream()).map_err(|e| QueryError::run(&e))
 }
 
 /// The names of the tables of the SQL.

@@ -79,13 +79,11 @@ pub fn resolve(plan: &Plan, moment: Moment) -> Result<Known, QueryError> {
         return Err(QueryError::NotYet { what, upto });
     }
     let after = epochs.partition_point(|(other, _)| *other <= epoch);
-    match after.checked_sub(1).map(|last| epochs[last]) {
-        Some((_, watermark)) => Ok(Known { epoch, watermark }),
-        None => {
-            let first = epochs.first().map_or(0, |first| first.0);
-            Err(QueryError::Before { what, first: first.to_string() })
-        }
-    }
+    let Some((_, watermark)) = after.checked_sub(1).map(|last| epochs[last]) else {
+        let first = epochs.first().map_or(0, |first| first.0);
+        return Err(QueryError::Before { what, first: first.to_string() });
+    };
+    Ok(Known { epoch, watermark })
 }
 
 /// The last epoch in the tables.

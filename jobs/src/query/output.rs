@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::ValueEnum;
-use datafusion::arrow::array::{Array as _, RecordBatch};
+use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::LineDelimited;
@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
         let columns: Result<Vec<ArrayFormatter<'_>>, _> =
             columns.map(|column| ArrayFormatter::try_new(column, &options)).collect();
         let columns = columns.map_err(QueryError::write)?;
-        let nulls: Vec<_> = batch.columns().iter().map(|array| array.logical_nulls()).collect();
+        let nulls: Vec<_> = batch.columns().iter().map(Array::logical_nulls).collect();
         for row in 0..batch.num_rows() {
             let mut fields = Vec::new();
             for (column, nulls) in columns.iter().zip(&nulls) {
