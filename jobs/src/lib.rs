@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod cluster;
 pub mod generate;
+pub mod query;
 pub mod runtime;
 pub mod serve;

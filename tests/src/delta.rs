@@ -130,7 +130,10 @@ pub fn read(table: &Path) -> Table {
 }
 
 /// An array as cells; every type that design and catalog know.
-fn cells(array: &Arc<dyn Array>) -> Vec<Cell> {
+///
+/// # Panics
+/// With another type.
+pub fn cells(array: &Arc<dyn Array>) -> Vec<Cell> {
     let filled = |place: usize| !array.is_null(place);
     let one = |place: usize| match array.data_type() {
         DataType::Boolean => Cell::Bool(array.as_boolean().value(place)),

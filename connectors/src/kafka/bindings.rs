@@ -30,7 +30,7 @@ impl KafkaBindingsSpec {
     /// Bindings with usual limits.
     pub fn new(client: ClientSpec, topic: &str, job: &str) -> Self {
         let (topic, job) = (topic.to_owned(), job.to_owned());
-        Self { client, topic, job, replication: -1, patience: Duration::from_secs(120) }
+        Self { client, topic, job, replication: -1, patience: Duration::from_mins(2) }
     }
 
     fn what(&self) -> String {

@@ -56,7 +56,7 @@ impl KafkaSinkSpec {
             partitions: 4,
             replication: -1,
             transaction_timeout: Duration::from_secs(10),
-            patience: Duration::from_secs(120),
+            patience: Duration::from_mins(2),
         }
     }
 

@@ -8,7 +8,7 @@ use operators::model::{Cause, CellRef, Epoch, Micros, Row, ViewSchema};
 
 use super::changes::{Op, status};
 use super::columns::{Layout, batch, constant};
-use super::replayed::{FINAL_AT, Replayed, STATUS, final_cell, outcomes};
+use super::replayed::{FINAL_AT, Outcome, Replayed, STATUS, final_cell, outcomes};
 use super::stored::{Stored, Which};
 use super::view::{own_columns, unfit};
 use super::{Granularity, TableError};
@@ -30,13 +30,15 @@ pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
     Ok(epochs)
 }
 
-fn replayed(out: &Path, view: (u16, &ViewSchema), upto: Epoch) -> Result<Replayed, TableError> {
+fn replayed(
+    changelog: &Stored,
+    view: (u16, &ViewSchema),
+    upto: Epoch,
+) -> Result<Replayed, TableError> {
     let mut replayed = Replayed::default();
-    let Some(stored) = Stored::open(out, Which::Changelog(view.1))? else { return Ok(replayed) };
-    let stored = stored.upto(upto);
-    let columns: Vec<usize> = (0..stored.schema().fields().len()).collect();
-    for file in 0..stored.files() {
-        for batch in stored.read(file, &columns)? {
+    let columns: Vec<usize> = (0..changelog.schema().fields().len()).collect();
+    for file in changelog.files_upto(upto) {
+        for batch in changelog.read(file, &columns)? {
             replayed.read(view, &batch?, |epoch| epoch <= upto)?;
         }
     }
@@ -50,19 +52,19 @@ fn replayed(out: &Path, view: (u16, &ViewSchema), upto: Epoch) -> Result<Replaye
 ///
 /// The changelog can't be read.
 pub fn known(
-    out: &Path,
+    changelog: &Stored,
     (index, schema): (u16, &ViewSchema),
     granularity: Granularity,
     (epoch, watermark): (Epoch, Micros),
 ) -> Result<Vec<RecordBatch>, TableError> {
-    let replayed = replayed(out, (index, schema), epoch)?;
+    let replayed = replayed(changelog, (index, schema), epoch)?;
     let own = schema.columns.len();
     let columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
     let whole = Which::Current(schema, granularity).schema();
     let wrong = |e: arrow::error::ArrowError| unfit(schema, &e.to_string());
     let mut batches = Vec::new();
     for (partition, outcomes) in outcomes(schema, granularity, &replayed) {
-        let rows: Vec<&Row> = outcomes.iter().filter_map(|outcome| outcome.standing()).collect();
+        let rows: Vec<&Row> = outcomes.iter().filter_map(Outcome::standing).collect();
         let lines = batch(&columns, &rows, |row, place| match place.checked_sub(own) {
             Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
             Some(_) => final_cell(row.final_at),
@@ -85,7 +87,10 @@ pub fn standing(
     (index, schema): (u16, &ViewSchema),
     upto: Epoch,
 ) -> Result<Vec<Row>, TableError> {
-    let replayed = replayed(out, (index, schema), upto)?;
+    let Some(changelog) = Stored::open(out, Which::Changelog(schema))? else {
+        return Ok(Vec::new());
+    };
+    let replayed = replayed(&changelog, (index, schema), upto)?;
     let outcomes = outcomes(schema, Granularity::None, &replayed).into_values().flatten();
     Ok(outcomes.filter_map(|outcome| outcome.standing().cloned()).collect())
 }
@@ -113,7 +118,9 @@ pub fn logged(
     view: (u16, &ViewSchema),
     upto: Epoch,
 ) -> Result<Vec<LoggedChange>, TableError> {
-    let lines = replayed(out, view, upto)?.into_lines();
+    let changelog = Stored::open(out, Which::Changelog(view.1))?;
+    let Some(changelog) = changelog else { return Ok(Vec::new()) };
+    let lines = replayed(&changelog, view, upto)?.into_lines();
     let change =
         |(epoch, op, cause, row)| LoggedChange { epoch, cause, row, gone: op == Op::Delete };
     let mut changes: Vec<LoggedChange> = lines.map(change).collect();

@@ -119,11 +119,10 @@ impl Stored {
         self.files.iter().map(|file| file.rows).sum()
     }
 
-    /// Leaves out files all of whose rows are of later epochs.
-    #[must_use]
-    pub fn upto(mut self, epoch: Epoch) -> Self {
-        self.files.retain(|file| file.epochs.is_none_or(|(first, _)| first <= epoch));
-        self
+    /// The files that may have rows of epochs up to this one.
+    pub fn files_upto(&self, epoch: Epoch) -> impl Iterator<Item = usize> {
+        let within = move |file: &StoredFile| file.epochs.is_none_or(|(first, _)| first <= epoch);
+        (0..).zip(&self.files).filter(move |(_, file)| within(file)).map(|(place, _)| place)
     }
 
     /// The rows of a file, a batch at a time; of each the columns of these places.

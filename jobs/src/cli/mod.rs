@@ -1,4 +1,5 @@
-//! The `braid` command: `run`, `check`, `plan`, `status`, `schema`, `gen`, `demo`.
+//! The `braid` command: `run`, `check`, `plan`, `status`, `query`, `explain`, `schema`, `gen`,
+//! `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
 //! on.
@@ -9,6 +10,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod generate;
+mod query;
 mod schema;
 mod status;
 
@@ -87,6 +89,10 @@ enum Command {
         /// The view; without it all views.
         view: Option<String>,
     },
+    /// Answers a question in SQL from a job's tables, of now or as known earlier.
+    Query(query::Asked),
+    /// Says why the numbers of a view changed.
+    Explain(query::Explain),
     /// Shows how far a job is.
     Status {
         /// The job file.
@@ -105,6 +111,8 @@ pub fn main() -> ExitCode {
         }
         Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
+        Command::Query(asked) => query::ask(&asked),
+        Command::Explain(why) => query::why(&why),
         Command::Plan { job } => change::plan(&job),
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job } => status::status(&job),

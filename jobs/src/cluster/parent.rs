@@ -20,7 +20,7 @@ use super::{ANEW, FENCED, LOST, STOPPED, USAGE};
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A child that lived so long did not fail at once: pauses and failures are counted anew.
-const LIVED: Duration = Duration::from_secs(60);
+const LIVED: Duration = Duration::from_mins(1);
 /// So many failures of the job itself in a row are not mended by another try.
 const FAILURES_MAX: u32 = 5;
 /// How often flags are looked at.

@@ -142,7 +142,7 @@ pub struct Board {
 }
 
 /// A run whose feeding has not come by for so long stands still.
-const STANDS_STILL: Duration = Duration::from_secs(120);
+const STANDS_STILL: Duration = Duration::from_mins(2);
 /// Further behind than an epoch of usual size is not caught up.
 const BEHIND_RECORDS: u64 = 65_536;
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use braid_tests::python;
+use jobs::query::{Format, Moment, query, resolve};
 
 use crate::support::{Job, data};
 
@@ -46,10 +47,20 @@ connector = "arrow"
         data("shop.csv.gz").display()
     ));
     job.run(2, 5_000);
+    let plan = job.plan();
+    let known = resolve(&plan, Moment::Epoch(3)).unwrap();
+    for view in ["events", "people", "identifiers", "sessions", "trend_people", "funnel_purchase"] {
+        let mut rows = Vec::new();
+        query(&plan, &format!("select * from {view}"), Some(known), Format::Json, &mut rows)
+            .unwrap();
+        job.write(&format!("past/{view}.json"), rows);
+    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/read_tables.py");
     let output = Command::new(python::environment("requirements"))
         .arg(script)
         .arg(job.out())
+        .arg("3")
+        .arg(job.folder().join("past"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

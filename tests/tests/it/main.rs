@@ -1,5 +1,6 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
+mod as_known;
 mod clickhouse;
 mod cluster;
 mod cohorts;

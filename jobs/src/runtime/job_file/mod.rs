@@ -14,7 +14,8 @@ use serde::Deserialize as _;
 use toml::de::{DeTable, Deserializer};
 
 pub use raw::*;
-pub(super) use words::{listed, nearest};
+pub(super) use words::listed;
+pub(crate) use words::nearest;
 
 /// Something wrong in a job file: where, what, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]

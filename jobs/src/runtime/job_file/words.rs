@@ -1,7 +1,7 @@
 //! Words that a user may have meant.
 
 /// The word that is most like `written`, if any is near enough to be meant.
-pub(in crate::runtime) fn nearest<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
     let written = written.to_lowercase();
     let of = |word: &&'a str| (distance(&written, &word.to_lowercase()), *word);
     let (distance, word) = words.iter().map(of).min_by_key(|(distance, _)| *distance)?;

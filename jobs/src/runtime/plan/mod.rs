@@ -218,7 +218,7 @@ fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
 /// How often a snapshot is taken: of a job on topics each minute, of one on files never, unless the
 /// job file says otherwise.
 fn snapshots(check: &mut Checker, file: &JobFile, bounded: bool) -> Option<Duration> {
-    const USUAL: Duration = Duration::from_secs(60);
+    const USUAL: Duration = Duration::from_mins(1);
     let every = file.snapshot.as_ref().map(|snapshot| snapshot.every.as_ref());
     match every {
         None if bounded => None,
@@ -275,7 +275,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
 }
 
 /// Tables are committed this often: more would make many small files of a changelog.
-const COMMIT_EVERY: Duration = Duration::from_secs(60);
+const COMMIT_EVERY: Duration = Duration::from_mins(1);
 
 /// Keys of sources and sinks that say how brokers are reached, where topics are, and how often
 /// tables are committed.

@@ -1,0 +1,163 @@
+//! Questions to a job's tables in SQL, of now or as of an earlier epoch, and why a number changed.
+//!
+//! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there is `epochs`. Of
+//! a running job each table is read in the version that is its last one when the question is asked.
+//! As known at an epoch, all of them are of that epoch.
+
+mod error;
+pub mod explain;
+mod moment;
+mod output;
+mod provider;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use connectors::table::{Granularity, Stored, Which};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use futures::StreamExt as _;
+use operators::model::ViewSchema;
+use tokio::runtime::{Builder, Runtime};
+
+pub use self::error::QueryError;
+pub use self::moment::{Known, Moment, resolve};
+pub use self::output::Format;
+use self::provider::{Content, Provider};
+use crate::runtime::Plan;
+
+/// What stands before the name of a view in the name of its changelog.
+const CHANGELOG: &str = "changelog_";
+/// The table of epochs.
+const EPOCHS: &str = "epochs";
+
+/// Answers a question in SQL.
+///
+/// # Errors
+///
+/// It is none, or of views or epochs that are not there; a table or `out` can't be used.
+pub fn query(
+    plan: &Plan,
+    sql: &str,
+    known: Option<Known>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), QueryError> {
+    let runtime = runtime()?;
+    let mut rows = ask(plan, sql, known, &runtime)?;
+    let mut writer = output::Writer::new(format, &rows.schema(), out)?;
+    while let Some(batch) = runtime.block_on(rows.next()) {
+        writer.write(&batch.map_err(|e| QueryError::run(&e))?)?;
+    }
+    writer.finish()
+}
+
+/// As [`query`]: the rows of the answer.
+///
+/// # Errors
+///
+/// As for [`query`].
+pub fn rows(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Vec<RecordBatch>, QueryError> {
+    let runtime = runtime()?;
+    let mut rows = ask(plan, sql, known, &runtime)?;
+    let mut batches = Vec::new();
+    while let Some(batch) = runtime.block_on(rows.next()) {
+        batches.push(batch.map_err(|e| QueryError::run(&e))?);
+    }
+    Ok(batches)
+}
+
+fn runtime() -> Result<Runtime, QueryError> {
+    Builder::new_multi_thread().build().map_err(|e| QueryError::Run(e.to_string()))
+}
+
+fn ask(
+    plan: &Plan,
+    sql: &str,
+    known: Option<Known>,
+    runtime: &Runtime,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let Some(options) = &plan.tables else { return Err(QueryError::NoTables) };
+    let context =
+        SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).map_err(|e| QueryError::sql(&e))?;
+    let names: Vec<String> = names(plan).collect();
+    let mut asked = Vec::new();
+    for reference in state.resolve_table_references(&statement).map_err(|e| QueryError::sql(&e))? {
+        if reference.schema() == Some("information_schema") {
+            asked.clone_from(&names);
+            break;
+        }
+        let name = reference.table();
+        if !names.iter().any(|known| known == name) || reference.schema().is_some() {
+            return Err(QueryError::unknown_view(&reference.to_string(), &names));
+        }
+        asked.push(name.to_owned());
+    }
+    for name in asked {
+        let provider = Arc::new(provider(plan, &name, options.partition, known)?);
+        context.register_table(quoted(&name), provider).map_err(|e| QueryError::run(&e))?;
+    }
+    let only_read =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let answer = async {
+        let plan = context.state().statement_to_plan(statement).await?;
+        only_read.verify_plan(&plan)?;
+        context.execute_logical_plan(plan).await
+    };
+    let answer = runtime.block_on(answer).map_err(|e| QueryError::sql(&e))?;
+    runtime.block_on(answer.execute_stream()).map_err(|e| QueryError::run(&e))
+}
+
+/// The names of the tables of the SQL.
+fn names(plan: &Plan) -> impl Iterator<Item = String> {
+    let views = || plan.catalog.schemas.iter().map(|schema| schema.name.to_string());
+    let changelogs = views().map(|view| format!("{CHANGELOG}{view}"));
+    views().chain(changelogs).chain([EPOCHS.to_owned()])
+}
+
+/// A name as it is written in SQL.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.chars().all(plain) { name.to_owned() } else { format!("{name:?}") }
+}
+
+fn view<'a>(plan: &'a Plan, name: &str) -> Option<(u16, &'a ViewSchema)> {
+    let views = (0..).zip(&plan.catalog.schemas);
+    views.into_iter().find(|(_, schema)| *schema.name == *name)
+}
+
+/// What a name stands for.
+fn provider(
+    plan: &Plan,
+    name: &str,
+    granularity: Granularity,
+    known: Option<Known>,
+) -> Result<Provider, QueryError> {
+    let log_of = name.strip_prefix(CHANGELOG).and_then(|name| view(plan, name));
+    let which = match (view(plan, name), log_of) {
+        (Some((index, schema)), _) => {
+            let which = Which::Current(schema, granularity);
+            if let Some(known) = known {
+                let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
+                let content = changelog.map_or(Content::None, |changelog| {
+                    let schema = Arc::new(schema.clone());
+                    let changelog = Arc::new(changelog);
+                    Content::Known { changelog, index, schema, granularity, known }
+                });
+                return Ok(Provider::new(which.schema(), content));
+            }
+            which
+        }
+        (None, Some((_, schema))) => Which::Changelog(schema),
+        (None, None) => Which::Epochs,
+    };
+    let content = Stored::open(&plan.out, which)?.map_or(Content::None, |stored| Content::Stored {
+        stored: Arc::new(stored),
+        upto: known.map(|known| known.epoch),
+    });
+    Ok(Provider::new(which.schema(), content))
+}
