@@ -16,6 +16,7 @@ use operators::graph::{Job, Mark};
 use operators::model::{Epoch, Micros};
 use operators::time::Watermark;
 use replay::history::Source;
+use replay::snapshot::Begin;
 use timely::worker::Worker;
 
 use super::feeding::Feeding;
@@ -165,20 +166,9 @@ pub fn run_until(
         Some(epoch) => Upgrade::begin(plan, epoch, &outputs)?,
         None => None,
     };
-    if let Some(upgrade) = &upgrade {
-        let (upto, epoch) = (upgrade.epoch - 1, upgrade.epoch);
-        around.progress.note(&format!(
-            "the job has changed: computes it up to epoch {upto}, and publishes the difference as \
-             epoch {epoch}"
-        ));
-    }
     let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
+    say_begin(around, upgrade.as_ref(), begin.as_ref());
     let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
-        shown::snapshot(around.board, &begin.manifest, None);
-        let (epoch, events) = (begin.manifest.epoch, grouped(begin.manifest.events() as i64));
-        around
-            .progress
-            .note(&format!("begins with the snapshot at epoch {epoch}, {events} events"));
         (begin.manifest.epoch, begin.manifest.counts.clone())
     });
     let mut sources = Vec::new();
@@ -259,6 +249,24 @@ pub fn run_until(
     summary.seconds = begun.elapsed().as_secs_f64();
     summary.events_per_s = summary.read as f64 / summary.seconds.max(1e-9);
     Ok(summary)
+}
+
+/// Says what a run begins with.
+fn say_begin(around: Around<'_>, upgrade: Option<&Upgrade>, begin: Option<&Begin>) {
+    if let Some(Upgrade { epoch, .. }) = upgrade {
+        around.progress.note(&format!(
+            "the job has changed: computes it up to epoch {}, and publishes the difference as \
+             epoch {epoch}",
+            epoch - 1
+        ));
+    }
+    if let Some(Begin { manifest, .. }) = begin {
+        shown::snapshot(around.board, manifest, None);
+        let (epoch, events) = (manifest.epoch, grouped(manifest.events() as i64));
+        around
+            .progress
+            .note(&format!("begins with the snapshot at epoch {epoch}, {events} events"));
+    }
 }
 
 /// Opens the outputs; none of them may be ahead of the bindings.

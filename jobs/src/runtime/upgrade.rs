@@ -193,10 +193,8 @@ impl Upgrade {
             }
         }
         let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
-        let left: HashSet<CellRef<'_>> = match pairs.is_empty() {
-            true => HashSet::new(),
-            false => all.keys().map(|row| row.cells.get(5)).collect(),
-        };
+        let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !pairs.is_empty());
+        let left: HashSet<CellRef<'_>> = people.collect();
         for ((tenant, before, now), message) in pairs {
             let kind = if left.contains(&before.as_ref()) { "split" } else { "merge" };
             let cells = [

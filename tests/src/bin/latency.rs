@@ -28,16 +28,16 @@ type Sent = Arc<Mutex<HashMap<String, Instant>>>;
 /// What a reader of a topic saw: milliseconds from hand-over to sight.
 type Seen = thread::JoinHandle<Vec<f64>>;
 
-/// Reads a topic until stopped. `id` finds the message id in a record's key or value.
-fn follow(brokers: &str, topic: String, sent: &Sent, stop: &Arc<AtomicBool>) -> Seen {
+/// Reads a topic until stopped. The message id of a record is in its key or its value.
+fn follow(brokers: &str, topic: &str, sent: &Sent, stop: &Arc<AtomicBool>) -> Seen {
     let (sent, stop) = (Arc::clone(sent), Arc::clone(stop));
     let mut config = config(brokers);
-    config.set("group.id", &topic).set("isolation.level", "read_committed");
+    config.set("group.id", topic).set("isolation.level", "read_committed");
     config.set("fetch.wait.max.ms", "20");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        let added = all.add_partition_offset(&topic, partition, Offset::Beginning);
+        let added = all.add_partition_offset(topic, partition, Offset::Beginning);
         added.expect("an offset");
     }
     consumer.assign(&all).expect("an assignment");
@@ -120,7 +120,7 @@ fn main() -> ExitCode {
     });
     let (sent, stop) = (Sent::default(), Arc::new(AtomicBool::new(false)));
     let topics = [format!("{name}.in"), format!("{name}.out.events")];
-    let readers = topics.map(|topic| follow(&brokers, topic, &sent, &stop));
+    let readers = topics.map(|topic| follow(&brokers, &topic, &sent, &stop));
     let writer = Writer::new(&brokers);
     let begun = Instant::now();
     let whole = WARM + Duration::from_secs(seconds);

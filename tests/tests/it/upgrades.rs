@@ -140,7 +140,7 @@ fn change_to(job: &Job, text: &str) {
 
 #[test]
 fn what_stands_after_a_change_is_what_the_changed_job_says() {
-    for change in 0..CHANGES.len() {
+    for (change, replaced) in CHANGES.iter().enumerate() {
         let (job, calm, parts) = pair(30 + change as u64, change);
         write(&job, 0, &parts[0]);
         job.run(1, 7);
@@ -152,7 +152,7 @@ fn what_stands_after_a_change_is_what_the_changed_job_says() {
         job.run(2, 5);
         let published = changes(&job, before as i64 + 1);
         let count: usize = published.values().map(|table| table.rows.len()).sum();
-        assert!(count > 0, "{:?} changes nothing", CHANGES[change]);
+        assert!(count > 0, "{replaced:?} changes nothing");
         for (view, table) in &published {
             let cause = table.place("_cause");
             assert!(table.rows.iter().all(|row| row[cause] == Cell::str("upgrade")), "{view}");
@@ -210,7 +210,7 @@ fn sources_may_be_added_and_not_taken_away() {
     write(&job, 0, &parts[0]);
     job.run(1, 7);
     let web = &text(None)[text(None).find("[[source]]").unwrap()..];
-    let web = web[..web[1..].find("[[source]]").unwrap() + 1].to_owned();
+    let web = web[..=web[1..].find("[[source]]").unwrap()].to_owned();
     change_to(&job, &text(None).replacen(&web, "", 1));
     let output = job.execute(&[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
