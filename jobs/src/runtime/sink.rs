@@ -130,6 +130,8 @@ pub(super) struct Sink {
     pub records: Arc<AtomicU64>,
     /// Up to this epoch a snapshot has it all, with what was counted: rows up to it are published.
     pub begin: (Epoch, Counts),
+    /// The watermark after that epoch.
+    pub watermark: Micros,
     /// If the job has changed, what is published of everything up to its epoch.
     pub upgrade: Option<Upgrade>,
 }
@@ -147,6 +149,11 @@ impl Sink {
         let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots };
+        if let (Some(tables), epoch @ 1..) = (&outputs.tables, self.begin.0) {
+            // No epoch up to it comes again, and current rows may lack some. If the thread has
+            // failed, it says so in the end.
+            tables.take(epoch, self.watermark, Vec::new());
+        }
         let mut summary = self.collect(told, &outputs)?;
         let Outputs { tables, topics, snapshots } = outputs;
         // An output that can't be written is why nothing more was taken in.
@@ -174,7 +181,7 @@ impl Sink {
         }
         let mut open = Open::default();
         let mut closed = vec![0; self.workers];
-        let (mut done, mut watermark) = (0, Micros::MIN);
+        let (mut done, mut watermark) = (0, self.watermark);
         while let Ok(message) = told.recv() {
             let (worker, emitted) = match message {
                 Told::Graph(worker, emitted) => (worker, emitted),

@@ -171,6 +171,7 @@ pub fn run_until(
     let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
         (begin.manifest.epoch, begin.manifest.counts.clone())
     });
+    let watermark = snapshots::watermark(plan, begin.as_ref());
     let mut sources = Vec::new();
     let mut decoders = Vec::new();
     for source in &plan.sources {
@@ -200,6 +201,7 @@ pub fn run_until(
         board: Arc::clone(around.board),
         records: Arc::clone(&records),
         begin: (done, counts),
+        watermark: watermark.current(),
         upgrade,
     };
     let collector = thread::spawn({
@@ -219,7 +221,6 @@ pub fn run_until(
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
     let feeding = Feeding { job: &plan.hash, generation, size, records: &records, names, around };
-    let watermark = snapshots::watermark(plan, begin.as_ref());
     let fed = workers
         .begin(&watermark)
         .and_then(|()| begin.map_or(Ok(true), |begin| feeding.restore(&begin, &mut workers)))
