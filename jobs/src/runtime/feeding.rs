@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Events of a snapshot that are one epoch at least.
 const RESTORED_EVENTS: u64 = 65_536;
 /// How often other tools are shown how far topics are read.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
+pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What feeding needs to know.
 pub(super) struct Feeding<'a> {
@@ -64,7 +64,7 @@ impl Feeding<'_> {
                     return Ok(false);
                 }
                 if events >= size && epoch < manifest.epoch {
-                    workers.close(epoch, &[])?;
+                    workers.close(epoch, &[], || {})?;
                     (epoch, events) = (epoch + 1, 0);
                     self.around.board.beat();
                 }
@@ -72,7 +72,7 @@ impl Feeding<'_> {
                 workers.restore(epoch, block)?;
             }
         }
-        workers.close(manifest.epoch, &[])?;
+        workers.close(manifest.epoch, &[], || {})?;
         Ok(true)
     }
 
@@ -97,7 +97,7 @@ impl Feeding<'_> {
                     }
                 }
             }
-            workers.close(binding.epoch, &marks(binding))?;
+            workers.close(binding.epoch, &marks(binding), || {})?;
             self.show(sources, workers, binding.epoch);
             if self.stopped() {
                 return Ok(());
@@ -126,7 +126,7 @@ impl Feeding<'_> {
         reach(Moment::Binding);
         log.append(&binding)?;
         reach(Moment::Bound);
-        workers.close(binding.epoch, &[])?;
+        workers.close(binding.epoch, &[], || {})?;
         reach(Moment::Fed);
         bindings.push(binding);
         Ok(())
@@ -172,7 +172,9 @@ impl Feeding<'_> {
                 for batch in batches {
                     workers.batch(epoch, batch, binding.wall_time)?;
                 }
-                workers.close(epoch, &marks(&binding))?;
+                // How far behind sources are is shown above all while they are held up.
+                let show = || shown::sources(self.around.board, &self.names, sources);
+                workers.close(epoch, &marks(&binding), show)?;
                 reach(Moment::Fed);
                 self.show(sources, workers, epoch);
             }

@@ -19,7 +19,7 @@ use replay::history::Source;
 use replay::snapshot::Begin;
 use timely::worker::Worker;
 
-use super::feeding::Feeding;
+use super::feeding::{Feeding, SHOW_EVERY};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::sink::Sink;
@@ -98,8 +98,15 @@ impl Workers {
         self.send(self.next, Work::Restore(block))
     }
 
-    /// Ends an epoch, and waits while too much is in flight.
-    pub(super) fn close(&mut self, epoch: Epoch, marks: &[Mark]) -> Result<(), RunError> {
+    /// Ends an epoch, and waits while too much is in flight; meanwhile `held` is called now and
+    /// then.
+    pub(super) fn close(
+        &mut self,
+        epoch: Epoch,
+        marks: &[Mark],
+        mut held: impl FnMut(),
+    ) -> Result<(), RunError> {
+        let mut shown = Instant::now();
         self.complete.store(epoch, Ordering::Release);
         for worker in 0..self.inboxes.len() {
             // One worker's word on what is quiet is enough.
@@ -117,6 +124,10 @@ impl Workers {
             self.in_flight = self.in_flight.split_off(&closed);
             if self.bytes_in_flight() <= IN_FLIGHT_BYTES_MAX {
                 return Ok(());
+            }
+            if shown.elapsed() >= SHOW_EVERY {
+                held();
+                shown = Instant::now();
             }
             self.held += Duration::from_millis(1);
             thread::sleep(Duration::from_millis(1));

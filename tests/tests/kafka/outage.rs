@@ -32,6 +32,12 @@ fn a_broker_killed_and_started_again() {
     sink.add(1, row(1));
     sink.close(1, 0).unwrap();
     sink.commit().unwrap();
+    // A commit is answered before its markers are in every partition. A broker that is killed in
+    // between may never write one: when it comes back, its coordinator passes over partitions whose
+    // leader it does not know yet, as if they were deleted, and readers wait there for ever. That
+    // is Kafka's, and not what this test is about.
+    let published = |brokers: &str| read_all(brokers, "out.counts").len();
+    wait("the first commit", || (published(cluster.brokers()) == 1).then_some(()));
 
     cluster.kill9(1);
     wait("trouble", || {
@@ -57,12 +63,7 @@ fn a_broker_killed_and_started_again() {
     let after: Vec<u64> = read(&mut source, 10).iter().map(|record| record.1).collect();
     assert_eq!(after, (10..20).collect::<Vec<_>>());
     wait("the end of trouble", || source.trouble().is_none().then_some(()));
-    // A commit is answered before its markers are in every partition. A broker that is killed in
-    // between writes them when it has come back, in its own time.
-    let rows = wait("both commits to be readable", || {
-        let rows = read_all(cluster.brokers(), "out.counts");
-        (rows.len() >= 2).then_some(rows)
-    });
+    let rows = read_all(cluster.brokers(), "out.counts");
     let mut epochs: Vec<&str> = rows.iter().map(|message| message.header("epoch")).collect();
     epochs.sort_unstable();
     assert_eq!(epochs, ["1", "2"]);
