@@ -12,8 +12,9 @@ use operators::model::{Change, Epoch, Micros};
 use super::shown;
 use crate::serve::Board;
 
-/// A transaction holds the epochs of this long: a commit costs some 10 ms of a broker's time.
-const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// A transaction holds the epochs of this long: a commit costs some 10 ms of a broker's time, and
+/// what waits for it is as late as it is long.
+const COMMIT_EVERY: Duration = Duration::from_millis(50);
 /// A transaction of this size is committed at once.
 const COMMIT_BYTES: usize = 16 << 20;
 /// Closed epochs that wait for the thread at most, and changes in them. When it stands still, no

@@ -111,7 +111,7 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("job.toml"), job(&name, &brokers)).expect("a job");
     let braid = std::env::current_exe().expect("a path").with_file_name("braid-tested");
-    let mut running = Braid::start(&braid, folder.path(), &["-w", "1"]);
+    let mut running = Braid::start(&braid, folder.path(), &[]);
     wait("the topics", || {
         assert_eq!(running.ended(), None, "{}", running.said());
         thread::sleep(Duration::from_millis(100));
@@ -141,7 +141,7 @@ fn main() -> ExitCode {
     writer.flush();
     thread::sleep(Duration::from_secs(3));
     stop.store(true, Ordering::Release);
-    println!("{rate} records a second for {seconds} s, one worker, one broker; milliseconds");
+    println!("{rate} records a second for {seconds} s, two workers, one broker; milliseconds");
     println!(
         "{:<28} {:>9} {:>9} {:>9} {:>9}",
         "until it can be read", "records", "p50", "p99", "max"
