@@ -149,6 +149,8 @@ fn next(dir: &Path, plan: &Plan) {
     println!("      where period = $$all$$ order by step\"\"\"))'");
     println!("    python3 -c 'from deltalake import DeltaTable;");
     println!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");
-    println!("\n  Then change {dir}/job.toml, give it another `out`, and type");
-    println!("\n    braid check {dir}/job.toml && braid run {dir}/job.toml\n");
+    println!(
+        "\n  Then change {dir}/job.toml, for example a window or a gap, and see what is corrected:"
+    );
+    println!("\n    braid plan {dir}/job.toml && braid run {dir}/job.toml\n");
 }
