@@ -3,6 +3,7 @@
 pub mod avro;
 pub mod bindings;
 pub mod decode;
+pub mod durable;
 pub mod file;
 pub mod frame;
 pub mod kafka;

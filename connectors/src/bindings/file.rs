@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Binding, BindingError, BindingLog};
+use crate::durable;
 use crate::frame::{Read, frame, read};
 
 /// What stands at the beginning of the file: its name and the version of the layout.
@@ -46,10 +47,7 @@ impl FileBindingLog {
         if whole == 0 {
             file.write_all(HEADER).map_err(fail)?;
             file.sync_all().map_err(fail)?;
-            if let Some(folder) = path.parent() {
-                // The name of a new file is durable when its folder is.
-                File::open(folder).and_then(|f| f.sync_all()).map_err(fail)?;
-            }
+            durable::sync_folder(path).map_err(fail)?;
         }
         Ok((Self { path: path.into(), file }, bindings))
     }

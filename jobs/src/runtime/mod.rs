@@ -14,6 +14,7 @@ mod feeding;
 pub mod job_file;
 mod member;
 mod outlook;
+mod output;
 pub mod plan;
 mod progress;
 mod shown;

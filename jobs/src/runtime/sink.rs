@@ -13,10 +13,11 @@ use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
 use replay::snapshot::Counts;
 
-use super::snapshots::{self, Closed, SnapshotWriter};
+use super::output::Closed;
+use super::snapshots::{self, Kept, SnapshotWriter};
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
-use super::tables::TableWriter;
-use super::topics::TopicWriter;
+use super::tables::{self, TableWriter};
+use super::topics::{self, TopicWriter};
 use super::upgrade::Upgrade;
 use super::worker::Told;
 use super::{RunError, shown};
@@ -97,21 +98,24 @@ struct Outputs {
 impl Outputs {
     /// Hands the changes of a closed epoch to tables and topics. Says false when one has failed.
     fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
-        self.topics.iter().all(|topic| topic.take(epoch, watermark, &changes))
-            && self.tables.as_ref().is_none_or(|tables| tables.take(epoch, watermark, changes))
+        let closed = |changes| Closed { epoch, watermark, changes };
+        self.topics.iter().all(|topic| topic.take(closed(changes.clone())))
+            && self.tables.as_ref().is_none_or(|tables| tables.take(closed(changes)))
     }
 
     /// Hands each output what a change of the job makes of what it holds.
     fn publish(&self, upgrade: &Upgrade, watermark: Micros) -> Result<bool, TableError> {
+        let closed = |holds| {
+            let changes = vec![upgrade.changes(holds)?];
+            Ok::<_, TableError>(Closed { epoch: upgrade.epoch, watermark, changes })
+        };
         for topic in &self.topics {
-            let changes = [upgrade.changes(topic.holds())?];
-            if !topic.take(upgrade.epoch, watermark, &changes) {
+            if !topic.take(closed(topic.holds())?) {
                 return Ok(false);
             }
         }
         let Some(tables) = &self.tables else { return Ok(true) };
-        let changes = vec![upgrade.changes(tables.holds())?];
-        Ok(tables.take(upgrade.epoch, watermark, changes))
+        Ok(tables.take(closed(tables.holds())?))
     }
 }
 
@@ -145,24 +149,24 @@ impl Sink {
         topics: Vec<KafkaSink>,
         snapshots: Option<SnapshotWriter>,
     ) -> Result<Summary, RunError> {
-        let tables = tables.map(|sink| TableWriter::start(sink, Arc::clone(&self.board)));
-        let start = |sink| TopicWriter::start(sink, Arc::clone(&self.board));
+        let tables = tables.map(|sink| tables::start(sink, Arc::clone(&self.board)));
+        let start = |sink| topics::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots };
         if let (Some(tables), epoch @ 1..) = (&outputs.tables, self.begin.0) {
             // No epoch up to it comes again, and current rows may lack some. If the thread has
             // failed, it says so in the end.
-            tables.take(epoch, self.watermark, Vec::new());
+            tables.take(Closed { epoch, watermark: self.watermark, changes: Vec::new() });
         }
         let mut summary = self.collect(told, &outputs)?;
         let Outputs { tables, topics, snapshots } = outputs;
         // An output that can't be written is why nothing more was taken in.
         let written = tables.map(TableWriter::finish);
         for writer in topics {
-            writer.finish()?;
+            writer.finish()??;
         }
         if let Some(written) = written {
-            summary.count_written(written?);
+            summary.count_written(written??);
         }
         // The last, so that it knows that all others have everything.
         if let Some(snapshots) = snapshots {
@@ -233,7 +237,7 @@ impl Sink {
                             let records = open.records.remove(&epoch).unwrap_or_default();
                             let marks = open.marks.remove(&epoch).unwrap_or_default();
                             let counts = snapshots::counts(&summary);
-                            taken = snapshots.take(Closed { epoch, records, marks, counts });
+                            taken = snapshots.take(Kept { epoch, records, marks, counts });
                         }
                         if let Some(upgrade) = &mut self.upgrade {
                             upgrade.add(changes);

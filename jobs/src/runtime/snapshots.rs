@@ -18,7 +18,7 @@ use super::summary::Summary;
 use super::{RunError, shown};
 use crate::serve::Board;
 
-/// Closed epochs that wait for the thread at most. When it stands still, no more epochs count as
+/// Kept epochs that wait for the thread at most. When it stands still, no more epochs count as
 /// closed, and in time the sources stop.
 const INBOX_MAX: usize = 256;
 /// How often the outputs' progress is looked at, which makes snapshots usable.
@@ -79,9 +79,9 @@ pub(super) fn resumed(counts: &Counts) -> Summary {
     }
 }
 
-/// A closed epoch, as far as snapshots are concerned.
+/// What snapshots keep of a closed epoch.
 #[derive(Default)]
-pub(super) struct Closed {
+pub(super) struct Kept {
     pub epoch: Epoch,
     pub records: Vec<Vec<Arc<Event>>>,
     pub marks: Vec<Mark>,
@@ -91,7 +91,7 @@ pub(super) struct Closed {
 
 /// A thread that takes snapshots.
 pub(super) struct SnapshotWriter {
-    inbox: Sender<Closed>,
+    inbox: Sender<Kept>,
     thread: JoinHandle<Result<(), SnapshotError>>,
 }
 
@@ -120,7 +120,7 @@ impl SnapshotWriter {
 
     /// Hands over a closed epoch. Says false when the thread has failed;
     /// [`SnapshotWriter::finish`] says why.
-    pub(super) fn take(&self, closed: Closed) -> bool {
+    pub(super) fn take(&self, closed: Kept) -> bool {
         self.inbox.send(closed).is_ok()
     }
 
@@ -143,7 +143,7 @@ struct Taking {
 }
 
 impl Taking {
-    fn run(mut self, inbox: &Receiver<Closed>) -> Result<(), SnapshotError> {
+    fn run(mut self, inbox: &Receiver<Kept>) -> Result<(), SnapshotError> {
         let mut look = Instant::now();
         loop {
             match inbox.recv_timeout(LOOK_EVERY) {
@@ -164,7 +164,7 @@ impl Taking {
         }
     }
 
-    fn add(&mut self, closed: Closed) -> Result<(), SnapshotError> {
+    fn add(&mut self, closed: Kept) -> Result<(), SnapshotError> {
         for mark in closed.marks {
             self.watermark.observe(mark.lane, mark.largest, mark.quiet);
         }

@@ -7,16 +7,15 @@
 //! rewriting takes longer than 15 s, five times as long as it takes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use connectors::kafka::Sent;
 use connectors::table::{TableError, TableSink, Written};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use operators::model::{Change, Epoch, Micros};
+use crossbeam_channel::RecvTimeoutError;
+use operators::model::Epoch;
 
-use super::{RunError, shown};
+use super::output::{Closed, Inbox, Limits, Output};
+use super::shown;
 use crate::serve::Board;
 
 /// After a rewriting of the current tables, this many times what it took passes until the next.
@@ -26,64 +25,17 @@ const COMMIT_CHANGES: usize = 1_000_000;
 /// Changes that current tables may lack, however few rows they have: to rewrite small tables again
 /// and again while much comes in would be for nothing.
 const LACKING_CHANGES: u64 = 4_000_000;
-/// Changes that wait for the thread at most, and an epoch: what comes in while a commit is being
-/// written. When it stands still, no more epochs count as closed, and in time the sources stop.
-const CHANGES_MAX: usize = 500_000;
-/// Closed epochs that wait for it at most: they come 20 times a second where records are few.
-const INBOX_MAX: usize = 4096;
-/// How often a full inbox is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// What may wait for the thread: what comes in while a commit is being written. Epochs come 20
+/// times a second where records are few.
+const LIMITS: Limits = Limits { epochs: 4096, changes: 500_000 };
 
-/// A closed epoch: its changes and the watermark after it.
-type Closed = (Epoch, Micros, Vec<Vec<Change>>);
+/// A thread that writes tables; it gives what it has written in all.
+pub(super) type TableWriter = Output<Result<Written, TableError>>;
 
-/// A thread that writes tables.
-pub(super) struct TableWriter {
-    inbox: Sender<Closed>,
-    /// The last epoch that changelogs held when it started.
-    holds: Option<Epoch>,
-    /// Changes in the inbox.
-    waiting: Arc<AtomicUsize>,
-    thread: JoinHandle<Result<Written, TableError>>,
-}
-
-fn count(changes: &[Vec<Change>]) -> usize {
-    changes.iter().map(Vec::len).sum()
-}
-
-impl TableWriter {
-    pub(super) fn start(sink: TableSink, board: Arc<Board>) -> Self {
-        let (inbox, closed) = bounded(INBOX_MAX);
-        let holds = sink.committed();
-        let waiting: Arc<AtomicUsize> = Arc::default();
-        let thread = thread::spawn({
-            let waiting = Arc::clone(&waiting);
-            move || Writing::new(sink, board).write(&closed, &waiting)
-        });
-        Self { inbox, holds, waiting, thread }
-    }
-
-    /// The last epoch that changelogs held when it started.
-    pub(super) fn holds(&self) -> Option<Epoch> {
-        self.holds
-    }
-
-    /// Hands over a closed epoch. Says false when the thread has failed; [`TableWriter::finish`]
-    /// says why.
-    pub(super) fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
-        while self.waiting.load(Ordering::Acquire) > CHANGES_MAX && !self.thread.is_finished() {
-            thread::sleep(LOOK_EVERY);
-        }
-        self.waiting.fetch_add(count(&changes), Ordering::AcqRel);
-        self.inbox.send((epoch, watermark, changes)).is_ok()
-    }
-
-    /// Commits what is left; returns what was written in all.
-    pub(super) fn finish(self) -> Result<Written, RunError> {
-        drop(self.inbox);
-        let stopped = |_| RunError::Worker("the thread that writes tables".to_owned());
-        Ok(self.thread.join().map_err(stopped)??)
-    }
+/// Starts it.
+pub(super) fn start(sink: TableSink, board: Arc<Board>) -> TableWriter {
+    let holds = sink.committed();
+    Output::start("tables", holds, LIMITS, move |inbox| Writing::new(sink, board).write(inbox))
 }
 
 /// Tables that are being written.
@@ -106,15 +58,10 @@ impl Writing {
         Self { sink, board, closed: 0, news: false, due, rows_due: due, written }
     }
 
-    fn write(
-        mut self,
-        inbox: &Receiver<Closed>,
-        waiting: &AtomicUsize,
-    ) -> Result<Written, TableError> {
+    fn write(mut self, inbox: &Inbox) -> Result<Written, TableError> {
         loop {
             match self.next(inbox) {
-                Ok((epoch, watermark, changes)) => {
-                    waiting.fetch_sub(count(&changes), Ordering::AcqRel);
+                Ok(Closed { epoch, watermark, changes }) => {
                     for change in changes.into_iter().flatten() {
                         self.sink.add(epoch, watermark, change);
                     }
@@ -140,13 +87,13 @@ impl Writing {
     }
 
     /// The next closed epoch, if it comes before something is due.
-    fn next(&self, inbox: &Receiver<Closed>) -> Result<Closed, RecvTimeoutError> {
+    fn next(&self, inbox: &Inbox) -> Result<Closed, RecvTimeoutError> {
         let due = match (self.news, self.sink.lacking() > 0) {
             (true, _) => self.due.min(self.rows_due),
             (false, true) => self.rows_due,
-            (false, false) => return Ok(inbox.recv()?),
+            (false, false) => return inbox.next(),
         };
-        inbox.recv_timeout(due.saturating_duration_since(Instant::now()))
+        inbox.next_within(due.saturating_duration_since(Instant::now()))
     }
 
     /// Commits, changelogs only or current tables too, and shows it.

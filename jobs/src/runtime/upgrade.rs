@@ -4,6 +4,7 @@
 //! That epoch has a binding without records, the first with the new job's hash. So it is clear
 //! after a crash too what is old and what is new, and an output that has the epoch has the
 //! difference.
+//!
 //! What stands published is read from the changelogs, which say it for every epoch; hence only jobs
 //! with tables can be changed, and topics must not be ahead of them.
 //!
@@ -13,11 +14,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connectors::bindings::Binding;
+use connectors::durable;
 use connectors::table::{TableError, standing};
 use foldhash::fast::FixedState;
 use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
@@ -50,11 +51,9 @@ pub(super) fn keep(plan: &Plan) -> Result<(), RunError> {
         path: path.display().to_string(),
         message: e.to_string(),
     };
-    let new = path.with_extension("new");
     fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(fail)?;
-    let mut file = fs::File::create(&new).map_err(fail)?;
-    file.write_all(plan.text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
-    fs::rename(&new, &path).map_err(fail)
+    // It may have secrets that should stand in the environment and do not.
+    durable::write(&path, plan.text.as_bytes(), true).map_err(fail)
 }
 
 /// Names of the sources of a version of the job; `None` if its text is not kept.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use connectors::durable::is_unfinished;
 use operators::model::Epoch;
 
 use super::manifest::{Manifest, load};
@@ -47,11 +48,6 @@ pub(super) fn list(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Snapshot
     Ok(found)
 }
 
-/// Whether a file is still being written, or was when its run ended.
-pub(super) fn is_new(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "new")
-}
-
 /// Looks for the newest snapshot of a job that is not newer than an epoch, to which its bindings
 /// and every output must have come, and that is whole to the last byte.
 ///
@@ -61,7 +57,7 @@ pub(super) fn is_new(path: &Path) -> bool {
 pub fn find(root: &Path, job: &str, upto: Epoch) -> Result<Found, SnapshotError> {
     let mut found = Found::default();
     for folder in list(root, "g")? {
-        for path in list(&folder, "manifest-")?.into_iter().filter(|path| !is_new(path)) {
+        for path in list(&folder, "manifest-")?.into_iter().filter(|path| !is_unfinished(path)) {
             let manifest = match load::<Manifest>(&path) {
                 Ok(Some(manifest)) => manifest,
                 Ok(None) => continue,

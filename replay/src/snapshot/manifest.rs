@@ -1,10 +1,11 @@
 //! What a snapshot consists of.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
+use connectors::durable;
 use connectors::frame::{Read, frame, read};
 use operators::model::{Epoch, Micros};
 use operators::time::Watermark;
@@ -95,24 +96,12 @@ impl Manifest {
     }
 }
 
-/// Writes a small file as a whole or not at all: with a checksum, under another name first, and
-/// synced with the folder that it is in.
+/// Writes a small file as a whole or not at all, with a checksum.
 pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), SnapshotError> {
-    let fail = |e: io::Error| SnapshotError::disk(path, &e);
     let bytes =
         bincode::serialize(value).map_err(|e| SnapshotError::damaged(path, e.to_string()))?;
-    let new = path.with_extension("new");
-    let mut file = File::create(&new).map_err(fail)?;
-    file.write_all(HEADER).map_err(fail)?;
-    file.write_all(&frame(&bytes)).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&new, path).map_err(fail)?;
-    sync_folder(path).map_err(fail)
-}
-
-/// The name of a file is durable when its folder is.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let bytes = [HEADER.as_slice(), &frame(&bytes)].concat();
+    durable::write(path, &bytes, false).map_err(|e| SnapshotError::disk(path, &e))
 }
 
 /// Reads what [`write`] wrote; `None` if it is not there.

@@ -5,12 +5,12 @@ use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use connectors::durable;
 use connectors::frame;
 use connectors::moments::{Moment, reach};
 use operators::model::Event;
 
 use super::block::encode;
-use super::manifest::sync_folder;
 use super::{SegmentEntry, SnapshotError};
 
 /// What stands at the beginning of a segment: its name and the version of the layout.
@@ -31,7 +31,7 @@ impl SegmentWriter {
     pub(super) fn begin(folder: &Path, number: u64) -> Result<Self, SnapshotError> {
         let entry = SegmentEntry { number, bytes: HEADER.len() as u64, events: 0 };
         let path = folder.join(entry.file());
-        let new = path.with_extension("new");
+        let new = durable::unfinished(&path);
         let file = File::create(&new).map_err(|e| SnapshotError::disk(&new, &e))?;
         let mut writer = Self { path, file: BufWriter::new(file), entry, waiting: Vec::new() };
         writer.write(HEADER)?;
@@ -90,8 +90,7 @@ impl SegmentWriter {
         let file = self.file.into_inner().map_err(|e| fail(e.into_error()))?;
         file.sync_all().map_err(fail)?;
         reach(Moment::SnapshotPart);
-        std::fs::rename(path.with_extension("new"), &path).map_err(fail)?;
-        sync_folder(&path).map_err(fail)?;
+        durable::finish(&path).map_err(fail)?;
         Ok(self.entry)
     }
 }

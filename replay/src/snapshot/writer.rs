@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use connectors::durable::is_unfinished;
 use connectors::moments::{Moment, reach};
 use operators::model::{Epoch, Event, Micros};
 use operators::time::Watermark;
 
-use super::folder::{Begin, is_new, list};
+use super::folder::{Begin, list};
 use super::manifest::{Counts, Manifest, SegmentEntry, segment_file, write};
 use super::segment::{SegmentWriter, join};
 use super::{SnapshotError, manifest};
@@ -173,7 +174,7 @@ impl Writer {
         let used: Vec<PathBuf> =
             used.into_iter().map(|number| self.folder.join(segment_file(number))).collect();
         let unused = list(&self.folder, "segment-")?.into_iter();
-        let unused = unused.filter(|path| !is_new(path) && !used.contains(path));
+        let unused = unused.filter(|path| !is_unfinished(path) && !used.contains(path));
         for path in gone.chain(unused) {
             let removed = fs::remove_file(&path).or_else(is_gone);
             removed.map_err(|e| SnapshotError::disk(&path, &e))?;

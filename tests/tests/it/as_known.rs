@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use braid_tests::delta::cells;
 use braid_tests::histories::{RULES, records};
-use connectors::decode::{Decoded, Decoder};
-use connectors::file::{FileSource, Position};
 use jobs::query::explain::{Question, explain};
 use jobs::query::{Known, Moment, QueryError, resolve, rows};
 use jobs::runtime::{Plan, peek};
@@ -15,40 +13,13 @@ use operators::identity::testing::Seeded;
 use operators::model::{Cell, Event};
 use operators::oracle;
 
-use crate::support::Job;
-
-const SOURCES: &str = r#"
-[job]
-name = "known"
-out = "out"
-[[source]]
-name = "web"
-connector = "file"
-path = "web/*.ndjson"
-channel = "web"
-[[source]]
-name = "backend"
-connector = "file"
-path = "backend/*.ndjson"
-channel = "backend"
-[[sink]]
-connector = "table"
-partition = "PARTITION"
-every = "EVERY"
-"#;
+use crate::support::{Job, as_read, events, sources, write_part};
 
 /// A job whose watermark comes close behind the events, so that rows become final.
 fn job(partition: &str, every: &str) -> Job {
-    let sources = SOURCES.replace("PARTITION", partition).replace("EVERY", every);
-    Job::new(&format!("{sources}{}", RULES.replacen("36500d", "1h", 1)))
-}
-
-/// A part of a history, as files of both sources.
-fn write(job: &Job, part: usize, records: &[(bool, String)]) {
-    for (folder, backend) in [("web", false), ("backend", true)] {
-        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
-        job.write(&format!("{folder}/{part}.ndjson"), lines.collect::<String>());
-    }
+    let sink =
+        format!("[[sink]]\nconnector = \"table\"\npartition = {partition:?}\nevery = {every:?}\n");
+    Job::new(&(sources("known") + &sink + &RULES.replacen("36500d", "1h", 1)))
 }
 
 /// The rows of an answer, sorted; ids are text.
@@ -66,34 +37,6 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
 
 fn known(plan: &Plan, epoch: u64) -> Known {
     resolve(plan, Moment::Epoch(epoch)).unwrap_or_else(|e| panic!("epoch {epoch}: {e}"))
-}
-
-/// The events of each source with the place of each, in its order.
-fn events(plan: &Plan) -> Vec<Vec<(Position, Arc<Event>)>> {
-    let mut all = Vec::new();
-    for source in &plan.sources {
-        let files = source.records.files().expect("files");
-        let mut files = FileSource::open(files, Position::default()).unwrap();
-        let mut decoder = Decoder::new(&source.decode).unwrap();
-        let mut events = Vec::new();
-        while let Some(batch) = files.next(1).unwrap() {
-            let mut decoded = Decoded::default();
-            decoder.decode(&batch, 0, &mut decoded);
-            let place = files.position();
-            events.extend(decoded.events.into_iter().map(|(event, _)| (place, Arc::new(event))));
-        }
-        all.push(events);
-    }
-    all
-}
-
-/// A cell as a table gives it: ids are text.
-fn as_read(cell: &Cell) -> Cell {
-    match cell {
-        Cell::Id(id) => Cell::str(&id.to_string()),
-        Cell::List(items) => Cell::List(items.iter().map(as_read).collect()),
-        other => other.clone(),
-    }
 }
 
 /// The rows that the oracle has for some events, with their status at a watermark.
@@ -118,7 +61,7 @@ fn every_epoch_is_as_the_oracle_has_it() {
     let (mut finals, mut provisionals) = (0, 0);
     for seed in 0..4 {
         let job = job("day", if seed % 2 == 0 { "60s" } else { "0s" });
-        write(&job, 0, &records(&mut Seeded(300 + seed), 120));
+        write_part(&job, 0, &records(&mut Seeded(300 + seed), 120));
         job.run(2, 5 + seed as usize * 4);
         let plan = job.plan();
         let events = events(&plan);
@@ -157,7 +100,7 @@ fn an_epoch_is_as_the_tables_were_when_a_run_ended_there() {
         let records = records(&mut random, 150);
         let mut then = Vec::new();
         for (part, records) in records.chunks(records.len().div_ceil(6)).enumerate() {
-            write(&job, part, records);
+            write_part(&job, part, records);
             job.run(1 + part % 3, 9);
             let plan = job.plan();
             let mut tables = Vec::new();
@@ -190,7 +133,7 @@ fn an_epoch_is_as_the_tables_were_when_a_run_ended_there() {
 #[test]
 fn any_sql_works_on_the_past() {
     let job = job("day", "60s");
-    write(&job, 0, &records(&mut Seeded(9), 150));
+    write_part(&job, 0, &records(&mut Seeded(9), 150));
     job.run(2, 20);
     let plan = job.plan();
     let half = known(&plan, 4);
@@ -213,7 +156,7 @@ fn any_sql_works_on_the_past() {
 #[test]
 fn questions_that_have_no_answer_say_why() {
     let job = job("day", "60s");
-    write(&job, 0, &records(&mut Seeded(9), 60));
+    write_part(&job, 0, &records(&mut Seeded(9), 60));
     let plan = job.plan();
     let not_yet = resolve(&plan, Moment::Epoch(1));
     assert!(matches!(not_yet, Err(QueryError::NotYet { upto: 0, .. })), "{not_yet:?}");
@@ -255,7 +198,7 @@ fn questions_that_have_no_answer_say_why() {
 #[test]
 fn answers_come_in_three_forms() {
     let job = job("day", "60s");
-    write(&job, 0, &records(&mut Seeded(9), 60));
+    write_part(&job, 0, &records(&mut Seeded(9), 60));
     job.run(1, 20);
     let answer = |format: &str, at: &str| {
         let sql = "select 1 as n, 'a\"b,' as t, null as x, [1, 2] as l, epochs._epoch as e \
@@ -298,7 +241,7 @@ fn numbers(plan: &Plan, view: &str, known: Option<Known>) -> BTreeMap<(String, S
 #[test]
 fn what_explains_numbers_adds_up() {
     let job = job("day", "0s");
-    write(&job, 0, &records(&mut Seeded(17), 200));
+    write_part(&job, 0, &records(&mut Seeded(17), 200));
     job.run(2, 10);
     let plan = job.plan();
     let (since, until) = (known(&plan, 4), known(&plan, 12));

@@ -12,24 +12,7 @@ use braid_tests::team::{Certificates, Proxy, Team, host};
 use jobs::generate::{Compression, FileOptions, ShopOptions, job_file, write};
 use operators::identity::testing::Seeded;
 
-use crate::support::{Job, Table, net};
-
-const SOURCES: &str = r#"
-[job]
-name = "cluster"
-out = "out"
-zone = "Europe/Berlin"
-[[source]]
-name = "web"
-connector = "file"
-path = "web.ndjson"
-channel = "web"
-[[source]]
-name = "backend"
-connector = "file"
-path = "backend.ndjson"
-channel = "backend"
-"#;
+use crate::support::{Job, Table, net, sources, write_part};
 
 /// Lost after this many seconds.
 const SILENCE: &str = "2";
@@ -42,13 +25,11 @@ fn braid() -> &'static Path {
 
 /// A job over a random history.
 fn history(count: u64) -> Job {
-    let job = Job::new(&format!("{SOURCES}{RULES}"));
-    let records = records(&mut Seeded(5), count);
-    for (name, backend) in [("web.ndjson", false), ("backend.ndjson", true)] {
-        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
-        // The last record can't be used.
-        job.write(name, lines.chain(["{\"messageId\":"]).collect::<String>());
-    }
+    let job = Job::new(&(sources("cluster") + RULES));
+    let mut records = records(&mut Seeded(5), count);
+    // The last record of each source can't be used.
+    records.extend([false, true].map(|marked| (marked, "{\"messageId\":".to_owned())));
+    write_part(&job, 0, &records);
     job
 }
 

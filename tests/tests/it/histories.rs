@@ -5,52 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use braid_tests::histories::{RULES, records};
-use connectors::decode::{Decoded, Decoder};
-use connectors::file::{FileSource, Position};
 use jobs::runtime::Plan;
 use operators::identity::testing::Seeded;
-use operators::model::{Cell, Event};
+use operators::model::Event;
 use operators::oracle;
 
-use crate::support::Job;
-
-const SOURCES: &str = r#"
-[job]
-name = "histories"
-out = "out"
-zone = "Europe/Berlin"
-[[source]]
-name = "web"
-connector = "file"
-path = "web.ndjson"
-channel = "web"
-[[source]]
-name = "backend"
-connector = "file"
-path = "backend.ndjson"
-channel = "backend"
-"#;
-
-fn write(job: &Job, records: &[(bool, String)]) {
-    for (name, backend) in [("web.ndjson", false), ("backend.ndjson", true)] {
-        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
-        job.write(name, lines.collect::<String>());
-    }
-}
+use crate::support::{Job, as_read, events, sources, write_part};
 
 /// The rows of every view as the oracle has them, as text.
 fn expected(plan: &Plan) -> BTreeMap<String, Vec<String>> {
-    let mut events: Vec<Arc<Event>> = Vec::new();
-    for source in &plan.sources {
-        let files = source.records.files().expect("files");
-        let mut files = FileSource::open(files, Position::default()).unwrap();
-        let mut decoder = Decoder::new(&source.decode).unwrap();
-        while let Some(batch) = files.next(1000).unwrap() {
-            let mut decoded = Decoded::default();
-            decoder.decode(&batch, 0, &mut decoded);
-            events.extend(decoded.events.into_iter().map(|(event, _)| Arc::new(event)));
-        }
-    }
+    let events = events(plan).into_iter().flatten().map(|(_, event)| event);
+    let events: Vec<Arc<Event>> = events.collect();
     let mut views: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for schema in &plan.catalog.schemas {
         views.insert(schema.name.to_string(), Vec::new());
@@ -64,20 +29,11 @@ fn expected(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     views
 }
 
-/// A cell as a table gives it: ids are text.
-fn as_read(cell: &Cell) -> Cell {
-    match cell {
-        Cell::Id(id) => Cell::str(&id.to_string()),
-        Cell::List(items) => Cell::List(items.iter().map(as_read).collect()),
-        other => other.clone(),
-    }
-}
-
 fn check(seed: u64, count: u64, runs: &[(usize, usize)]) {
-    let job = Job::new(&format!("{SOURCES}{RULES}"));
+    let job = Job::new(&(sources("histories") + RULES));
     let mut random = Seeded(seed);
     let records = records(&mut random, count);
-    write(&job, &records);
+    write_part(&job, 0, &records);
     let plan = job.plan();
     let expected = expected(&plan);
     for &(workers, epoch) in runs {

@@ -8,40 +8,12 @@ use braid_tests::histories::{RULES, records};
 use jobs::runtime::Summary;
 use operators::identity::testing::Seeded;
 
-use crate::support::{Job, Table};
-
-const SOURCES: &str = r#"
-[job]
-name = "snapshots"
-out = "out"
-zone = "Europe/Berlin"
-[[source]]
-name = "web"
-connector = "file"
-path = "web/*.ndjson"
-channel = "web"
-[[source]]
-name = "backend"
-connector = "file"
-path = "backend/*.ndjson"
-channel = "backend"
-"#;
+use crate::support::{Job, Table, sources, write_part};
 
 /// A job that takes a snapshot at the end of each run, and one that takes none.
 fn pair() -> (Job, Job) {
-    let text = format!("{SOURCES}{RULES}");
+    let text = sources("snapshots") + RULES;
     (Job::new(&format!("{text}[snapshot]\nevery = \"1h\"\n")), Job::new(&text))
-}
-
-/// Writes records as the next files of each source, and returns these.
-fn write(job: &Job, part: usize, records: &[(bool, String)]) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    for (name, backend) in [("web", false), ("backend", true)] {
-        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
-        let lines: String = lines.collect();
-        paths.push(job.write(&format!("{name}/{part:03}.ndjson"), lines));
-    }
-    paths
 }
 
 /// Whether one of several things that happened to a person in one epoch is named in a column.
@@ -110,8 +82,8 @@ fn each_run_goes_on_from_the_snapshot_of_the_last() {
         let (mut last, mut old) = (Summary::default(), Vec::new());
         for (part, chunk) in records.chunks(20).enumerate() {
             old.drain(..).for_each(|path: PathBuf| fs::remove_file(path).unwrap());
-            old = write(&job, part, chunk);
-            write(&calm, part, chunk);
+            old = write_part(&job, part, chunk);
+            write_part(&calm, part, chunk);
             last = job.run([1, 2, 3][part % 3], 1 + random.below(12) as usize);
             assert_eq!(folders(&job).len(), 1);
         }
@@ -124,9 +96,9 @@ fn parts(job: &Job, calm: &Job, seed: u64) -> Vec<Vec<(bool, String)>> {
     let records = records(&mut Seeded(seed), 90);
     let parts: Vec<_> = records.chunks(30).map(<[_]>::to_vec).collect();
     for (part, chunk) in parts.iter().enumerate() {
-        write(calm, part, chunk);
+        write_part(calm, part, chunk);
     }
-    write(job, 0, &parts[0]);
+    write_part(job, 0, &parts[0]);
     parts
 }
 
@@ -150,9 +122,9 @@ fn a_damaged_snapshot_is_passed_over_with_a_word() {
         let (job, calm) = pair();
         let parts = parts(&job, &calm, 7);
         assert!(!run(&job, 0).contains("snapshot"));
-        write(&job, 1, &parts[1]);
+        write_part(&job, 1, &parts[1]);
         assert!(run(&job, 0).contains("begins with the snapshot at epoch "));
-        write(&job, 2, &parts[2]);
+        write_part(&job, 2, &parts[2]);
         let path = newest(&folders(&job)[0], damaged);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
@@ -172,7 +144,7 @@ fn tables_that_are_gone_are_made_from_the_beginning() {
     let (job, calm) = pair();
     let parts = parts(&job, &calm, 8);
     run(&job, 0);
-    write(&job, 1, &parts[1]);
+    write_part(&job, 1, &parts[1]);
     run(&job, 0);
     for entry in fs::read_dir(job.out()).unwrap() {
         let path = entry.unwrap().path();
@@ -180,7 +152,7 @@ fn tables_that_are_gone_are_made_from_the_beginning() {
             fs::remove_dir_all(path).unwrap();
         }
     }
-    write(&job, 2, &parts[2]);
+    write_part(&job, 2, &parts[2]);
     assert!(!run(&job, 0).contains("begins with the snapshot"));
     assert_alike(&job, &calm);
 }
@@ -194,7 +166,7 @@ fn killed_while_a_snapshot_is_taken() {
             let output = job.execute(&["-w", "2", "--crash-at", &format!("{moment}:1:kill")]);
             assert_eq!(output.status.code(), None, "{moment}");
             run(&job, 0);
-            write(&job, part, records);
+            write_part(&job, part, records);
         }
         run(&job, 0);
         assert_alike(&job, &calm);

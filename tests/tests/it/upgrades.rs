@@ -10,24 +10,7 @@ use connectors::bindings::{BindingLog as _, FileBindingLog};
 use operators::identity::testing::Seeded;
 use operators::model::Cell;
 
-use crate::support::{Job, Table};
-
-const SOURCES: &str = r#"
-[job]
-name = "upgrades"
-out = "out"
-zone = "Europe/Berlin"
-[[source]]
-name = "web"
-connector = "file"
-path = "web/*.ndjson"
-channel = "web"
-[[source]]
-name = "backend"
-connector = "file"
-path = "backend/*.ndjson"
-channel = "backend"
-"#;
+use crate::support::{Job, Table, net, source, sources, write_part};
 
 const TREND: &str =
     "[[view]]\nkind = \"trend\"\nname = \"late\"\nmetric = \"events\"\nperiod = \"day\"\n";
@@ -45,18 +28,11 @@ const CHANGES: [(&str, &str); 5] = [
 ];
 
 fn text(changed: Option<usize>) -> String {
-    let text = format!("{SOURCES}{RULES}");
+    let text = sources("upgrades") + RULES;
     let Some(changed) = changed else { return text };
     let (from, to) = CHANGES[changed];
     assert!(text.contains(from));
     text.replace(from, to).replace("@TREND", TREND)
-}
-
-fn write(job: &Job, part: usize, records: &[(bool, String)]) {
-    for (name, backend) in [("web", false), ("backend", true)] {
-        let lines = records.iter().filter(|r| r.0 == backend).map(|r| r.1.as_str());
-        job.write(&format!("{name}/{part:03}.ndjson"), lines.collect::<String>());
-    }
 }
 
 /// A job with history, and one that is as the first will be when it is changed, and has the same.
@@ -65,7 +41,7 @@ fn pair(seed: u64, change: usize) -> (Job, Job, Vec<Vec<(bool, String)>>) {
     let records = records(&mut Seeded(seed), 120);
     let parts: Vec<_> = records.chunks(40).map(<[_]>::to_vec).collect();
     for (part, records) in parts.iter().enumerate() {
-        write(&calm, part, records);
+        write_part(&calm, part, records);
     }
     (job, calm, parts)
 }
@@ -93,29 +69,12 @@ fn assert_alike(job: &Job, calm: &Job) {
     let (is, should) = (job.current(&views), calm.current(&views));
     let differ: Vec<_> = should.keys().filter(|name| is.get(*name) != should.get(*name)).collect();
     assert!(is == should, "{differ:?}");
-    for schema in job.plan().catalog.schemas.iter().filter(|schema| !schema.append_only) {
-        let view = &*schema.name;
-        let key: Vec<&str> = schema.key.iter().map(|column| schema.columns[*column].name).collect();
+    let plan = job.plan();
+    for schema in plan.catalog.schemas.iter().filter(|schema| !schema.append_only) {
         let own: Vec<&str> = schema.columns.iter().map(|column| column.name).collect();
-        let led = added_up(&job.changelog(view), &key, &own);
-        assert_eq!(led, job.table(view).select(&own), "changelog/{view}");
+        let view = &*schema.name;
+        assert_eq!(net(job, &plan, view), job.table(view).select(&own), "changelog/{view}");
     }
-}
-
-/// The rows that a changelog leads to: the last word on each key.
-fn added_up(changelog: &Table, key: &[&str], columns: &[&str]) -> Vec<Vec<Cell>> {
-    let (epoch, op) = (changelog.place("_epoch"), changelog.place("_op"));
-    let pick = |row: &[Cell], columns: &[&str]| -> Vec<Cell> {
-        columns.iter().map(|column| row[changelog.place(column)].clone()).collect()
-    };
-    let mut rows: Vec<&Vec<Cell>> = changelog.rows.iter().collect();
-    rows.sort_by(|a, b| a[epoch].cmp(&b[epoch]));
-    let mut last: BTreeMap<Vec<Cell>, &Vec<Cell>> = BTreeMap::new();
-    last.extend(rows.into_iter().map(|row| (pick(row, key), row)));
-    let stands = last.into_values().filter(|row| row[op] != Cell::str("delete"));
-    let mut rows: Vec<Vec<Cell>> = stands.map(|row| pick(row, columns)).collect();
-    rows.sort_unstable();
-    rows
 }
 
 /// The changes of an epoch, by view.
@@ -142,13 +101,13 @@ fn change_to(job: &Job, text: &str) {
 fn what_stands_after_a_change_is_what_the_changed_job_says() {
     for (change, replaced) in CHANGES.iter().enumerate() {
         let (job, calm, parts) = pair(30 + change as u64, change);
-        write(&job, 0, &parts[0]);
+        write_part(&job, 0, &parts[0]);
         job.run(1, 7);
-        write(&job, 1, &parts[1]);
+        write_part(&job, 1, &parts[1]);
         job.run(2, 9);
         let before = last_epoch(&job);
         change_to(&job, &text(Some(change)));
-        write(&job, 2, &parts[2]);
+        write_part(&job, 2, &parts[2]);
         job.run(2, 5);
         let published = changes(&job, before as i64 + 1);
         let count: usize = published.values().map(|table| table.rows.len()).sum();
@@ -164,7 +123,9 @@ fn what_stands_after_a_change_is_what_the_changed_job_says() {
         job.run(1, 100);
         assert_eq!(last_epoch(&job), again + 1);
         let old = Job::new(&text(None));
-        parts.iter().enumerate().for_each(|(part, records)| write(&old, part, records));
+        for (part, records) in parts.iter().enumerate() {
+            write_part(&old, part, records);
+        }
         assert_alike(&job, &old);
     }
 }
@@ -173,7 +134,7 @@ fn what_stands_after_a_change_is_what_the_changed_job_says() {
 #[test]
 fn a_change_without_effect_publishes_nothing() {
     let (job, _, parts) = pair(40, 0);
-    write(&job, 0, &parts[0]);
+    write_part(&job, 0, &parts[0]);
     job.run(1, 7);
     let before = last_epoch(&job);
     let more = "[job]\nfacts_per_second_max = 1000000\n";
@@ -191,13 +152,13 @@ fn killed_while_a_difference_is_published() {
     for (seed, moment) in (50..).zip(moments) {
         let (job, calm, parts) = pair(seed, 0);
         for (part, records) in parts.iter().take(2).enumerate() {
-            write(&job, part, records);
+            write_part(&job, part, records);
         }
         job.run(2, 9);
         change_to(&job, &text(Some(0)));
         let output = job.execute(&["-w", "2", "--crash-at", &format!("{moment}:kill")]);
         assert_eq!(output.status.code(), None, "{moment}");
-        write(&job, 2, &parts[2]);
+        write_part(&job, 2, &parts[2]);
         job.run(1, 9);
         assert_alike(&job, &calm);
     }
@@ -207,17 +168,14 @@ fn killed_while_a_difference_is_published() {
 #[test]
 fn sources_may_be_added_and_not_taken_away() {
     let (job, _, parts) = pair(60, 0);
-    write(&job, 0, &parts[0]);
+    write_part(&job, 0, &parts[0]);
     job.run(1, 7);
-    let web = &text(None)[text(None).find("[[source]]").unwrap()..];
-    let web = web[..=web[1..].find("[[source]]").unwrap()].to_owned();
-    change_to(&job, &text(None).replacen(&web, "", 1));
+    change_to(&job, &text(None).replacen(&source("web"), "", 1));
     let output = job.execute(&[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("its sources were web, backend, and are backend"), "{said}");
-    let app = web.replace("web", "app");
-    change_to(&job, &text(None).replace("[time]", &format!("{app}[time]")));
+    change_to(&job, &text(None).replace("[time]", &format!("{}[time]", source("app"))));
     job.write("app/000.ndjson", parts[1].iter().map(|r| r.1.as_str()).collect::<String>());
     let summary = job.run(1, 7);
     assert_eq!(summary.read, (parts[0].len() + parts[1].len()) as u64);

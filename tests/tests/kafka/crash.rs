@@ -33,6 +33,26 @@ fn killed_at_every_moment() {
     story.finish();
 }
 
+/// What a change of the job has changed is published once, in topics and tables, whenever the run
+/// that publishes it is killed.
+#[test]
+fn killed_while_a_change_of_the_job_is_published() {
+    let mut story = Story::begin(braid(), shared(), 4);
+    story.run(300);
+    story.change("owners_max = 2", "owners_max = 1");
+    for moment in [Moment::Bound, Moment::TopicSent, Moment::TopicProgress, Moment::TopicCommitted]
+    {
+        story.kill_at(moment, 1);
+    }
+    story.run(100);
+    story.change("funnelWindowInterval = 3", "funnelWindowInterval = 1");
+    for moment in [Moment::TopicCommitted, Moment::TableFile, Moment::TableCommitted] {
+        story.kill_at(moment, 1);
+    }
+    assert_eq!(story.kills(), 7);
+    story.finish();
+}
+
 /// The broker goes while the job is in the middle of something, and the job afterwards.
 #[test]
 fn killed_with_its_broker() {

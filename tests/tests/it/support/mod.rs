@@ -1,5 +1,6 @@
 //! Jobs in folders of their own, what their tables hold, and naive answers to compare with.
 
+mod history;
 mod job;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use jobs::runtime::Plan;
 use operators::model::Cell;
 
 pub(crate) use braid_tests::delta::Table;
+pub(crate) use history::{as_read, events, source, sources, write_part};
 pub(crate) use job::{Job, data, unpacked};
 
 /// The text of a cell.

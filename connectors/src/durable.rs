@@ -1,0 +1,75 @@
+//! Files that are there as a whole or not at all, whatever happens while they are written.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// What a file is called until it is whole.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+/// Whether a file is still being written, or was when its process ended.
+pub fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "new")
+}
+
+/// Makes the name of a file durable, which it is when its folder is.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Gives a file that was written and synced under its [`unfinished`] name the name that it is to
+/// have.
+pub fn finish(path: &Path) -> io::Result<()> {
+    fs::rename(unfinished(path), path)?;
+    sync_folder(path)
+}
+
+/// Writes a file. With `private` only its owner may read it.
+pub fn write(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    if private {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    let mut file = options.open(unfinished(path))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    finish(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        write(&path, b"one", false).unwrap();
+        // What an earlier process has left of it is in nobody's way.
+        fs::write(unfinished(&path), b"half of another").unwrap();
+        write(&path, b"two", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(is_unfinished(&unfinished(&path)) && !is_unfinished(&path));
+        assert!(!unfinished(&path).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"secret", true).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! Threads that write closed epochs, one for each output, so that none waits for another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use operators::model::{Change, Epoch, Micros};
+
+use super::RunError;
+
+/// How often a full inbox is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A closed epoch.
+pub(super) struct Closed {
+    pub epoch: Epoch,
+    /// After the epoch.
+    pub watermark: Micros,
+    pub changes: Vec<Vec<Change>>,
+}
+
+impl Closed {
+    fn count(&self) -> usize {
+        self.changes.iter().map(Vec::len).sum()
+    }
+}
+
+/// What may wait for a thread. When it stands still, no more epochs count as closed, and in time
+/// the sources stop.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Closed epochs at most.
+    pub epochs: usize,
+    /// Changes at most, and an epoch.
+    pub changes: usize,
+}
+
+/// Closed epochs that wait for their thread.
+pub(super) struct Inbox {
+    closed: Receiver<Closed>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// The next one.
+    pub(super) fn next(&self) -> Result<Closed, RecvTimeoutError> {
+        Ok(self.took(self.closed.recv()?))
+    }
+
+    /// The next one, if it comes in time.
+    pub(super) fn next_within(&self, time: Duration) -> Result<Closed, RecvTimeoutError> {
+        Ok(self.took(self.closed.recv_timeout(time)?))
+    }
+
+    fn took(&self, closed: Closed) -> Closed {
+        self.waiting.fetch_sub(closed.count(), Ordering::AcqRel);
+        closed
+    }
+}
+
+/// A thread that writes an output, and gives `R` in the end.
+pub(super) struct Output<R> {
+    name: &'static str,
+    inbox: Sender<Closed>,
+    limits: Limits,
+    holds: Option<Epoch>,
+    /// Changes in the inbox.
+    waiting: Arc<AtomicUsize>,
+    thread: JoinHandle<R>,
+}
+
+impl<R: Send + 'static> Output<R> {
+    /// Starts the thread of an output that holds all up to an epoch.
+    pub(super) fn start(
+        name: &'static str,
+        holds: Option<Epoch>,
+        limits: Limits,
+        write: impl FnOnce(&Inbox) -> R + Send + 'static,
+    ) -> Self {
+        let (inbox, closed) = bounded(limits.epochs);
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let theirs = Inbox { closed, waiting: Arc::clone(&waiting) };
+        let thread = thread::spawn(move || write(&theirs));
+        Self { name, inbox, limits, holds, waiting, thread }
+    }
+
+    /// The last epoch that it held when it started.
+    pub(super) fn holds(&self) -> Option<Epoch> {
+        self.holds
+    }
+
+    /// Hands over a closed epoch. Says false when the thread has failed; [`Output::finish`] says
+    /// why.
+    pub(super) fn take(&self, closed: Closed) -> bool {
+        while self.waiting.load(Ordering::Acquire) > self.limits.changes
+            && !self.thread.is_finished()
+        {
+            thread::sleep(LOOK_EVERY);
+        }
+        self.waiting.fetch_add(closed.count(), Ordering::AcqRel);
+        self.inbox.send(closed).is_ok()
+    }
+
+    /// Lets it write what is left.
+    pub(super) fn finish(self) -> Result<R, RunError> {
+        drop(self.inbox);
+        let stopped = |_| RunError::Worker(format!("the thread that writes {}", self.name));
+        self.thread.join().map_err(stopped)
+    }
+}
