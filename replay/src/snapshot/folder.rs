@@ -48,6 +48,16 @@ pub(super) fn list(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Snapshot
     Ok(found)
 }
 
+/// The folders of runs, the last one first. What others have put there is left alone.
+pub(super) fn folders(root: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let digits = name.trim_start_matches('g').bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        digits && path.is_dir()
+    };
+    Ok(list(root, "g")?.into_iter().filter(ours).collect())
+}
+
 /// Looks for the newest snapshot of a job that is not newer than an epoch, to which its bindings
 /// and every output must have come, and that is whole to the last byte.
 ///
@@ -56,7 +66,7 @@ pub(super) fn list(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Snapshot
 /// A folder that can't be read. What is wrong with a snapshot is a reason to pass it over.
 pub fn find(root: &Path, job: &str, upto: Epoch) -> Result<Found, SnapshotError> {
     let mut found = Found::default();
-    for folder in list(root, "g")? {
+    for folder in folders(root)? {
         for path in list(&folder, "manifest-")?.into_iter().filter(|path| !is_unfinished(path)) {
             let manifest = match load::<Manifest>(&path) {
                 Ok(Some(manifest)) => manifest,

@@ -123,6 +123,25 @@ fn a_next_run_takes_over_and_an_earlier_one_spoils_nothing() {
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
 
+/// Found by hand: a stray file ended the run.
+#[test]
+fn what_others_have_put_there_is_left_alone() {
+    let root = TempDir::new().unwrap();
+    let mut writer = Writer::open(root.path(), "job", 1, None).unwrap();
+    take(&mut writer, 1..=2);
+    fs::write(root.path().join("g000000009-000000"), "a file").unwrap();
+    fs::write(root.path().join("gzzz"), "another").unwrap();
+    fs::create_dir(root.path().join("good things")).unwrap();
+    fs::write(root.path().join("good things/manifest-9"), "no snapshot").unwrap();
+    let folder = found(root.path(), 2).begin.unwrap().folder;
+    fs::write(folder.join("manifest-99999999999999999999"), "no snapshot").unwrap();
+    fs::write(folder.join("manifest-of something"), "no snapshot").unwrap();
+    let found = found(root.path(), 2);
+    assert_eq!((epoch(&found), found.passed_over.len()), (Some(2), 2));
+    writer.passed(2).unwrap();
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 4);
+}
+
 /// A run that is killed before it has a usable snapshot leaves a folder, which the next removes
 /// once it has one.
 #[test]

@@ -11,7 +11,7 @@ use connectors::moments::{Moment, reach};
 use operators::model::{Epoch, Event, Micros};
 use operators::time::Watermark;
 
-use super::folder::{Begin, list};
+use super::folder::{Begin, folders, list};
 use super::manifest::{Counts, Manifest, SegmentEntry, segment_file, write};
 use super::segment::{SegmentWriter, join};
 use super::{SnapshotError, manifest};
@@ -79,7 +79,7 @@ impl Writer {
     }
 
     fn remove_earlier(&self) -> Result<(), SnapshotError> {
-        for earlier in list(&self.root, "g")?.into_iter().filter(|folder| *folder < self.folder) {
+        for earlier in folders(&self.root)?.into_iter().filter(|folder| *folder < self.folder) {
             let gone = fs::remove_dir_all(&earlier);
             gone.or_else(is_gone).map_err(|e| SnapshotError::disk(&earlier, &e))?;
         }
