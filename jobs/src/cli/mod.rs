@@ -2,7 +2,7 @@
 //! `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
-//! on.
+//! on, 8 a disk is full.
 
 mod change;
 mod check;

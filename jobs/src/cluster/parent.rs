@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::lifeline::{RESTART, STOP};
 use super::wire::nothing_yet;
 use super::{ANEW, FENCED, LOST, STOPPED, USAGE};
+use crate::runtime::DISK_FULL;
 
 /// The pause before the next child, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,6 +59,7 @@ pub fn watch(child: &Child, stop: &AtomicBool, restart: &Arc<AtomicBool>) -> u8 
             }
         };
         let code = status.code().map(|code| code as u8);
+        let failed = if code == Some(DISK_FULL) { DISK_FULL } else { 1 };
         match code {
             Some(STOPPED) => return stopped,
             Some(0 | USAGE | 3 | FENCED) => return code.unwrap_or(1),
@@ -66,14 +68,14 @@ pub fn watch(child: &Child, stop: &AtomicBool, restart: &Arc<AtomicBool>) -> u8 
             Some(_) => failures += 1,
         }
         if stop.load(Ordering::Acquire) {
-            return if matches!(code, Some(LOST | ANEW)) { stopped } else { 1 };
+            return if matches!(code, Some(LOST | ANEW)) { stopped } else { failed };
         }
         if begun.elapsed() > LIVED {
             (pause, failures) = (PAUSE, failures.min(1));
         }
         if failures >= FAILURES_MAX {
             eprintln!("braid: failed {failures} times in a row; giving up");
-            return 1;
+            return failed;
         }
         eprintln!(
             "braid: process {} ended ({}); the next generation begins in {} s",

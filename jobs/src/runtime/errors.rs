@@ -11,6 +11,11 @@ use thiserror::Error;
 
 use crate::cluster::End;
 
+/// What Unix calls it (`ENOSPC`).
+const NO_SPACE: i32 = 28;
+/// The exit code of a run that found no room on a disk.
+pub const DISK_FULL: u8 = 8;
+
 /// Why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -84,7 +89,14 @@ impl RunError {
         }
     }
 
-    /// The exit code: 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on.
+    /// Whether a disk is full. Of what the system says, errors of libraries keep the words only.
+    fn is_disk_full(&self) -> bool {
+        let full = std::io::Error::from_raw_os_error(NO_SPACE).to_string();
+        self.to_string().contains(&full)
+    }
+
+    /// The exit code: 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is on,
+    /// [`DISK_FULL`].
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Source(error) if error.is_gone() => 3,
@@ -97,6 +109,7 @@ impl RunError {
             Self::Cluster(end) => end.code,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,
+            error if error.is_disk_full() => DISK_FULL,
             Self::Source(_)
             | Self::Binding(_)
             | Self::Table(_)
@@ -104,6 +117,30 @@ impl RunError {
             | Self::Snapshot(_)
             | Self::Disk { .. }
             | Self::Worker(_) => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_a_code_of_its_own() {
+        for (number, code) in [(NO_SPACE, DISK_FULL), (13, 1)] {
+            let message = || Error::from_raw_os_error(number).to_string();
+            let path = || std::path::PathBuf::from("a");
+            for error in [
+                RunError::Table(TableError::Disk { path: path(), message: message() }),
+                RunError::Table(TableError::Encode { path: path(), message: message() }),
+                RunError::Binding(BindingError::Disk { path: path(), message: message() }),
+                RunError::Snapshot(SnapshotError::Disk { path: path(), message: message() }),
+                RunError::Disk { path: "a".to_owned(), message: message() },
+            ] {
+                assert_eq!(error.exit_code(), code, "{error}");
+            }
         }
     }
 }

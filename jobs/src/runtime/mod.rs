@@ -29,7 +29,7 @@ mod upgrade;
 mod worker;
 
 pub use bound::peek;
-pub use errors::RunError;
+pub use errors::{DISK_FULL, RunError};
 pub use member::serve;
 pub use outlook::{JobChange, Outlook, outlook};
 pub use plan::Plan;

@@ -143,6 +143,19 @@ fn half_an_epoch_is_never_committed() {
     assert_eq!(log.rows.len(), 1100, "each event has come once");
 }
 
+/// A device that is always full takes the place of the first file that a run writes.
+#[test]
+fn a_full_disk_ends_with_8() {
+    let job = job();
+    let path = job.out().join("jobs").join(format!("{}.toml.new", job.plan().hash));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    expect(&job, 8, "No space left on device");
+    fs::remove_file(&path).unwrap();
+    expect(&job, 0, "");
+    assert_eq!(job.table("events").rows.len(), 200);
+}
+
 /// A change of the job is carried over (`upgrades`), where that can be.
 #[test]
 fn a_job_that_means_the_same_goes_on() {
