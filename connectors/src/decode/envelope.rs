@@ -25,7 +25,7 @@ use siphasher::sip::SipHasher13;
 use super::plan::{Get, GetTime, Plan};
 use super::raw::{NoText, Raw};
 use super::time::in_range;
-use super::{Decoded, Decoder};
+use super::{Decoded, Decoder, is_erased};
 
 /// Why a record can't be used.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Decoder {
         let mut event = self
             .event_of(plan, &tenant, slots, origin)
             .map_err(|(reason, detail)| Refusal { tenant: Some(tenant.clone()), reason, detail })?;
-        if self.is_erased(&event.0) {
+        if !self.erased.is_empty() && is_erased(&self.erased, &event.0) {
             out.erased += 1;
         } else {
             event.0.content = content(&event.0, &mut self.scratch);
@@ -164,18 +164,6 @@ impl Decoder {
             }
         })
         .collect()
-    }
-
-    fn is_erased(&self, event: &Event) -> bool {
-        if self.erased.is_empty() {
-            return false;
-        }
-        self.erased.get(&event.tenant).is_some_and(|erased| {
-            let pair = event.command.as_deref().map(|command| [command.x, command.y]);
-            let mut all = event.idents.iter().chain(pair.iter().flatten());
-            erased.messages.contains(&{ event.key.id })
-                || all.any(|ident| erased.identifiers.contains(ident))
-        })
     }
 
     fn command(
@@ -362,7 +350,7 @@ fn sequence(get: &Get, slots: &[Raw<'_>]) -> Result<u64, Wrong> {
 
 /// A stable hash of everything in an event but its origin. Lengths stand before texts, so that no
 /// two contents are written alike.
-fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
+pub(crate) fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
     fn put_text(buffer: &mut Vec<u8>, text: &str) {
         buffer.extend_from_slice(&(text.len() as u64).to_le_bytes());
         buffer.extend_from_slice(text.as_bytes());

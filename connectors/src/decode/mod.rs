@@ -34,8 +34,10 @@ use plan::Plan;
 use raw::Raw;
 use table::Cells;
 
+pub(crate) use envelope::content;
 pub use spec::{
     DecodeSpec, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields, SpecError,
+    is_erased,
 };
 pub use time::{TimeFormat, TimeFormatError};
 

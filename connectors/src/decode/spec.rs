@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use operators::identity::IdentityConfig;
-use operators::model::{Ident, Secret};
+use operators::model::{Event, Ident, Secret};
 use operators::views::predicate::Matcher;
 
 use super::TimeFormat;
@@ -122,6 +122,16 @@ pub struct ErasedIn {
 
 /// The job's erased list, by tenant.
 pub type Erased = HashMap<Arc<str>, ErasedIn>;
+
+/// Whether an event is erased, or carries an identifier that is.
+pub fn is_erased(erased: &Erased, event: &Event) -> bool {
+    erased.get(&event.tenant).is_some_and(|erased| {
+        let pair = event.command.as_deref().map(|command| [command.x, command.y]);
+        let mut all = event.idents.iter().chain(pair.iter().flatten());
+        erased.messages.contains(&{ event.key.id })
+            || all.any(|ident| erased.identifiers.contains(ident))
+    })
+}
 
 /// How the records of one source become events. The fields after `identity` are the job's and the
 /// same for all its sources.

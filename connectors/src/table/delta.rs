@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
-use deltalake_core::DeltaTable;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, Remove, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::builder::DeltaTableBuilder;
+use deltalake_core::{DeltaTable, DeltaTableError};
 use operators::model::Epoch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -28,6 +28,9 @@ use crate::moments::{Moment, reach};
 
 /// The values of a table's partition columns.
 pub(super) type Partition = Vec<String>;
+
+/// A file that a partition gets, with the first and the last epoch of its rows.
+pub(super) type Part = (Partition, Encoded, (Epoch, Epoch));
 
 /// A file of a table: its path as the log has it, and its size.
 #[derive(Clone, Debug)]
@@ -155,17 +158,13 @@ impl Delta {
     /// Reads the log: the columns, what is committed, the files.
     fn take_stock(&mut self, runtime: &Runtime) -> Result<(), TableError> {
         let fail = |e| TableError::delta(&self.folder, e);
-        let log = self.table.log_store();
         let snapshot = self.table.snapshot().map_err(fail)?;
         let names: Vec<String> =
             snapshot.schema().fields().map(|field| field.name().clone()).collect();
         if !names.iter().map(String::as_str).eq(self.layout.columns.iter().map(|c| c.0)) {
             return Err(TableError::Schema { path: self.folder.clone(), found: names.join(", ") });
         }
-        let version = runtime
-            .block_on(snapshot.transaction_version(log.as_ref(), self.app.clone()))
-            .map_err(fail)?;
-        self.committed = version.and_then(|v| Epoch::try_from(v).ok());
+        self.committed = transaction(runtime, &self.table, self.app.clone()).map_err(fail)?;
         for file in snapshot.log_data().iter() {
             let values = file.partition_values_map();
             let value = |name: &&str| values.get(*name).cloned().flatten().unwrap_or_default();
@@ -260,11 +259,48 @@ impl Delta {
             let content = (content, Some(*epochs));
             files.extend(self.write_file(&Partition::new(), content, &mut actions, written)?);
         }
-        self.commit(runtime, upto, actions)?;
+        self.commit(runtime, upto, actions, &[])?;
         if !files.is_empty() {
             self.files.entry(Partition::new()).or_default().extend(files);
         }
         Ok(())
+    }
+
+    /// Adds files to partitions and removes those of others, of which it tells the last epoch;
+    /// makes the table complete up to an epoch, with what `marks` makes of that.
+    pub(super) fn add_parts<'m>(
+        &mut self,
+        runtime: &Runtime,
+        upto: Epoch,
+        (parts, is_gone): (Vec<Part>, impl Fn(&Partition) -> bool),
+        marks: impl FnOnce(Option<Epoch>) -> Vec<(&'m str, Epoch)>,
+        written: &mut Written,
+    ) -> Result<Option<Epoch>, TableError> {
+        let (mut actions, mut files, mut last) = (Vec::new(), Vec::new(), None);
+        for (partition, content, epochs) in parts {
+            let content = (&content, Some(epochs));
+            let file = self.write_file(&partition, content, &mut actions, written)?;
+            files.extend(file.map(|file| (partition, file)));
+        }
+        let gone: Vec<Partition> = self.files.keys().filter(|p| is_gone(p)).cloned().collect();
+        for partition in &gone {
+            for file in self.files.get(partition).into_iter().flatten() {
+                actions.push(self.remove(file, partition));
+                last = last.max(file.epochs.map(|epochs| epochs.1));
+            }
+        }
+        self.commit(runtime, upto, actions, &marks(last))?;
+        gone.iter().for_each(|partition| drop(self.files.remove(partition)));
+        for (partition, file) in files {
+            self.files.entry(partition).or_default().push(file);
+        }
+        Ok(last)
+    }
+
+    /// What stands in the log under a name of the table's own.
+    pub(super) fn mark(&self, runtime: &Runtime, name: &str) -> Result<Option<Epoch>, TableError> {
+        let app = format!("{}/{name}", self.app);
+        transaction(runtime, &self.table, app).map_err(|e| TableError::delta(&self.folder, e))
     }
 
     /// Writes the file that a partition gets; `None` if it has no rows any more. One whose rows are
@@ -300,7 +336,7 @@ impl Delta {
         upto: Epoch,
         replacing: Replacing,
     ) -> Result<(), TableError> {
-        self.commit(runtime, upto, replacing.actions)?;
+        self.commit(runtime, upto, replacing.actions, &[])?;
         for (partition, new) in replacing.changed {
             match new {
                 Some(file) => drop(self.files.insert(partition, vec![file])),
@@ -370,10 +406,15 @@ impl Delta {
         runtime: &Runtime,
         upto: Epoch,
         actions: Vec<Action>,
+        marks: &[(&str, Epoch)],
     ) -> Result<(), TableError> {
         let fail = |e| TableError::delta(&self.folder, e);
-        let txn = Transaction::new(&self.app, upto as i64);
-        let properties = CommitProperties::default().with_application_transaction(txn);
+        let own = Transaction::new(&self.app, upto as i64);
+        let mark = |(name, epoch): &(&str, Epoch)| {
+            Transaction::new(format!("{}/{name}", self.app), *epoch as i64)
+        };
+        let all = std::iter::once(own).chain(marks.iter().map(mark)).collect();
+        let properties = CommitProperties::default().with_application_transactions(all);
         let operation =
             DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let snapshot = self.table.snapshot().map_err(fail)?;
@@ -411,6 +452,17 @@ pub(super) fn builder(path: &Path) -> Result<(PathBuf, DeltaTable), TableError> 
     let folder = path.canonicalize().map_err(|e| TableError::disk(path, &e))?;
     let table = DeltaTableBuilder::from_url(url(&folder)?).and_then(DeltaTableBuilder::build);
     Ok((folder, table.map_err(|e| TableError::delta(path, e))?))
+}
+
+/// The epoch that a table's log has for an application.
+pub(super) fn transaction(
+    runtime: &Runtime,
+    table: &DeltaTable,
+    app: String,
+) -> Result<Option<Epoch>, DeltaTableError> {
+    let log = table.log_store();
+    let version = runtime.block_on(table.snapshot()?.transaction_version(log.as_ref(), app))?;
+    Ok(version.and_then(|version| Epoch::try_from(version).ok()))
 }
 
 pub(super) fn read_all(

@@ -29,11 +29,21 @@ pub(super) fn encode<'a, T>(
     lines: &'a [T],
     cell: impl Fn(&'a T, usize) -> CellRef<'a>,
 ) -> Result<Encoded, ParquetError> {
-    encode_by(ROWS_AT_ONCE, (columns, plain), lines, cell)
+    encode_by((ROWS_AT_ONCE, false), (columns, plain), lines, cell)
+}
+
+/// As [`encode`], in groups of so many rows that can be read each by itself.
+pub(super) fn encode_in_groups<'a, T>(
+    rows: usize,
+    (columns, plain): (&[Layout], &[&'static str]),
+    lines: &'a [T],
+    cell: impl Fn(&'a T, usize) -> CellRef<'a>,
+) -> Result<Encoded, ParquetError> {
+    encode_by((rows, true), (columns, plain), lines, cell)
 }
 
 fn encode_by<'a, T>(
-    at_once: usize,
+    (at_once, in_groups): (usize, bool),
     (columns, plain): (&[Layout], &[&'static str]),
     lines: &'a [T],
     cell: impl Fn(&'a T, usize) -> CellRef<'a>,
@@ -51,6 +61,9 @@ fn encode_by<'a, T>(
     let mut writer = ArrowWriter::try_new(Vec::new(), arrow_schema(columns), Some(properties))?;
     for lines in lines.chunks(at_once) {
         writer.write(&batch(columns, lines, &cell)?)?;
+        if in_groups {
+            writer.flush()?;
+        }
     }
     Ok(Encoded { content: writer.into_inner()?, rows: lines.len() as u64 })
 }
@@ -73,7 +86,7 @@ mod tests {
                 _ => CellRef::Str(&line.1),
             };
             let lines: &'static [(i64, String)] = lines.clone().leak();
-            encode_by(at_once, (&columns, &["c"]), lines, cell).unwrap().content
+            encode_by((at_once, false), (&columns, &["c"]), lines, cell).unwrap().content
         };
         let whole = content(usize::MAX);
         assert!(content(ROWS_AT_ONCE) == whole);

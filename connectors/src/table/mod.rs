@@ -21,6 +21,7 @@
 //! Memory: what waits for a commit, and while one goes on, for each thread what the current rows of
 //! a view lack and the rows of one partition. Rows that stand are read from the table's own files.
 
+mod archive;
 mod changelog;
 mod changes;
 mod columns;
@@ -48,6 +49,8 @@ use operators::model::{Change, Epoch, Micros, Row, ViewSchema};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
+pub use self::archive::{Archive, ArchiveError, ArchiveSink, ArchiveSpec, Names, Reach};
+pub use self::archive::{import as import_app, live as archive_app};
 use self::epochs::Epochs;
 pub use self::known::{LoggedChange, epochs, known, logged, standing};
 pub use self::read::read;

@@ -29,6 +29,17 @@ pub(super) fn plan(path: &Path) -> u8 {
             println!("  {what}: {}", list.join(", "));
         }
     }
+    if let Some(events) = change.events {
+        println!("  {} events stand in its tables", grouped(events as i64));
+    }
+    if let Some(epoch) = change.hydrated {
+        println!(
+            "  a run begins with a snapshot of the changed job at epoch {epoch}, computes what \
+             follows,\n  and publishes the difference as epoch {}, cause `upgrade`",
+            change.published + 1
+        );
+        return 0;
+    }
     println!(
         "  a run computes all {} epochs up to {} anew, from sources or what they still hold of \
          them,\n  and publishes nothing of it but the difference, as epoch {}, cause `upgrade`",

@@ -1,9 +1,10 @@
-//! The `braid` command: `run`, `check`, `plan`, `status`, `query`, `explain`, `schema`, `gen`,
-//! `demo`.
+//! The `braid` command: `run`, `check`, `plan`, `status`, `query`, `explain`, `replay`, `whatif`,
+//! `archive`, `schema`, `gen`, `demo`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or job file, 3 needed history is gone, 4 another run is
 //! on, 8 a disk is full.
 
+mod archive;
 mod change;
 mod check;
 mod cluster;
@@ -11,8 +12,10 @@ mod crash;
 mod demo;
 mod generate;
 mod query;
+mod replay;
 mod schema;
 mod status;
+mod whatif;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -93,6 +96,12 @@ enum Command {
     Query(query::Asked),
     /// Says why the numbers of a view changed.
     Explain(query::Explain),
+    /// Computes the past anew, beside the live job, with the job as it is or with a changed one.
+    Replay(replay::Options),
+    /// Says what a job's archive has, or brings in what came before it.
+    Archive(archive::Options),
+    /// Says what would change if the job were another one: who would be who, and all numbers.
+    Whatif(whatif::Options),
     /// Shows how far a job is.
     Status {
         /// The job file.
@@ -113,6 +122,9 @@ pub fn main() -> ExitCode {
         Command::Check { job } => check::check(&job),
         Command::Query(asked) => query::ask(&asked),
         Command::Explain(why) => query::why(&why),
+        Command::Replay(options) => replay::replay(&options),
+        Command::Whatif(options) => whatif::whatif(&options),
+        Command::Archive(options) => archive::act(&options),
         Command::Plan { job } => change::plan(&job),
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job } => status::status(&job),

@@ -7,6 +7,7 @@ use clap::Args;
 use super::load;
 use crate::query::explain::{Question, explain};
 use crate::query::{Format, Known, Moment, QueryError, query, resolve};
+use crate::rebuild::{RebuildError, Replay};
 use crate::runtime::Plan;
 
 /// What is asked in SQL.
@@ -20,6 +21,9 @@ pub(super) struct Asked {
     /// 2026-01-05T10:00:00Z.
     #[arg(long, value_name = "EPOCH|TIME")]
     as_known_at: Option<Moment>,
+    /// The tables of this replay instead of the live ones.
+    #[arg(long, value_name = "NAME")]
+    replay: Option<String>,
     /// How the answer is written.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -53,7 +57,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Answers a question in SQL; returns the exit code.
 pub(super) fn ask(asked: &Asked) -> u8 {
-    run(&asked.job, |plan| {
+    run(&asked.job, |live| {
+        let replayed = asked.replay.as_ref().map(|name| replayed(&asked.job, live, name));
+        let replayed = replayed.transpose()?;
+        let plan = replayed.as_ref().unwrap_or(live);
         let known = asked.as_known_at.map(|moment| resolve(plan, moment)).transpose()?;
         query(plan, &asked.sql, known, asked.format, &mut std::io::stdout().lock())
     })
@@ -78,6 +85,14 @@ pub(super) fn why(why: &Explain) -> u8 {
         }
         Ok(())
     })
+}
+
+/// The job of a replay.
+fn replayed(job: &Path, live: &Plan, name: &str) -> Result<Plan, QueryError> {
+    let usage = |error: RebuildError| QueryError::Usage(error.to_string());
+    let replay = Replay::open(job, live, name).map_err(usage)?;
+    let missing = || QueryError::Usage(format!("there is no replay {name}"));
+    replay.map(|replay| replay.plan).ok_or_else(missing)
 }
 
 fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {

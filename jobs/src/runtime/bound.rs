@@ -1,5 +1,7 @@
 //! Where a job's bindings are: in a file of its output folder, or in a topic.
 
+use std::path::PathBuf;
+
 use connectors::bindings::{Binding, BindingError, BindingLog, FileBindingLog};
 use connectors::kafka::KafkaBindingLog;
 
@@ -9,8 +11,12 @@ use super::plan::Plan;
 pub(super) fn place(plan: &Plan) -> String {
     match &plan.bindings {
         Some(topic) => format!("topic {}", topic.topic),
-        None => plan.out.join("bindings").display().to_string(),
+        None => file(plan).display().to_string(),
     }
+}
+
+fn file(plan: &Plan) -> PathBuf {
+    plan.bound.join("bindings")
 }
 
 /// Opens the bindings to append to them, and reads them. Nobody else appends from now on.
@@ -19,13 +25,13 @@ pub(super) fn open(plan: &Plan) -> Result<(Box<dyn BindingLog>, Vec<Binding>), B
         let (log, bindings) = KafkaBindingLog::open(topic)?;
         return Ok((Box::new(log), bindings));
     }
-    let (log, bindings) = FileBindingLog::open(&plan.out.join("bindings"))?;
+    let (log, bindings) = FileBindingLog::open(&file(plan))?;
     Ok((Box::new(log), bindings))
 }
 
 /// The bindings as they are now, while another run may be appending; none if the job has not run.
 pub fn peek(plan: &Plan) -> Result<Vec<Binding>, BindingError> {
-    let file = plan.out.join("bindings");
+    let file = file(plan);
     match &plan.bindings {
         Some(topic) => Ok(KafkaBindingLog::peek(topic)?),
         None if !file.exists() => Ok(Vec::new()),

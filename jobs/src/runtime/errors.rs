@@ -3,7 +3,7 @@
 use connectors::bindings::BindingError;
 use connectors::decode::SpecError;
 use connectors::kafka::KafkaError;
-use connectors::table::TableError;
+use connectors::table::{ArchiveError, TableError};
 use operators::model::Epoch;
 use replay::history::ReadError;
 use replay::snapshot::SnapshotError;
@@ -34,6 +34,9 @@ pub enum RunError {
     /// A snapshot can't be written or read.
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
+    /// The archive can't be written or read.
+    #[error("{0}")]
+    Archive(#[from] ArchiveError),
     /// A field map makes no sense.
     #[error("{0}")]
     Spec(#[from] SpecError),
@@ -101,6 +104,8 @@ impl RunError {
         match self {
             Self::Source(error) if error.is_gone() => 3,
             Self::BindingsLost { .. } => 3,
+            Self::Archive(error) if error.is_gone() => 3,
+            Self::Archive(error) if error.is_usage() => 2,
             Self::Source(error) if error.is_usage() => 2,
             Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_fenced() => {
                 4
@@ -115,6 +120,7 @@ impl RunError {
             | Self::Table(_)
             | Self::Topic(_)
             | Self::Snapshot(_)
+            | Self::Archive(_)
             | Self::Disk { .. }
             | Self::Worker(_) => 1,
         }

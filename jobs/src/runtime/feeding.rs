@@ -1,17 +1,24 @@
 //! Feeds the workers: the epochs of earlier runs again, then new ones.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use connectors::bindings::{Binding, BindingLog};
 use connectors::file::RawBatch;
 use connectors::kafka::{KafkaSource, Replayed};
 use connectors::moments::{Moment, reach};
-use operators::model::{Epoch, Micros};
+use connectors::table::Archive;
+use operators::graph::Mark;
+use operators::model::{Epoch, Micros, Origin};
+use operators::time::Lane;
 use replay::history::{Source, marks};
-use replay::snapshot::{Begin, Blocks, events_in};
+use replay::snapshot::{Begin, Blocks, encode, events_in};
 
-use super::supervisor::{Around, Workers};
+use super::plan::Plan;
+use super::supervisor::Around;
+use super::workers::Workers;
 use super::{RunError, shown};
 
 /// Records handed to a worker at once: enough to outweigh the hand-over.
@@ -23,6 +30,8 @@ const EPOCH_EVERY: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Events of a snapshot that are one epoch at least.
 const RESTORED_EVENTS: u64 = 65_536;
+/// How long a run that is held back may take to see that it is to end.
+const STOP_WITHIN: Duration = Duration::from_millis(100);
 /// How often other tools are shown how far topics are read.
 pub(super) const SHOW_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,12 +46,38 @@ pub(super) struct Feeding<'a> {
     /// The sources' names.
     pub names: Vec<String>,
     pub around: Around<'a>,
+    /// If bound epochs are all that is computed: where that begins, and how fast it may go.
+    pub past: Option<Pace>,
+}
+
+/// How bound epochs are read when nothing follows them.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// The last epoch before them.
+    pub after: Epoch,
+    /// Records in a second at most.
+    pub records_per_s_max: Option<u64>,
+    /// Whether small epochs are made one.
+    pub coalesces: bool,
+    /// When reading began.
+    pub begun: Instant,
+}
+
+impl Pace {
+    /// How long to wait after so many records.
+    fn wait(&self, records: u64) -> Duration {
+        let due = self.records_per_s_max.map_or(0.0, |most| records as f64 / most.max(1) as f64);
+        Duration::from_secs_f64(due).saturating_sub(self.begun.elapsed())
+    }
 }
 
 impl Feeding<'_> {
     fn show(&self, sources: &[Source], workers: &Workers, epoch: Epoch) {
-        let bytes = sources.iter().map(Source::bytes_read).sum();
-        self.around.progress.update(bytes, self.records.load(Ordering::Relaxed));
+        let done = match self.past {
+            Some(past) => epoch.saturating_sub(past.after),
+            None => sources.iter().map(Source::bytes_read).sum(),
+        };
+        self.around.progress.update(done, self.records.load(Ordering::Relaxed));
         shown::bound(self.around.board, epoch, workers.bytes_in_flight(), workers.held());
     }
 
@@ -83,11 +118,14 @@ impl Feeding<'_> {
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
+        let (mut records, mut run) = (0, 0);
         for binding in bindings.iter().filter(|binding| binding.epoch > done) {
             for source in &mut *sources {
                 loop {
                     match source.replay(binding, BATCH_RECORDS)? {
                         Replayed::Batch(batch) => {
+                            records += batch.len() as u64;
+                            run += batch.len();
                             workers.batch(binding.epoch, batch, binding.wall_time)?;
                         }
                         // Half an epoch is never closed, so nothing of it comes out.
@@ -97,13 +135,83 @@ impl Feeding<'_> {
                     }
                 }
             }
-            workers.close(binding.epoch, &marks(binding), || {})?;
+            self.close((binding, bindings), &marks(binding), &mut run, workers)?;
             self.show(sources, workers, binding.epoch);
+            self.hold_back(records);
             if self.stopped() {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// As [`Feeding::replay`], with the events that an archive has kept.
+    pub(super) fn replay_kept(
+        &self,
+        (bindings, done): (&[Binding], Epoch),
+        (archive, plan): (&mut Archive, &Plan),
+        workers: &mut Workers,
+    ) -> Result<(), RunError> {
+        let (mut records, mut run) = (0, 0);
+        for binding in bindings.iter().filter(|binding| binding.epoch > done) {
+            let events = archive.next(binding.epoch)?;
+            records += events.len() as u64;
+            run += events.len();
+            let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
+            for event in &events {
+                let Origin { source, partition, .. } = event.origin;
+                let partition = if plan.has_partitions(source) { partition } else { 0 };
+                let most = largest.entry(Lane { source, partition }).or_insert(Micros::MIN);
+                *most = { event.key.time }.max(*most);
+            }
+            for events in events.chunks(BATCH_RECORDS) {
+                let block = encode(events).map_err(RunError::Worker)?;
+                workers.kept(binding.epoch, block)?;
+            }
+            let mark = |(lane, largest)| Mark { lane, largest: Some(largest), quiet: None };
+            // As a worker does: first how far it is, then what is quiet.
+            let mut all: Vec<Mark> = largest.into_iter().map(mark).collect();
+            all.extend(marks(binding));
+            self.close((binding, bindings), &all, &mut run, workers)?;
+            self.show(&[], workers, binding.epoch);
+            self.hold_back(records);
+            if self.stopped() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an epoch of several; one of a run, if small ones are made one and there is room in it
+    /// for more than the `run` records that are in it.
+    fn close(
+        &self,
+        (binding, bindings): (&Binding, &[Binding]),
+        marks: &[Mark],
+        run: &mut usize,
+        workers: &mut Workers,
+    ) -> Result<(), RunError> {
+        let is_last = bindings.last().is_some_and(|last| last.epoch == binding.epoch);
+        let full = *run >= self.size || workers.is_run_full();
+        let goes_on = self.past.is_some_and(|past| past.coalesces) && !full && !is_last;
+        if goes_on && !self.stopped() {
+            return workers.close_within(binding.epoch, marks);
+        }
+        *run = 0;
+        workers.close(binding.epoch, marks, || {})
+    }
+
+    /// Waits if it goes faster than it may.
+    fn hold_back(&self, records: u64) {
+        let Some(past) = self.past else { return };
+        loop {
+            let wait = past.wait(records).min(STOP_WITHIN);
+            if wait.is_zero() || self.stopped() {
+                return;
+            }
+            self.around.board.beat();
+            thread::sleep(wait);
+        }
     }
 
     /// Mints the epoch that publishes what a change of the job has changed: one without records.

@@ -8,6 +8,7 @@
 //!
 //! With several processes (`cluster`) all this is process 0; of the others only the workers run.
 
+mod archive;
 mod bound;
 mod errors;
 mod feeding;
@@ -27,15 +28,18 @@ mod threads;
 mod topics;
 mod upgrade;
 mod worker;
+mod workers;
 
 pub use bound::peek;
 pub use errors::{DISK_FULL, RunError};
 pub use member::serve;
-pub use outlook::{JobChange, Outlook, outlook};
-pub use plan::Plan;
-pub use progress::{Progress, Silent, Terminal};
+pub use outlook::{JobChange, Outlook, outlook, sections_changed};
+pub use plan::{ArchivePlan, Plan};
+pub use progress::{Extent, Progress, Silent, Terminal};
+pub use snapshots::{REPLAYS, place as snapshots_of};
 pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped};
-pub use supervisor::{Around, run, run_until};
+pub use supervisor::{Around, Past, change, rerun, run, run_until};
+pub use upgrade::kept as job_text_of;
 
 /// How a job is run, beyond what its file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

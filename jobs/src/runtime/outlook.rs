@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use connectors::table::{Granularity, Stored, Which};
 use operators::model::Epoch;
 
 use super::plan::Plan;
 use super::upgrade::{check_sources, kept};
-use super::{RunError, peek};
+use super::{RunError, peek, snapshots};
 
 /// What a run of a job would begin with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,8 +29,12 @@ pub enum Outlook {
 pub struct JobChange {
     /// The last epoch that is bound.
     pub published: Epoch,
-    /// Epochs that are computed anew.
+    /// Epochs that are computed anew, those up to `hydrated` from a snapshot.
     pub epochs: usize,
+    /// Up to this epoch a replay of the changed job has a snapshot, if there is one.
+    pub hydrated: Option<Epoch>,
+    /// Events in the job's tables, if it has a table of events.
+    pub events: Option<u64>,
     /// Where the job file says something else, such as `identity` or `view sessions`.
     pub sections: Vec<String>,
     /// Names of views that there are now and were not.
@@ -55,21 +60,38 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });
     }
     let old = fs::read_to_string(kept(plan, &last.job)).unwrap_or_default();
+    let changed = sections_changed(&old, &plan.text);
     let (old, new) = (sections(&old), sections(&plan.text));
-    let differs = |name: &&String| old.get(*name) != new.get(*name);
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let sections = names.into_iter().filter(differs).cloned().collect();
     let views = |of: &BTreeMap<String, toml::Value>| -> BTreeSet<String> {
         of.keys().filter_map(|name| Some(name.strip_prefix("view ")?.to_owned())).collect()
     };
     let (were, are) = (views(&old), views(&new));
+    let begin = snapshots::find(plan, last.epoch, &BTreeMap::new(), |_| {})?;
+    let events = plan.catalog.built_in.events.map(|view| &plan.catalog.schemas[usize::from(view)]);
+    let events = match events {
+        Some(schema) => {
+            let granularity = plan.tables.as_ref().map_or(Granularity::Day, |t| t.partition);
+            Stored::open(&plan.out, Which::Current(schema, granularity))?.map(|table| table.rows())
+        }
+        None => None,
+    };
     Ok(Outlook::Changed(JobChange {
         published: last.epoch,
         epochs: bindings.len(),
-        sections,
+        hydrated: begin.map(|begin| begin.manifest.epoch),
+        events,
+        sections: changed,
         new_views: are.difference(&were).cloned().collect(),
         gone_views: were.difference(&are).cloned().collect(),
     }))
+}
+
+/// Where two job files say different things, such as `identity` or `view sessions`.
+pub fn sections_changed(old: &str, new: &str) -> Vec<String> {
+    let (old, new) = (sections(old), sections(new));
+    let differs = |name: &&String| old.get(*name) != new.get(*name);
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter(differs).cloned().collect()
 }
 
 /// The parts of a job file by name: of lists, each table by its own name or kind.

@@ -1,6 +1,6 @@
 //! The collector's thread: closed epochs to whoever writes them, and the counts of the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +13,7 @@ use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
 use replay::snapshot::Counts;
 
+use super::archive::{Admitted, ArchiveWriter};
 use super::output::Closed;
 use super::snapshots::{self, Kept, SnapshotWriter};
 use super::summary::{FunnelStep, FunnelSummary, FunnelValue, Summary};
@@ -58,6 +59,15 @@ impl Tally {
         }
     }
 
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.admitted = self.admitted.wrapping_add(other.admitted);
+        self.erased += other.erased;
+        for (reason, count) in other.letters {
+            *self.letters.entry(reason).or_default() += count;
+        }
+    }
+
     fn add_to(self, summary: &mut Summary) {
         summary.read += self.records;
         summary.admitted = summary.admitted.wrapping_add(self.admitted);
@@ -76,10 +86,41 @@ struct Open {
     tallies: BTreeMap<Epoch, Tally>,
     /// For snapshots.
     records: BTreeMap<Epoch, Vec<Vec<Arc<Event>>>>,
-    marks: BTreeMap<Epoch, Vec<Mark>>,
+    /// A list for each epoch.
+    marks: BTreeMap<Epoch, Vec<Vec<Mark>>>,
+    /// The last epochs of runs of epochs that are made one.
+    runs: BTreeSet<Epoch>,
+    /// Epochs below it are of runs that were made one.
+    folded: Epoch,
+}
+
+/// All that there is up to an epoch, in order, under that epoch.
+fn fold<T>(of: &mut BTreeMap<Epoch, T>, upto: Epoch, mut join: impl FnMut(&mut T, T)) {
+    let later = of.split_off(&(upto + 1));
+    let parts = std::mem::replace(of, later).into_values();
+    let whole = parts.reduce(|mut whole, part| {
+        join(&mut whole, part);
+        whole
+    });
+    whole.into_iter().for_each(|whole| drop(of.insert(upto, whole)));
 }
 
 impl Open {
+    /// Makes the epochs of runs that end below `upto` one each. Returns the epoch after the last of
+    /// them: what is closed of a run that is not closed as a whole does not count.
+    fn fold_runs(&mut self, upto: Epoch) -> Epoch {
+        while let Some(last) = self.runs.first().copied().filter(|last| *last < upto) {
+            self.runs.remove(&last);
+            fold(&mut self.changes, last, Vec::extend);
+            fold(&mut self.watermarks, last, |at, later| *at = later);
+            fold(&mut self.tallies, last, Tally::add);
+            fold(&mut self.records, last, Vec::extend);
+            fold(&mut self.marks, last, Vec::extend);
+            self.folded = last + 1;
+        }
+        self.folded
+    }
+
     /// The first epoch below `upto` of which there is anything.
     fn first(&self, upto: Epoch) -> Option<Epoch> {
         let firsts =
@@ -93,9 +134,20 @@ struct Outputs {
     tables: Option<TableWriter>,
     topics: Vec<TopicWriter>,
     snapshots: Option<SnapshotWriter>,
+    archive: Option<ArchiveWriter>,
 }
 
 impl Outputs {
+    /// Hands what was admitted in a closed epoch to those who keep it. Says false when one has
+    /// failed.
+    fn keep(&self, kept: Kept, watermark: Micros) -> bool {
+        let epoch = kept.epoch;
+        let archived = self.archive.as_ref().is_none_or(|archive| {
+            archive.take(Admitted { epoch, watermark, events: kept.records.clone() })
+        });
+        archived && self.snapshots.as_ref().is_none_or(|snapshots| snapshots.take(kept))
+    }
+
     /// Hands the changes of a closed epoch to tables and topics. Says false when one has failed.
     fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
         let closed = |changes| Closed { epoch, watermark, changes };
@@ -136,6 +188,10 @@ pub(super) struct Sink {
     pub begin: (Epoch, Counts),
     /// The watermark after that epoch.
     pub watermark: Micros,
+    /// Whether workers tell what was admitted.
+    pub keeps: bool,
+    /// Whether epochs are made one in runs.
+    pub coalesces: bool,
     /// If the job has changed, what is published of everything up to its epoch.
     pub upgrade: Option<Upgrade>,
 }
@@ -147,19 +203,19 @@ impl Sink {
         told: &Receiver<Told>,
         tables: Option<TableSink>,
         topics: Vec<KafkaSink>,
-        snapshots: Option<SnapshotWriter>,
+        (snapshots, archive): (Option<SnapshotWriter>, Option<ArchiveWriter>),
     ) -> Result<Summary, RunError> {
         let tables = tables.map(|sink| tables::start(sink, Arc::clone(&self.board)));
         let start = |sink| topics::start(sink, Arc::clone(&self.board));
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
-        let outputs = Outputs { tables, topics, snapshots };
+        let outputs = Outputs { tables, topics, snapshots, archive };
         if let (Some(tables), epoch @ 1..) = (&outputs.tables, self.begin.0) {
             // No epoch up to it comes again, and current rows may lack some. If the thread has
             // failed, it says so in the end.
             tables.take(Closed { epoch, watermark: self.watermark, changes: Vec::new() });
         }
         let mut summary = self.collect(told, &outputs)?;
-        let Outputs { tables, topics, snapshots } = outputs;
+        let Outputs { tables, topics, snapshots, archive } = outputs;
         // An output that can't be written is why nothing more was taken in.
         let written = tables.map(TableWriter::finish);
         for writer in topics {
@@ -167,6 +223,9 @@ impl Sink {
         }
         if let Some(written) = written {
             summary.count_written(written??);
+        }
+        if let Some(archive) = archive {
+            archive.finish()?;
         }
         // The last, so that it knows that all others have everything.
         if let Some(snapshots) = snapshots {
@@ -188,6 +247,10 @@ impl Sink {
         let (mut done, mut watermark) = (0, self.watermark);
         while let Ok(message) = told.recv() {
             let (worker, emitted) = match message {
+                Told::Run(last) => {
+                    open.runs.insert(last);
+                    continue;
+                }
                 Told::Graph(worker, emitted) => (worker, emitted),
                 Told::Decoded { epoch, records, events, letters, erased } => {
                     self.records.fetch_add(records, Ordering::Relaxed);
@@ -212,11 +275,12 @@ impl Sink {
                 Emitted::Records(epoch, records) => {
                     open.records.entry(epoch).or_default().push(records);
                 }
-                Emitted::Marks(epoch, marks) => open.marks.entry(epoch).or_default().extend(marks),
+                Emitted::Marks(epoch, marks) => open.marks.entry(epoch).or_default().push(marks),
                 Emitted::Closed(upto) => {
                     closed[worker] = upto;
                     let whole = self.complete.load(Ordering::Acquire).saturating_add(1);
                     let upto = closed.iter().copied().min().unwrap_or(0).min(whole);
+                    let upto = if self.coalesces { open.fold_runs(upto) } else { upto };
                     while let Some(epoch) = open.first(upto) {
                         if let Some(upgrade) = self.upgrade.take_if(|u| u.epoch < epoch)
                             && !outputs.publish(&upgrade, watermark)?
@@ -231,13 +295,11 @@ impl Sink {
                         self.count_changes(epoch, &changes, &mut standing, &mut summary);
                         done = epoch;
                         let mut taken = true;
-                        if let Some(snapshots) = &outputs.snapshots
-                            && epoch > self.begin.0
-                        {
+                        if self.keeps && epoch > self.begin.0 {
                             let records = open.records.remove(&epoch).unwrap_or_default();
                             let marks = open.marks.remove(&epoch).unwrap_or_default();
                             let counts = snapshots::counts(&summary);
-                            taken = snapshots.take(Kept { epoch, records, marks, counts });
+                            taken = outputs.keep(Kept { epoch, records, marks, counts }, watermark);
                         }
                         if let Some(upgrade) = &mut self.upgrade {
                             upgrade.add(changes);
@@ -259,7 +321,8 @@ impl Sink {
                 }
             }
         }
-        summary.epochs = done;
+        // What a snapshot has is behind the run too.
+        summary.epochs = done.max(self.begin.0);
         self.count(&standing, &mut summary);
         Ok(summary)
     }

@@ -1,6 +1,7 @@
 //! The thread that takes snapshots, and where a run begins.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -24,9 +25,14 @@ const INBOX_MAX: usize = 256;
 /// How often the outputs' progress is looked at, which makes snapshots usable.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The folder of replays in a job's `out`.
+pub const REPLAYS: &str = "replays";
+/// The folder of snapshots in a job's `out`, and in that of a replay.
+const FOLDER: &str = "snapshots";
+
 /// Where a job's snapshots are.
-pub(super) fn place(plan: &Plan) -> PathBuf {
-    plan.out.join("snapshots")
+pub fn place(plan: &Plan) -> PathBuf {
+    plan.out.join(FOLDER)
 }
 
 /// The watermark that a run begins with.
@@ -44,14 +50,33 @@ pub(super) fn find(
     note: impl Fn(&str),
 ) -> Result<Option<Begin>, SnapshotError> {
     let passed = outputs.values().map(|epoch| epoch.unwrap_or(0)).min().unwrap_or(bound);
-    if plan.snapshots.is_none() || passed.min(bound) == 0 {
+    let upto = passed.min(bound);
+    if upto == 0 {
         return Ok(None);
     }
-    let found = replay::snapshot::find(&place(plan), &plan.hash, passed.min(bound))?;
-    for words in found.passed_over {
-        note(&format!("passes over a snapshot: {words}"));
+    let own = plan.snapshots.map(|_| place(plan));
+    let mut newest: Option<Begin> = None;
+    for root in own.into_iter().chain(of_replays(plan)) {
+        let found = replay::snapshot::find(&root, &plan.hash, upto)?;
+        for words in found.passed_over {
+            note(&format!("passes over a snapshot: {words}"));
+        }
+        let at = |begin: &Option<Begin>| begin.as_ref().map(|begin| begin.manifest.epoch);
+        if at(&found.begin) > at(&newest) {
+            newest = found.begin;
+        }
     }
-    Ok(found.begin)
+    Ok(newest)
+}
+
+/// Where the snapshots of replays are: of the same job, from the first epoch on, they are as good
+/// as its own.
+fn of_replays(plan: &Plan) -> Vec<PathBuf> {
+    let replays = fs::read_dir(plan.out.join(REPLAYS)).into_iter().flatten().flatten();
+    let mut places: Vec<PathBuf> = replays.map(|entry| entry.path().join(FOLDER)).collect();
+    places.retain(|place| place.is_dir());
+    places.sort();
+    places
 }
 
 /// What was counted so far, as snapshots have it.
@@ -84,7 +109,8 @@ pub(super) fn resumed(counts: &Counts) -> Summary {
 pub(super) struct Kept {
     pub epoch: Epoch,
     pub records: Vec<Vec<Arc<Event>>>,
-    pub marks: Vec<Mark>,
+    /// What made the watermark: more than one list if several epochs were made one.
+    pub marks: Vec<Vec<Mark>>,
     /// What was counted up to it.
     pub counts: Counts,
 }
@@ -165,10 +191,12 @@ impl Taking {
     }
 
     fn add(&mut self, closed: Kept) -> Result<(), SnapshotError> {
-        for mark in closed.marks {
-            self.watermark.observe(mark.lane, mark.largest, mark.quiet);
+        for marks in closed.marks {
+            for mark in marks {
+                self.watermark.observe(mark.lane, mark.largest, mark.quiet);
+            }
+            self.watermark.advance();
         }
-        self.watermark.advance();
         let events = closed.records.into_iter().flatten();
         self.writer.add(events)?;
         self.last = Some((closed.epoch, closed.counts));

@@ -4,136 +4,39 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use connectors::bindings::Binding;
+use connectors::bindings::{Binding, BindingLog};
 use connectors::decode::Decoder;
-use connectors::file::RawBatch;
 use connectors::kafka::KafkaSink;
-use connectors::table::TableSink;
+use connectors::table::{Archive, ArchiveSink, TableSink};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use operators::graph::{Job, Mark};
-use operators::model::{Epoch, Micros};
-use operators::time::Watermark;
+use operators::graph::Job;
+use operators::model::Epoch;
 use replay::history::Source;
-use replay::snapshot::Begin;
+use replay::snapshot::{Begin, Counts};
 use timely::worker::Worker;
 
-use super::feeding::{Feeding, SHOW_EVERY};
+use super::archive::{ARCHIVE, ArchiveWriter};
+use super::feeding::{Feeding, Pace};
 use super::plan::Plan;
-use super::progress::Progress;
+use super::progress::{Extent, Progress};
 use super::sink::Sink;
 use super::snapshots::{self, SnapshotWriter};
 use super::summary::{Summary, grouped};
 use super::threads::{self, Team};
 use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
+use super::workers::{Shared, Workers};
 use super::{RunError, RunOptions, bound, shown};
 use crate::cluster::{Addressed, Cluster, Inbox, Peers};
 use crate::serve::Board;
 
-/// Bytes of records between binding and the end of the graph at most: a few epochs of usual
-/// records, enough to keep the workers busy.
-const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
-/// Bytes in flight that a byte of a snapshot counts for, which is compressed.
-const RESTORED_PER_BYTE: usize = 4;
 /// Messages that wait for one worker at most.
 const INBOX_MAX: usize = 64;
 
 /// What stands for the tables among the outputs.
 pub(super) const CHANGELOGS: &str = "changelogs";
-
-/// Hands records to workers in turn and keeps count of what is in flight.
-pub(super) struct Workers {
-    inboxes: Vec<Inbox<Work>>,
-    next: usize,
-    closed: Arc<AtomicU64>,
-    /// The last epoch all of whose records are handed out: no later one may be published.
-    complete: Arc<AtomicU64>,
-    /// Whether a worker has panicked.
-    stopped: Arc<AtomicBool>,
-    in_flight: BTreeMap<Epoch, usize>,
-    /// How long feeding has waited for the workers.
-    held: Duration,
-}
-
-impl Workers {
-    /// Bytes of records between binding and the end of the graph.
-    pub(super) fn bytes_in_flight(&self) -> usize {
-        self.in_flight.values().sum()
-    }
-
-    /// How long feeding has waited because too much was in flight.
-    pub(super) fn held(&self) -> Duration {
-        self.held
-    }
-
-    fn send(&mut self, worker: usize, work: Work) -> Result<(), RunError> {
-        let gone = || RunError::Worker("it no longer takes records".to_owned());
-        self.inboxes[worker].send(work).then_some(()).ok_or_else(gone)
-    }
-
-    /// Gives the next worker records of the epoch that is open.
-    pub(super) fn batch(
-        &mut self,
-        epoch: Epoch,
-        batch: RawBatch,
-        received: Micros,
-    ) -> Result<(), RunError> {
-        *self.in_flight.entry(epoch).or_default() += batch.bytes;
-        self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Batch(batch, received))
-    }
-
-    /// Gives a worker the watermark to go on from.
-    fn begin(&mut self, watermark: &Watermark) -> Result<(), RunError> {
-        (0..self.inboxes.len())
-            .try_for_each(|worker| self.send(worker, Work::Begin(Box::new(watermark.clone()))))
-    }
-
-    /// Gives the next worker a block of a snapshot, in the epoch that is open.
-    pub(super) fn restore(&mut self, epoch: Epoch, block: Vec<u8>) -> Result<(), RunError> {
-        *self.in_flight.entry(epoch).or_default() += block.len() * RESTORED_PER_BYTE;
-        self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Restore(block))
-    }
-
-    /// Ends an epoch, and waits while too much is in flight; meanwhile `held` is called now and
-    /// then.
-    pub(super) fn close(
-        &mut self,
-        epoch: Epoch,
-        marks: &[Mark],
-        mut held: impl FnMut(),
-    ) -> Result<(), RunError> {
-        let mut shown = Instant::now();
-        self.complete.store(epoch, Ordering::Release);
-        for worker in 0..self.inboxes.len() {
-            // One worker's word on what is quiet is enough.
-            let marks = if worker == 0 { marks.to_vec() } else { Vec::new() };
-            self.send(worker, Work::Close(epoch, marks))?;
-        }
-        loop {
-            let closed = self.closed.load(Ordering::Acquire);
-            if closed == Epoch::MAX {
-                return Err(RunError::Worker("what comes out can't be written".to_owned()));
-            }
-            if self.stopped.load(Ordering::Acquire) {
-                return Err(RunError::Worker("it has given up".to_owned()));
-            }
-            self.in_flight = self.in_flight.split_off(&closed);
-            if self.bytes_in_flight() <= IN_FLIGHT_BYTES_MAX {
-                return Ok(());
-            }
-            if shown.elapsed() >= SHOW_EVERY {
-                held();
-                shown = Instant::now();
-            }
-            self.held += Duration::from_millis(1);
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
 
 /// Runs a job whose sources are bounded to its end.
 pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<Summary, RunError> {
@@ -161,33 +64,132 @@ pub fn run_until(
     options: RunOptions,
     around: Around<'_>,
 ) -> Result<Summary, RunError> {
-    let begun = Instant::now();
-    let (mut log, mut bindings) = bound::open(plan)?;
+    let (log, bindings) = begin(plan)?;
+    compute(plan, options, around, History::new(bindings, Next::Mint(log)))
+}
+
+/// Opens the bindings of a job that may have changed since.
+fn begin(plan: &Plan) -> Result<(Box<dyn BindingLog>, Vec<Binding>), RunError> {
+    let (log, bindings) = bound::open(plan)?;
     if let Some(before) = bindings.last().filter(|binding| binding.job != plan.hash) {
         upgrade::check_sources(plan, &before.job)?;
     }
     upgrade::keep(plan)?;
+    Ok((log, bindings))
+}
+
+/// Publishes what a change of the job changes, and nothing more: no record that is not bound is
+/// read. `held` is called when no other run of the job can go on, with what is bound.
+pub fn change(
+    plan: &Plan,
+    options: RunOptions,
+    around: Around<'_>,
+    held: impl FnOnce(&[Binding]) -> Result<(), RunError>,
+) -> Result<Summary, RunError> {
+    let (log, bindings) = begin(plan)?;
+    held(&bindings)?;
+    compute(plan, options, around, History::new(bindings, Next::Change(log)))
+}
+
+/// What a job is computed anew from: epochs that another run has bound, or is binding.
+pub struct Past {
+    /// All of them, from the first.
+    pub bindings: Vec<Binding>,
+    /// Nothing up to this epoch is read; 0 to begin at the beginning.
+    pub after: Epoch,
+    /// Records read in a second at most.
+    pub records_per_s_max: Option<u64>,
+    /// Where the records are read from instead of the sources.
+    pub archive: Option<Archive>,
+    /// Whether small epochs are made one: what is computed is the same and known of fewer epochs.
+    pub coalesces: bool,
+}
+
+/// Computes bound epochs anew, into the folder and the topics of the plan, which are not those of
+/// the run that binds them. Nothing is bound. What the outputs hold is not written again.
+pub fn rerun(
+    plan: &Plan,
+    options: RunOptions,
+    around: Around<'_>,
+    past: Past,
+) -> Result<Summary, RunError> {
+    let Past { bindings, after, records_per_s_max, archive, coalesces } = past;
+    let begun = Instant::now();
+    let next = Next::End(Pace { after, records_per_s_max, coalesces, begun });
+    compute(plan, options, around, History { bindings, next, archive })
+}
+
+/// What is bound when a run begins, and what follows it.
+struct History {
+    bindings: Vec<Binding>,
+    next: Next,
+    archive: Option<Archive>,
+}
+
+impl History {
+    fn new(bindings: Vec<Binding>, next: Next) -> Self {
+        Self { bindings, next, archive: None }
+    }
+}
+
+enum Next {
+    /// Epochs that the run mints and binds.
+    Mint(Box<dyn BindingLog>),
+    /// The epoch that publishes what a change of the job has changed.
+    Change(Box<dyn BindingLog>),
+    /// Nothing.
+    End(Pace),
+}
+
+fn compute(
+    plan: &Plan,
+    options: RunOptions,
+    around: Around<'_>,
+    history: History,
+) -> Result<Summary, RunError> {
+    let begun = Instant::now();
+    let History { mut bindings, next, archive: mut kept } = history;
+    let past = match &next {
+        Next::Mint(_) | Next::Change(_) => None,
+        Next::End(pace) => Some(*pace),
+    };
     let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation);
     let (tables, topics) = sinks(plan, &bindings, generation)?;
-    let outputs = outputs(tables.as_ref(), &topics);
+    let archive = plan.archive.as_ref().map(|archive| {
+        ArchiveSink::open(&archive.out, plan.archive_spec(archive))
+            .map(|sink| (sink, archive.every))
+    });
+    let archive = archive.transpose()?;
+    let mut outputs = outputs(tables.as_ref(), &topics);
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
     let bound = bindings.last().map_or(0, |binding| binding.epoch);
-    let upgrade = match upgrade::epoch(&bindings, &plan.hash) {
+    let upgrade = match upgrade::epoch(&bindings, &plan.hash).filter(|_| past.is_none()) {
         Some(epoch) => Upgrade::begin(plan, epoch, &outputs)?,
         None => None,
     };
+    // One that has not begun begins wherever the run does.
+    if let Some(epoch) = archive.as_ref().and_then(|(sink, _)| sink.committed()) {
+        outputs.insert(ARCHIVE.to_owned(), Some(epoch));
+        shown::opened(around.board, ARCHIVE, Some(epoch));
+    }
     let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
     say_begin(around, upgrade.as_ref(), begin.as_ref());
-    let (done, counts) = begin.as_ref().map_or_else(Default::default, |begin| {
-        (begin.manifest.epoch, begin.manifest.counts.clone())
-    });
+    let (done, counts) = match &begin {
+        Some(begin) => (begin.manifest.epoch, begin.manifest.counts.clone()),
+        None => (past.map_or(0, |past| past.after), Counts::default()),
+    };
     let watermark = snapshots::watermark(plan, begin.as_ref());
     let mut sources = Vec::new();
     let mut decoders = Vec::new();
     for source in &plan.sources {
-        sources.push(Source::open(&source.records, &bindings, done)?);
+        if kept.is_none() {
+            sources.push(Source::open(&source.records, &bindings, done)?);
+        }
         decoders.push(Decoder::new(&source.decode)?);
+    }
+    if let Some(kept) = kept.as_mut().filter(|_| done < bound) {
+        kept.begin((done + 1, bound))?;
     }
     let take = |every| {
         let board = Arc::clone(around.board);
@@ -199,9 +201,13 @@ pub fn run_until(
         None => None,
     };
     let processes = around.cluster.map_or(1, Cluster::processes);
-    around.progress.begin(sources.iter().map(Source::bytes_total).sum());
+    around.progress.begin(match past {
+        None => Extent::Bytes(sources.iter().map(Source::bytes_total).sum()),
+        Some(past) => Extent::Epochs(bound.saturating_sub(past.after)),
+    });
 
     let (told, heard) = unbounded();
+    let coalesces = past.is_some_and(|past| past.coalesces);
     let (closed, complete) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let records = Arc::new(AtomicU64::new(0));
     let sink = Sink {
@@ -213,35 +219,58 @@ pub fn run_until(
         records: Arc::clone(&records),
         begin: (done, counts),
         watermark: watermark.current(),
+        keeps: plan.job().keeps_records,
+        coalesces,
         upgrade,
     };
+    let archive = archive
+        .map(|(sink, every)| ArchiveWriter::start(sink, done, every, Arc::clone(around.board)));
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
         move || {
-            let result = sink.run(&heard, tables, topics, snapshots);
+            let result = sink.run(&heard, tables, topics, (snapshots, archive));
             // Whoever waits for epochs to close waits no longer.
             closed.store(Epoch::MAX, Ordering::Release);
             result
         }
     });
     let stopped = Arc::default();
-    let (inboxes, guards) = start(plan.job(), &decoders, (options.workers, team), &told, &stopped)?;
+    let mut job = plan.job();
+    Arc::make_mut(&mut job).coalesces = coalesces;
+    let runs = coalesces.then(|| told.clone());
+    let (inboxes, guards) = start(job, &decoders, (options.workers, team), &told, &stopped)?;
     drop(told);
-    let (in_flight, held) = (BTreeMap::new(), Duration::ZERO);
-    let mut workers = Workers { inboxes, next: 0, closed, complete, stopped, in_flight, held };
+    let mut workers = Workers::new(inboxes, Shared { closed, complete, stopped }, runs);
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
-    let feeding = Feeding { job: &plan.hash, generation, size, records: &records, names, around };
+    let feeding =
+        Feeding { job: &plan.hash, generation, size, records: &records, names, around, past };
     let fed = workers
         .begin(&watermark)
-        .and_then(|()| begin.map_or(Ok(true), |begin| feeding.restore(&begin, &mut workers)))
+        .and_then(|()| match &begin {
+            Some(begin) => feeding.restore(begin, &mut workers),
+            // The next epoch is the first one that anything is of.
+            None if done > 0 => workers.close(done, &[], || {}).map(|()| true),
+            None => Ok(true),
+        })
         .and_then(|whole| {
             if whole {
-                feeding.replay((&bindings, done), &mut sources, &mut workers)?;
-                if !around.stop.load(Ordering::Acquire) {
-                    feeding.change(&mut bindings, &mut *log, &mut workers)?;
+                let later = (bindings.as_slice(), done);
+                match &mut kept {
+                    None => feeding.replay(later, &mut sources, &mut workers)?,
+                    Some(kept) => feeding.replay_kept(later, (kept, plan), &mut workers)?,
                 }
-                feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
+                let (mints, log) = match next {
+                    Next::Mint(log) => (true, Some(log)),
+                    Next::Change(log) => (false, Some(log)),
+                    Next::End(_) => (false, None),
+                };
+                if let Some(mut log) = log.filter(|_| !around.stop.load(Ordering::Acquire)) {
+                    feeding.change(&mut bindings, &mut *log, &mut workers)?;
+                    if mints {
+                        feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
+                    }
+                }
             }
             Ok(())
         });

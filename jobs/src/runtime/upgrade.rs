@@ -37,7 +37,7 @@ pub(super) fn epoch(bindings: &[Binding], hash: &str) -> Option<Epoch> {
 }
 
 /// Where the text of a version of the job is kept.
-pub(super) fn kept(plan: &Plan, hash: &str) -> PathBuf {
+pub fn kept(plan: &Plan, hash: &str) -> PathBuf {
     plan.out.join("jobs").join(format!("{hash}.toml"))
 }
 

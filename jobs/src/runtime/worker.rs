@@ -26,8 +26,11 @@ pub(super) enum Work {
     Restore(Vec<u8>),
     /// Records of the epoch that is open, with the time of receipt of those that have none.
     Batch(RawBatch, Micros),
-    /// The epoch is complete; these lanes are quiet from now on, or no longer.
-    Close(Epoch, Vec<Mark>),
+    /// A block of events of the epoch that is open, which an archive has kept.
+    Kept(Vec<u8>),
+    /// The epoch is complete; these lanes are quiet from now on, or no longer. Whether it is the
+    /// last one of a run, if epochs are made one.
+    Close(Epoch, Vec<Mark>, bool),
 }
 
 /// What a worker tells the sink.
@@ -35,6 +38,8 @@ pub(super) enum Work {
 pub(super) enum Told {
     /// What the graph handed out.
     Graph(usize, Emitted),
+    /// The last epoch of a run of epochs that are made one. It is said before any worker is told.
+    Run(Epoch),
     /// Records decoded: all, events, dead letters by reason, erased, blank lines.
     Decoded {
         epoch: Epoch,
@@ -63,6 +68,7 @@ pub(super) fn work(
     });
     // Epochs are minted from 1 on; 0 stands for "none yet" in tables.
     graph.advance_to(1);
+    graph.end_run();
     let mut open = 1;
     let (mut decoded, mut blocks) = (Decoded::default(), BlockReader::default());
     let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
@@ -87,15 +93,31 @@ pub(super) fn work(
                 }
                 worker.step();
             }
+            Ok(Work::Kept(block)) => {
+                let events = match blocks.decode(&block) {
+                    Ok(events) => events,
+                    // It was encoded by this program.
+                    Err(message) => panic!("archived events can't be read: {message}"),
+                };
+                let (count, letters) = (events.len() as u64, BTreeMap::new());
+                events.into_iter().for_each(|event| graph.events.send(event));
+                let (records, events) = (count, count);
+                let _ =
+                    told.send(Told::Decoded { epoch: open, records, events, letters, erased: 0 });
+                worker.step();
+            }
             // It is given once.
             Ok(Work::Begin(_)) => {}
-            Ok(Work::Close(epoch, marks)) => {
+            Ok(Work::Close(epoch, marks, ends_run)) => {
                 for (lane, largest) in std::mem::take(&mut largest) {
                     graph.marks.send(Mark { lane, largest: Some(largest), quiet: None });
                 }
                 marks.into_iter().for_each(|mark| graph.marks.send(mark));
                 open = epoch + 1;
                 graph.advance_to(open);
+                if ends_run {
+                    graph.end_run();
+                }
                 worker.step();
             }
             Err(TryRecvError::Empty) => {

@@ -10,6 +10,7 @@
 //! how its records were spread over workers. What is emitted goes to an [`Emitted`] callback.
 
 mod admit;
+mod coalesce;
 mod identity;
 mod rows;
 mod shell;
@@ -31,6 +32,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
 use self::admit::{admit, watermarks};
+use self::coalesce::coalesce;
 use self::identity::{IdentityOut, resolve};
 pub use self::rows::refused;
 use self::shell::{Batches, per_epoch};
@@ -61,6 +63,8 @@ pub struct Job {
     pub sources: Vec<Arc<str>>,
     /// Channels, strongest first, for business keys.
     pub strongest: Vec<Arc<str>>,
+    /// Whether epochs are made one in runs, which [`Graph::end_run`] ends.
+    pub coalesces: bool,
     /// Whether what a snapshot is made of is handed out: [`Emitted::Records`], [`Emitted::Marks`].
     pub keeps_records: bool,
 }
@@ -103,6 +107,8 @@ pub struct Graph {
     pub letters: InputHandleVec<Epoch, DeadLetter>,
     /// How far sources have come.
     pub marks: InputHandleVec<Epoch, Mark>,
+    /// The runs of epochs that are made one.
+    runs: Option<InputHandleVec<Epoch, ()>>,
     /// Behind everything: epochs below its frontier are done on all workers.
     pub probe: ProbeHandle<Epoch>,
 }
@@ -114,6 +120,15 @@ impl Graph {
         self.restored.advance_to(epoch);
         self.letters.advance_to(epoch);
         self.marks.advance_to(epoch);
+    }
+
+    /// Ends the run that the last epoch is in, if epochs are made one: it and those before it in
+    /// the run go on as the last one. Before the first epoch it begins the first run.
+    pub fn end_run(&mut self) {
+        if let Some(runs) = &mut self.runs {
+            runs.advance_to(*self.events.time());
+            runs.send(());
+        }
     }
 }
 
@@ -166,7 +181,14 @@ pub fn build(
         let admitted = admit(events, (watermarks.clone(), before), &job, &emit);
         let admitted = admitted.concat(restored.map(|event| Admitted { event, late: false }));
         let watermarks = watermarks.map(move |now| DedupIn::Watermark(index, now));
-        let counted = dedup(admitted, watermarks, &job, &emit);
+        let mut arrivals = admitted.map(DedupIn::Admitted).concat(watermarks);
+        let mut runs_in = None;
+        if job.coalesces {
+            let (handle, runs) = scope.new_input::<Vec<()>>();
+            arrivals = coalesce(arrivals, runs);
+            runs_in = Some(handle);
+        }
+        let counted = dedup(arrivals, &job, &emit);
         let shadowings = shadow(counted.clone(), &job);
         let resolved = resolve(counted.clone(), &job);
         let facts = store(counted, shadowings, resolved.clone(), &job, &emit);
@@ -180,6 +202,7 @@ pub fn build(
             restored: restored_in,
             letters: letters_in,
             marks: marks_in,
+            runs: runs_in,
             probe,
         }
     })
@@ -224,15 +247,13 @@ fn letters_out<'scope, F: FnMut(Emitted) + 'static>(
 }
 
 fn dedup<'scope, F: FnMut(Emitted) + 'static>(
-    admitted: StreamVec<'scope, Epoch, Admitted>,
-    watermarks: StreamVec<'scope, Epoch, DedupIn>,
+    all: StreamVec<'scope, Epoch, DedupIn>,
     job: &Arc<Job>,
     emit: &Emit<F>,
 ) -> StreamVec<'scope, Epoch, Counted> {
     let emit = emit.clone();
     let mut dedup = Dedup::new(job.time.ids);
     let horizon = job.time.admit.saturating_add(job.time.ids);
-    let all = admitted.map(DedupIn::Admitted).concat(watermarks);
     let by_id = Exchange::new(|item: &DedupIn| match item {
         DedupIn::Admitted(admitted) => at_event(admitted.event.key),
         DedupIn::Watermark(worker, _) => *worker,

@@ -1,5 +1,6 @@
 //! The whole graph against the whole oracle: any batching, any number of workers.
 
+mod coalesced;
 mod restored;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ fn job(seed: u64, engine: EngineKind) -> Job {
         catalog: Arc::new(catalog(seed)),
         sources: vec!["one".into()],
         strongest: vec!["backend".into()],
+        coalesces: false,
         keeps_records: false,
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Texts<'a> {
 /// # Errors
 ///
 /// What can't be encoded or compressed, which no event is.
-pub(super) fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
+pub fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
     let count = events.len() as u32;
     let mut texts = Texts::default();
     let stored = events.iter().map(|event| {

@@ -31,7 +31,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use self::block::{BlockReader, events_in};
+pub use self::block::{BlockReader, encode, events_in};
 pub use self::folder::{Begin, Found, find};
 pub use self::manifest::{Counts, Manifest, SegmentEntry};
 pub use self::segment::Blocks;

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -268,6 +269,46 @@ impl Story {
         assert!(job.contains(from), "{job}");
         std::fs::write(path, job.replace(from, to)).unwrap();
         self.changed = true;
+    }
+
+    /// Runs `braid replay` on the job, which may be running.
+    pub fn replay(&self, arguments: &[&str]) {
+        let mut command = Command::new(&self.braid);
+        command.args(["replay", "job.toml"]).args(arguments).current_dir(self.at("work"));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    /// As [`Story::run`]; meanwhile something else is done.
+    pub fn run_beside(&mut self, count: u64, act: impl FnOnce(&Self)) {
+        let mut job = self.start(&[]);
+        self.write(count);
+        act(self);
+        wait("everything to be read", || {
+            assert_eq!(job.ended(), None, "{}", job.said());
+            std::thread::sleep(LOOK_EVERY);
+            self.all_bound().then_some(())
+        });
+        assert_eq!(job.term(), 0);
+    }
+
+    /// The prefix of other topics than those of the job.
+    pub fn prefix(&self, name: &str) -> String {
+        format!("{}.{name}", self.name)
+    }
+
+    /// That what stands in other topics is what stands in those of the job.
+    pub fn assert_published(&self, prefix: &str) {
+        let plan = plan::load(&self.at("work/job.toml")).expect("the job is good");
+        for schema in &plan.catalog.schemas {
+            let rows = |prefix: &str| {
+                published(&read_all(&self.brokers, &format!("{prefix}.{}", schema.name)))
+            };
+            let (live, other) = (rows(&self.prefix("out")), rows(prefix));
+            let apart = difference((&live, "in the job's"), (&other, "in the others"));
+            assert!(live == other && !live.is_empty(), "{}: {apart}", schema.name);
+        }
     }
 
     /// Whether everything written is bound, and the partitions are known to be at their ends.

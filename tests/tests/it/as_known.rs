@@ -4,35 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use braid_tests::delta::cells;
 use braid_tests::histories::{RULES, records};
 use jobs::query::explain::{Question, explain};
-use jobs::query::{Known, Moment, QueryError, resolve, rows};
+use jobs::query::{Known, Moment, QueryError, resolve};
 use jobs::runtime::{Plan, peek};
 use operators::identity::testing::Seeded;
 use operators::model::{Cell, Event};
 use operators::oracle;
 
-use crate::support::{Job, as_read, events, sources, write_part};
+use crate::support::{Job, as_read, ask, events, sources, write_part};
 
 /// A job whose watermark comes close behind the events, so that rows become final.
 fn job(partition: &str, every: &str) -> Job {
     let sink =
         format!("[[sink]]\nconnector = \"table\"\npartition = {partition:?}\nevery = {every:?}\n");
     Job::new(&(sources("known") + &sink + &RULES.replacen("36500d", "1h", 1)))
-}
-
-/// The rows of an answer, sorted; ids are text.
-fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
-    let batches = rows(plan, sql, known).unwrap_or_else(|e| panic!("{sql}: {e}"));
-    let mut all = Vec::new();
-    for batch in batches {
-        let columns: Vec<Vec<Cell>> = batch.columns().iter().map(cells).collect();
-        let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
-        all.extend((0..batch.num_rows()).map(row));
-    }
-    all.sort_unstable();
-    all
 }
 
 fn known(plan: &Plan, epoch: u64) -> Known {

@@ -1,5 +1,6 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
+mod archive;
 mod as_known;
 mod clickhouse;
 mod cluster;
@@ -14,6 +15,7 @@ mod generated;
 mod histories;
 mod identity_spec;
 mod job_files;
+mod replays;
 mod restart;
 mod shop;
 mod snapshots;
@@ -21,3 +23,4 @@ mod snowplow;
 mod support;
 mod tidy;
 mod upgrades;
+mod whatif;

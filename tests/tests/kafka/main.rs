@@ -9,6 +9,7 @@ mod harness;
 mod job;
 mod outage;
 mod registry;
+mod replays;
 mod running;
 mod secure;
 mod sink;

@@ -284,6 +284,9 @@ pub struct Sink {
     pub connector: Spanned<String>,
     pub partition: Option<Spanned<String>>,
     pub every: Option<Spanned<String>>,
+    #[serde(default)]
+    pub keep: Vec<Spanned<String>>,
+    pub retention: Option<Spanned<String>>,
     pub brokers: Option<Spanned<String>>,
     pub prefix: Option<Spanned<String>>,
     pub partitions: Option<Spanned<u16>>,

@@ -1,5 +1,6 @@
 //! What runs: a job file checked, with names resolved.
 
+mod archive;
 mod checker;
 mod cluster;
 mod conditions;
@@ -26,6 +27,7 @@ use operators::time::TimeConfig;
 use operators::views::catalog::{BUILT_IN, Catalog, FACTS_PER_SECOND_MAX};
 use replay::history::SourceSpec;
 
+pub use self::archive::ArchivePlan;
 use self::checker::Checker;
 pub use self::cluster::ClusterPlan;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
@@ -48,6 +50,8 @@ pub struct Plan {
     pub name: String,
     /// Where its results go.
     pub out: PathBuf,
+    /// The folder of its bindings, if they are in a file: `out`, but for a replay.
+    pub bound: PathBuf,
     /// The job file as it is written: what stands for the environment stays as it is.
     pub text: String,
     /// Hash of everything in the job that its results depend on.
@@ -66,7 +70,7 @@ pub struct Plan {
     pub strongest: Vec<Arc<str>>,
     /// Records in an epoch at most.
     pub epoch_records: usize,
-    /// The topic of its bindings; `None` if they are in a file of `out`.
+    /// The topic of its bindings; `None` if they are in a file.
     pub bindings: Option<KafkaBindingsSpec>,
     /// How often a snapshot is taken, if at all.
     pub snapshots: Option<Duration>,
@@ -74,6 +78,8 @@ pub struct Plan {
     pub topics: Vec<KafkaSinkSpec>,
     /// The tables, if the job writes any.
     pub tables: Option<TableOptions>,
+    /// The archive, if the job keeps one.
+    pub archive: Option<ArchivePlan>,
     /// What holds if it runs in a cluster.
     pub cluster: ClusterPlan,
 }
@@ -93,7 +99,8 @@ impl Plan {
             catalog: Arc::clone(&self.catalog),
             sources: self.sources.iter().map(|s| Arc::clone(&s.name)).collect(),
             strongest: self.strongest.clone(),
-            keeps_records: self.snapshots.is_some(),
+            coalesces: false,
+            keeps_records: self.snapshots.is_some() || self.archive.is_some(),
         })
     }
 }
@@ -128,6 +135,8 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let (identity, identities) = identity::identity(&mut check, file);
     let mut needs = views::Needs::default();
     let specs = views::views(&mut check, file, &mut needs);
+    let out = base.join(file.job.out.get_ref());
+    let archive = archive::archive(&mut check, file, &mut needs, &out);
     let without: Vec<String> = file.job.without.iter().map(|w| w.get_ref().clone()).collect();
     let catalog = match Catalog::new(specs, &without, zone) {
         Ok(catalog) => Some(Catalog { facts_per_second_max: rate(&mut check, file), ..catalog }),
@@ -156,11 +165,13 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     match (check.done(), catalog) {
         (problems, Some(catalog)) if problems.is_empty() => Ok(Plan {
             name: file.job.name.get_ref().clone(),
-            out: base.join(file.job.out.get_ref()),
+            bound: out.clone(),
+            out,
             text: text.content().to_owned(),
             bindings,
             snapshots,
             tables: tables.map(|options| TableOptions { job_hash: hash.clone(), ..options }),
+            archive,
             topics: topics
                 .into_iter()
                 .map(|spec| KafkaSinkSpec { job_hash: hash.clone(), ..spec })
@@ -249,6 +260,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
         match sink.connector.get_ref().as_str() {
             "table" => any = true,
             "arrow" => (any, options.arrow) = (true, true),
+            "archive" => continue,
             "kafka" => {
                 let spec = topics::sink(check, file, sink);
                 if topics.iter().any(|other| other.prefix == spec.prefix) {
@@ -257,7 +269,10 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
                 }
                 topics.push(spec);
             }
-            _ => check.unknown("sink", &sink.connector, &["table", "arrow", "kafka"]),
+            _ => {
+                let known = ["table", "arrow", "kafka", "archive"];
+                check.unknown("sink", &sink.connector, &known);
+            }
         }
         if let Some(every) = &sink.every {
             let every_s = check.span(every) / SECOND;

@@ -2,9 +2,12 @@
 
 mod history;
 mod job;
+pub(crate) mod replayed;
 
 use std::collections::BTreeMap;
 
+use braid_tests::delta::cells;
+use jobs::query::{Known, rows};
 use jobs::runtime::Plan;
 use operators::model::Cell;
 
@@ -29,6 +32,19 @@ pub(crate) fn sessions(mut times: Vec<i64>, gap: i64) -> Vec<(i64, i64, i64)> {
         }
     }
     sessions
+}
+
+/// The rows of an answer, sorted; ids are text.
+pub(crate) fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
+    let batches = rows(plan, sql, known).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let mut all = Vec::new();
+    for batch in batches {
+        let columns: Vec<Vec<Cell>> = batch.columns().iter().map(cells).collect();
+        let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
+        all.extend((0..batch.num_rows()).map(row));
+    }
+    all.sort_unstable();
+    all
 }
 
 /// The rows that a view's changelog leads to, without the changelog's own columns, sorted.

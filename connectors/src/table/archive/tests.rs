@@ -1,0 +1,301 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use operators::identity::testing::Seeded;
+use operators::identity::{IdentityConfig, IdentityType};
+use operators::model::{
+    Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Origin, Token, Value, message_hash,
+};
+use operators::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
+
+use super::super::delta::batches;
+use super::*;
+use crate::decode::{Erased, ErasedIn, content};
+
+fn names(properties: &[&str]) -> Names {
+    let types = vec![IdentityType::new("user_id", 0), IdentityType::new("email", 1)];
+    Names {
+        identity: Arc::new(IdentityConfig { types, cluster_max: 100 }),
+        properties: properties.iter().map(|name| Arc::from(*name)).collect(),
+        sources: vec!["web".into(), "app".into()],
+    }
+}
+
+fn spec(properties: &[&str], retention: Option<i64>) -> ArchiveSpec {
+    let app = live("shop");
+    ArchiveSpec { app, job_hash: "h".into(), names: names(properties), retention }
+}
+
+const PROPERTIES: [&str; 2] = ["properties.price", "properties.plan"];
+
+fn event(random: &mut Seeded, number: u64) -> Event {
+    let message_id = format!("m-{number}");
+    let time = 1_760_000_000_000_000 + random.below(5 * DAY as u64) as i64;
+    let key = EventKey { time, seq: random.below(3), id: message_hash(&message_id) };
+    let identity = names(&[]).identity;
+    let ident = |random: &mut Seeded| Ident {
+        kind: random.below(2) as u8,
+        token: Token(u128::from(random.below(40)) << 64),
+    };
+    let mut idents: Vec<Ident> = (0..random.below(3)).map(|_| ident(random)).collect();
+    idents.sort_by_key(|ident| identity.strength(*ident));
+    idents.dedup();
+    let command = (random.below(9) == 0).then(|| {
+        let kind = if random.below(2) == 0 { CommandKind::Merge } else { CommandKind::Unmerge };
+        Box::new(Command { kind, x: ident(random), y: ident(random) })
+    });
+    let value = |random: &mut Seeded| match random.below(5) {
+        0 => None,
+        1 => Some(Value::Bool(random.below(2) == 0)),
+        2 => Some(Value::Int(random.below(1 << 60) as i64 - (1 << 59))),
+        // Floats whose digits are not all the same.
+        3 => Some(Value::Float((random.below(1 << 53) as f64) / 7.0e5)),
+        _ => Some(Value::Str("\"a\"\n, ü".into())),
+    };
+    let properties = [value(random), value(random)];
+    let mut event = Event {
+        tenant: if random.below(4) == 0 { "b" } else { "a" }.into(),
+        key,
+        message_id: message_id.into(),
+        channel: "web".into(),
+        name: "see".into(),
+        origin: Origin { source: random.below(2) as u16, partition: 3, offset: number },
+        idents: idents.into(),
+        command,
+        matches: matcher().matches("see", "web", &properties),
+        properties: properties.into(),
+        business_key: (random.below(3) == 0).then_some(Token(7)),
+        content: 0,
+    };
+    event.content = content(&event, &mut Vec::new());
+    event
+}
+
+fn matcher() -> Matcher {
+    let mut matcher = Matcher::default();
+    let set = PropertyFilter::new(0, Operator::IsSet, Vec::new()).unwrap();
+    matcher.index(Predicate { properties: vec![set], ..Predicate::default() });
+    matcher
+}
+
+fn open(out: &Path, properties: &[&str], erased: Erased) -> Archive {
+    Archive::open(out, "shop", names(properties), matcher().into(), erased.into()).unwrap()
+}
+
+/// An archive of random events in several commits, and what is in it.
+fn written(out: &Path, retention: Option<i64>) -> BTreeMap<Epoch, Vec<Arc<Event>>> {
+    let mut random = Seeded(5);
+    let mut all: BTreeMap<Epoch, Vec<Arc<Event>>> = BTreeMap::new();
+    let mut number = 0;
+    for run in 0..3 {
+        let mut sink = ArchiveSink::open(out, spec(&PROPERTIES, retention)).unwrap();
+        assert_eq!(sink.committed(), (run > 0).then_some(run * 8));
+        sink.begin(0);
+        // What it has is given again after a crash.
+        for epoch in (run * 8).saturating_sub(2).max(1)..=run * 8 + 8 {
+            let new = epoch > run * 8;
+            for _ in 0..if epoch % 5 == 0 { 0 } else { 30 } {
+                number += u64::from(new);
+                let event = Arc::new(event(&mut random, number));
+                if new {
+                    all.entry(epoch).or_default().push(Arc::clone(&event));
+                }
+                sink.add(epoch, [event]);
+            }
+            sink.close(epoch, 1_760_000_000_000_000 + 4 * DAY);
+            if epoch % 3 == 0 {
+                sink.commit().unwrap();
+            }
+        }
+        sink.commit().unwrap();
+    }
+    all
+}
+
+fn sorted(mut events: Vec<Arc<Event>>) -> Vec<Arc<Event>> {
+    events.sort_by_key(|event| event.key);
+    events
+}
+
+#[test]
+fn events_come_back_as_they_were_in_their_epochs() {
+    let out = tempfile::tempdir().unwrap();
+    let all = written(out.path(), None);
+    for from in [1, 9, 24] {
+        let mut archive = open(out.path(), &PROPERTIES, Erased::default());
+        assert_eq!(archive.reach(), Reach { first: 1, last: 24 });
+        archive.begin((from, 24)).unwrap();
+        for epoch in from..=24 {
+            let expected = all.get(&epoch).cloned().unwrap_or_default();
+            assert_eq!(sorted(archive.next(epoch).unwrap()), sorted(expected), "epoch {epoch}");
+        }
+    }
+    let gap = open(out.path(), &PROPERTIES, Erased::default()).begin((1, 25)).unwrap_err();
+    assert!(gap.is_gone() && gap.to_string().contains("the epochs 1 to 24"), "{gap}");
+}
+
+/// Another job asks for fewer properties, or for one that was not kept.
+#[test]
+fn a_changed_job_gets_what_was_kept() {
+    let out = tempfile::tempdir().unwrap();
+    let all = written(out.path(), None);
+    let mut archive = open(out.path(), &["properties.plan"], Erased::default());
+    archive.begin((1, 24)).unwrap();
+    for (got, event) in sorted(archive.next(1).unwrap()).iter().zip(sorted(all[&1].clone())) {
+        assert_eq!(*got.properties, [event.properties[1].clone()]);
+        assert_eq!(got.matches.has(0), event.properties[1].is_some());
+    }
+    let mut archive = open(out.path(), &["properties.size"], Erased::default());
+    let lacks = archive.begin((1, 24)).unwrap_err();
+    assert!(lacks.is_usage() && lacks.to_string().contains("without properties.size"), "{lacks}");
+}
+
+#[test]
+fn the_erased_do_not_come_back() {
+    let out = tempfile::tempdir().unwrap();
+    let all = written(out.path(), None);
+    let victim = Ident { kind: 0, token: Token(0) };
+    let message = all[&2][0].key.id;
+    let erased = ErasedIn { identifiers: [victim].into(), messages: [message].into() };
+    let mut archive = open(out.path(), &PROPERTIES, [("a".into(), erased)].into());
+    archive.begin((1, 24)).unwrap();
+    let mut gone = 0;
+    for (epoch, events) in &all {
+        let got = archive.next(*epoch).unwrap();
+        gone += events.len() - got.len();
+        let tenant_a = |event: &&Arc<Event>| *event.tenant == *"a";
+        assert!(!got.iter().filter(tenant_a).any(|event| event.idents.contains(&victim)));
+    }
+    assert!(gone > 5, "{gone}");
+}
+
+#[test]
+fn what_is_older_than_retention_goes_and_that_is_said() {
+    let out = tempfile::tempdir().unwrap();
+    written(out.path(), Some(2 * DAY));
+    let days: Vec<PathBuf> = files(out.path());
+    let archive = open(out.path(), &PROPERTIES, Erased::default());
+    let Reach { first, last } = archive.reach();
+    assert!(first > 20 && last == 24, "{first} {last}");
+    assert!(!days.is_empty());
+    let sink = ArchiveSink::open(out.path(), spec(&PROPERTIES, None)).unwrap();
+    drop(sink);
+    assert_eq!(open(out.path(), &PROPERTIES, Erased::default()).reach(), Reach { first, last });
+}
+
+fn files(out: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(out.join(ARCHIVE)).unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.file_name().unwrap().to_string_lossy().starts_with("date=") {
+            files.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A missing, cut or flipped file is said with its epochs, and nothing of it is used.
+#[test]
+fn damage_is_said_with_its_epochs() {
+    let out = tempfile::tempdir().unwrap();
+    let all = written(out.path(), None);
+    let all_files = files(out.path());
+    let outcome = || -> Result<usize, ArchiveError> {
+        let mut archive = open(out.path(), &PROPERTIES, Erased::default());
+        archive.begin((1, 24))?;
+        let events = all.keys().map(|epoch| Ok(archive.next(*epoch)?.len()));
+        events.sum()
+    };
+    let count = outcome().unwrap();
+    assert_eq!(count, all.values().map(Vec::len).sum::<usize>());
+    for path in all_files.iter().step_by(3) {
+        let bytes = fs::read(path).unwrap();
+        let mut damaged = vec![None, Some(Vec::new()), Some(bytes[..bytes.len() - 1].to_vec())];
+        for place in (0..bytes.len()).step_by(bytes.len() / 23) {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 4;
+            damaged.push(Some(flipped));
+        }
+        for content in damaged {
+            match &content {
+                None => fs::remove_file(path).unwrap(),
+                Some(content) => fs::write(path, content).unwrap(),
+            }
+            let error = outcome().unwrap_err();
+            let said = error.to_string();
+            assert!(error.is_gone() && said.contains("which has events of the epochs"), "{said}");
+        }
+        fs::write(path, &bytes).unwrap();
+    }
+    assert_eq!(outcome().unwrap(), count);
+}
+
+/// What an import adds is read with the rest.
+#[test]
+fn an_import_comes_before_what_is_there() {
+    let out = tempfile::tempdir().unwrap();
+    let mut random = Seeded(6);
+    let mut add = |app: String, after: Epoch, upto: Epoch| {
+        let spec = ArchiveSpec { app, ..spec(&PROPERTIES, None) };
+        let mut sink = ArchiveSink::open(out.path(), spec).unwrap();
+        sink.begin(after);
+        for epoch in after + 1..=upto {
+            sink.add(epoch, [Arc::new(event(&mut random, epoch))]);
+            sink.close(epoch, 0);
+        }
+        sink.commit().unwrap();
+    };
+    let reach = || open(out.path(), &PROPERTIES, Erased::default()).reach();
+    add(live("shop"), 10, 20);
+    assert_eq!(reach(), Reach { first: 11, last: 20 });
+    add(import("shop"), 0, 7);
+    assert_eq!(reach(), Reach { first: 11, last: 20 }, "it is not whole yet");
+    add(import("shop"), 0, 10);
+    assert_eq!(reach(), Reach { first: 1, last: 20 });
+    let mut archive = open(out.path(), &PROPERTIES, Erased::default());
+    archive.begin((1, 20)).unwrap();
+    assert!((1..=20).all(|epoch| archive.next(epoch).unwrap().len() == 1));
+}
+
+/// Rows of one person are beside each other, in groups of which readers know the bounds.
+#[test]
+fn a_persons_history_is_a_cheap_read() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let out = tempfile::tempdir().unwrap();
+    let mut sink = ArchiveSink::open(out.path(), spec(&PROPERTIES, None)).unwrap();
+    let mut random = Seeded(7);
+    for number in 0..60_000u64 {
+        let mut event = event(&mut random, number);
+        event.key.time = 1_760_000_000_000_000 + number as i64;
+        let token = Token(u128::from(random.below(3000)) << 96);
+        event.idents = [Ident { kind: 0, token }].into_iter().collect();
+        sink.add(1, [Arc::new(event)]);
+    }
+    sink.close(1, 0);
+    sink.commit().unwrap();
+    let all = files(out.path());
+    assert_eq!(all.len(), 1, "one day");
+    let reader = SerializedFileReader::new(fs::File::open(&all[0]).unwrap()).unwrap();
+    let metadata = reader.metadata();
+    let tenant_and_person: Vec<(Vec<u8>, Vec<u8>)> = (0..metadata.num_row_groups())
+        .map(|group| {
+            let column = metadata.row_group(group).column(7);
+            assert_eq!(column.column_path().string(), "identifier");
+            let statistics = column.statistics().unwrap();
+            (statistics.min_bytes_opt().unwrap().into(), statistics.max_bytes_opt().unwrap().into())
+        })
+        .collect();
+    assert!(tenant_and_person.len() >= 4, "{}", tenant_and_person.len());
+    let wanted = format!("{}", Token(1234 << 96)).into_bytes();
+    let within = |(least, most): &&(Vec<u8>, Vec<u8>)| *least <= wanted && wanted <= *most;
+    // One group for each of the two tenants, or two where it lies across.
+    assert!(tenant_and_person.iter().filter(within).count() <= 3);
+    let rows: usize = batches(fs::File::open(&all[0]).unwrap(), Some(&["identifier"]))
+        .unwrap()
+        .map(|batch| batch.unwrap().num_rows())
+        .sum();
+    assert_eq!(rows, 60_000);
+}

@@ -1,0 +1,90 @@
+//! `braid archive`: what a job's archive has, and what came before it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::load;
+use super::replay::{HasRun, with};
+use crate::rebuild::{RebuildError, archive, import};
+use crate::runtime::{Plan, grouped};
+
+/// What is to be done with an archive.
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Archives what the job admitted before it had an archive, from its sources.
+    Import {
+        /// The job file.
+        job: PathBuf,
+        /// Worker threads; by default one per core, at most 8.
+        #[arg(short, long)]
+        workers: Option<usize>,
+    },
+    /// Says of which epochs the archive has everything.
+    Status {
+        /// The job file.
+        job: PathBuf,
+    },
+}
+
+struct Workers(Option<usize>);
+
+impl HasRun for Workers {
+    fn workers(&self) -> Option<usize> {
+        self.0
+    }
+
+    fn json(&self) -> bool {
+        false
+    }
+}
+
+/// Does it; returns the exit code.
+pub(super) fn act(options: &Options) -> u8 {
+    let done = match &options.act {
+        Act::Import { job, workers } => load(job).map(|live| bring_in(job, &live, *workers)),
+        Act::Status { job } => load(job).map(|live| show(&live)),
+    };
+    match done {
+        Ok(Ok(code)) | Err(code) => code,
+        Ok(Err(error)) => {
+            eprintln!("braid: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn bring_in(job: &PathBuf, live: &Plan, workers: Option<usize>) -> Result<u8, RebuildError> {
+    let stop = super::stop_on_signals()
+        .map_err(|source| RebuildError::Disk { path: "signals".into(), source })?;
+    let imported = with(&Workers(workers), &stop, |run, around| import((job, live), run, around))?;
+    match imported {
+        Some(computed) if !computed.is_whole() => {
+            let (done, upto) = (computed.summary.epochs, computed.upto);
+            eprintln!("braid: stopped at epoch {done} of {upto}; run it again to go on");
+            return Ok(1);
+        }
+        Some(computed) => {
+            let events = grouped(computed.summary.admitted as i64);
+            println!("{events} events of epochs up to {} are archived", computed.upto);
+        }
+        None => println!("the archive has everything from the first epoch on"),
+    }
+    Ok(0)
+}
+
+fn show(live: &Plan) -> Result<u8, RebuildError> {
+    let reach = archive(live, live)?.reach();
+    if reach.last < reach.first {
+        println!("{}: the archive is empty", live.name);
+    } else {
+        println!("{}: the archive has the epochs {} to {}", live.name, reach.first, reach.last);
+    }
+    Ok(0)
+}

@@ -1,0 +1,115 @@
+//! Computes a replay, as far as its scope and the live job's bindings go.
+
+use std::sync::Arc;
+
+use connectors::bindings::Binding;
+use connectors::table::{Archive, epochs};
+use operators::model::Epoch;
+
+use super::{RebuildError, Replay, Scope};
+use crate::runtime::{Around, Past, Plan, RunOptions, Summary, peek, rerun};
+
+/// What a replay has come to.
+#[derive(Clone, Debug)]
+pub struct Computed {
+    /// The last epoch that it was to compute.
+    pub upto: Epoch,
+    /// What was counted.
+    pub summary: Summary,
+}
+
+impl Computed {
+    /// Whether it has computed all that it was to; it has not when it was stopped.
+    pub fn is_whole(&self) -> bool {
+        self.summary.epochs >= self.upto
+    }
+}
+
+/// How the past is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reading {
+    /// Records in a second at most.
+    pub records_per_s_max: Option<u64>,
+    /// From the live job's archive instead of the sources.
+    pub archive: bool,
+    /// With small epochs made one.
+    pub coalesces: bool,
+}
+
+/// The archive of a job, read as another job asks for its events.
+///
+/// # Errors
+///
+/// There is none, or it can't be read.
+pub fn archive(live: &Plan, job: &Plan) -> Result<Archive, RebuildError> {
+    let decode = job.sources.first().map(|source| &source.decode);
+    let (matcher, erased) = decode.map_or_else(Default::default, |decode| {
+        (Arc::clone(&decode.matcher), Arc::clone(&decode.erased))
+    });
+    Archive::open(&live.out, &live.name, job.names(), matcher, erased)
+        .map_err(|error| RebuildError::Run(error.into()))
+}
+
+/// Computes a replay as far as a scope goes, from where it was before.
+///
+/// # Errors
+///
+/// Also that the live job has not bound what its scope asks for, and that another process works on
+/// it.
+pub fn compute(
+    live: &Plan,
+    (replay, scope): (&Replay, &Scope),
+    options: RunOptions,
+    reading: Reading,
+    around: Around<'_>,
+) -> Result<Computed, RebuildError> {
+    let _lock = replay.lock()?;
+    let mut reach = scope.clone();
+    // What it has computed before may be more: it can't go back.
+    let holds = epochs(&replay.plan.out)?.last().map(|last| last.0);
+    reach.to = reach.to.map(|to| holds.map_or(to, |holds| holds.max(to)));
+    let bindings = bound(live, &reach)?;
+    let upto = bindings.last().map_or(0, |last| last.epoch);
+    let archive = if reading.archive {
+        around.progress.note(
+            "reads the archive, which has no records that could not be used: there will be no dead \
+             letters",
+        );
+        Some(archive(live, &replay.plan)?)
+    } else {
+        None
+    };
+    let Reading { records_per_s_max, coalesces, .. } = reading;
+    let past = Past { bindings, after: scope.after(), records_per_s_max, archive, coalesces };
+    let summary = rerun(&replay.plan, options, around, past)?;
+    Ok(Computed { upto, summary })
+}
+
+/// Whether the live job has bound what a scope asks for.
+///
+/// # Errors
+///
+/// It has not.
+pub fn settled(live: &Plan, scope: &Scope) -> Result<(), RebuildError> {
+    bound(live, scope).map(drop)
+}
+
+/// The epochs up to the end of a scope.
+fn bound(live: &Plan, scope: &Scope) -> Result<Vec<Binding>, RebuildError> {
+    let mut bindings = peek(live)?;
+    let last = bindings.last().map_or(0, |last| last.epoch);
+    let first = scope.after() + 1;
+    let wrong = |message: String| Err(RebuildError::Usage(message));
+    if last == 0 {
+        return wrong(format!("{} has not run yet: there is nothing to replay", live.name));
+    }
+    if let Some(to) = scope.to.filter(|to| *to > last) {
+        return wrong(format!("epoch {to} is not bound yet, the last one is {last}"));
+    }
+    let to = scope.to.unwrap_or(last);
+    if first > to {
+        return wrong(format!("there is no epoch from {first} to {to}"));
+    }
+    bindings.retain(|binding| binding.epoch <= to);
+    Ok(bindings)
+}

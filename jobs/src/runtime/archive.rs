@@ -1,0 +1,96 @@
+//! The thread that writes the archive.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use connectors::kafka::Sent;
+use connectors::table::{ArchiveError, ArchiveSink};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use operators::model::{Epoch, Event, Micros};
+
+use super::{RunError, shown};
+use crate::serve::Board;
+
+/// What the archive is called among the outputs.
+pub(super) const ARCHIVE: &str = "archive";
+/// Closed epochs that wait for the thread at most. When it stands still, no more epochs count as
+/// closed, and in time the sources stop.
+const INBOX_MAX: usize = 256;
+/// Events that wait for a commit at most, and an epoch.
+const COMMIT_EVENTS: usize = 500_000;
+
+/// A closed epoch with the events that were admitted in it.
+pub(super) struct Admitted {
+    pub epoch: Epoch,
+    /// After the epoch.
+    pub watermark: Micros,
+    pub events: Vec<Vec<Arc<Event>>>,
+}
+
+/// A thread that writes the archive.
+pub(super) struct ArchiveWriter {
+    inbox: Sender<Admitted>,
+    thread: JoinHandle<Result<(), ArchiveError>>,
+}
+
+impl ArchiveWriter {
+    /// Starts it. A new archive begins after the epoch `done`.
+    pub(super) fn start(
+        mut sink: ArchiveSink,
+        done: Epoch,
+        every: Duration,
+        board: Arc<Board>,
+    ) -> Self {
+        sink.begin(done);
+        let (inbox, closed) = bounded(INBOX_MAX);
+        let thread = thread::spawn(move || write(sink, every, &closed, &board));
+        Self { inbox, thread }
+    }
+
+    /// Hands over a closed epoch. Says false when the thread has failed; [`ArchiveWriter::finish`]
+    /// says why.
+    pub(super) fn take(&self, closed: Admitted) -> bool {
+        self.inbox.send(closed).is_ok()
+    }
+
+    /// Lets it write what is left.
+    pub(super) fn finish(self) -> Result<(), RunError> {
+        drop(self.inbox);
+        let stopped = |_| RunError::Worker("the thread that writes the archive".to_owned());
+        Ok(self.thread.join().map_err(stopped)??)
+    }
+}
+
+fn write(
+    mut sink: ArchiveSink,
+    every: Duration,
+    inbox: &Receiver<Admitted>,
+    board: &Board,
+) -> Result<(), ArchiveError> {
+    let mut due = Instant::now() + every;
+    loop {
+        match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(Admitted { epoch, watermark, events }) => {
+                sink.add(epoch, events.into_iter().flatten());
+                sink.close(epoch, watermark);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return commit(&mut sink, board),
+        }
+        if Instant::now() >= due || sink.pending() >= COMMIT_EVENTS {
+            commit(&mut sink, board)?;
+            due = Instant::now() + every;
+        }
+    }
+}
+
+fn commit(sink: &mut ArchiveSink, board: &Board) -> Result<(), ArchiveError> {
+    let begun = Instant::now();
+    let written = sink.commit()?;
+    if let Some(upto) = sink.committed() {
+        let sent = Sent { bytes: written.bytes, ..Sent::default() };
+        shown::committed(board, ARCHIVE, upto, &sent, begun.elapsed());
+    }
+    Ok(())
+}
