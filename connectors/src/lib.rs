@@ -8,4 +8,5 @@ pub mod file;
 pub mod frame;
 pub mod kafka;
 pub mod moments;
+pub mod protobuf;
 pub mod table;

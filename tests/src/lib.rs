@@ -2,6 +2,7 @@
 
 pub mod delta;
 pub mod histories;
+mod http;
 pub mod kafka;
 pub mod python;
 pub mod rows;

@@ -1,4 +1,4 @@
-//! Avro's binary encoding, read as JSON text.
+//! Avro's binary encoding, read as JSON text; and rows written in it ([`avro_schemas`]).
 //!
 //! | Avro | JSON |
 //! |---|---|
@@ -16,8 +16,12 @@
 //! Records are read by the schema they were written with; nothing is resolved against another.
 
 mod read;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use read::{decimal, int};
+pub use rows::avro_schemas;
+pub(crate) use rows::write;
 pub use schema::Schema;

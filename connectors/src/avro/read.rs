@@ -145,32 +145,40 @@ impl<'a> Reading<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or("it ends in the middle")?;
-        self.rest = rest;
-        Ok(taken)
+        take(&mut self.rest, count)
+    }
+
+    fn int(&mut self) -> Result<i64, String> {
+        int(&mut self.rest)
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], String> {
         let count = usize::try_from(self.int()?).map_err(|_| "a length below zero")?;
         self.take(count)
     }
+}
 
-    /// A whole number: zigzag, seven bits in a byte.
-    fn int(&mut self) -> Result<i64, String> {
-        let mut bits = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let byte = self.take(1)?[0];
-            let part = u64::from(byte & 0x7f);
-            if shift == 63 && part > 1 {
-                break;
-            }
-            bits |= part << shift;
-            if byte < 0x80 {
-                return Ok((bits >> 1) as i64 ^ -((bits & 1) as i64));
-            }
+fn take<'a>(from: &mut &'a [u8], count: usize) -> Result<&'a [u8], String> {
+    let (taken, rest) = from.split_at_checked(count).ok_or("it ends in the middle")?;
+    *from = rest;
+    Ok(taken)
+}
+
+/// A whole number: zigzag, seven bits in a byte.
+pub(crate) fn int(from: &mut &[u8]) -> Result<i64, String> {
+    let mut bits = 0_u64;
+    for shift in (0..70).step_by(7) {
+        let byte = take(from, 1)?[0];
+        let part = u64::from(byte & 0x7f);
+        if shift == 63 && part > 1 {
+            break;
         }
-        Err("a number of more than 64 bits".to_owned())
+        bits |= part << shift;
+        if byte < 0x80 {
+            return Ok((bits >> 1) as i64 ^ -((bits & 1) as i64));
+        }
     }
+    Err("a number of more than 64 bits".to_owned())
 }
 
 fn choice<T>(list: &[T], index: i64) -> Result<&T, String> {
@@ -201,7 +209,7 @@ fn moment(at: i64, in_second: i64, utc: bool, out: &mut Vec<u8>) -> Result<(), S
 }
 
 /// A number in two's complement, most significant byte first.
-fn decimal(bytes: &[u8], scale: u32, out: &mut Vec<u8>) {
+pub(crate) fn decimal(bytes: &[u8], scale: u32, out: &mut Vec<u8>) {
     if bytes.len() > 16 {
         return text(&STANDARD.encode(bytes), out);
     }

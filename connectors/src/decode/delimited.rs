@@ -17,13 +17,13 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Slot `i` is the column named `paths[i]`.
-    pub(super) fn new(header: &Arc<Header>, paths: &[FieldPath]) -> Self {
+    /// Each slot is the column named as its path.
+    pub(super) fn new(header: &Arc<Header>, places: &[(usize, FieldPath)]) -> Self {
         let mut slots = vec![Vec::new(); header.columns.len()];
-        for (slot, path) in paths.iter().enumerate() {
+        for (slot, path) in places {
             let name = path.column();
             if let Some(column) = header.columns.iter().rposition(|column| *column == name) {
-                slots[column].push(slot);
+                slots[column].push(*slot);
             }
         }
         Self { header: header.clone(), slots }

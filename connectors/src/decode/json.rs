@@ -43,10 +43,11 @@ struct Key {
 }
 
 impl Trie {
-    /// The trie in which slot `i` is the value at `paths[i]`.
-    pub(super) fn new(paths: &[FieldPath]) -> Self {
+    /// The trie of slots and the paths of their values.
+    pub(super) fn new(places: &[(usize, FieldPath)]) -> Self {
         let mut trie = Self { nodes: vec![Node::default()] };
-        for (slot, path) in paths.iter().enumerate() {
+        for (slot, path) in places {
+            let slot = *slot;
             let Some((last, above)) = path.names().split_last() else { continue };
             let mut at = 0;
             for name in above {
@@ -79,7 +80,12 @@ impl Trie {
         })
     }
 
-    /// Reads a record into `slots`, which are all absent before.
+    /// Whether nothing is wanted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes[0].keys.is_empty()
+    }
+
+    /// Reads a record into its `slots`, which are all absent before.
     pub(super) fn read<'a>(
         &self,
         text: &'a str,

@@ -3,6 +3,7 @@
 //! Every record of a batch becomes exactly one of: an event, a dead letter, one more in
 //! [`Decoded::erased`], one more in [`Decoded::blank`]. No record stops the others.
 
+mod beside;
 mod cache;
 mod delimited;
 mod envelope;
@@ -34,10 +35,11 @@ use plan::Plan;
 use raw::Raw;
 use table::Cells;
 
+pub use beside::Beside;
 pub(crate) use envelope::content;
 pub use spec::{
-    DecodeSpec, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields, SpecError,
-    is_erased,
+    DecodeSpec, Erased, ErasedIn, FieldMap, FieldPath, FieldSource, FieldValue, IdentityFields,
+    RecordPart, SpecError, is_erased,
 };
 pub use time::{TimeFormat, TimeFormatError};
 
@@ -80,6 +82,8 @@ impl Decoded {
 pub struct Decoder {
     plan: Arc<Plan>,
     trie: Arc<Trie>,
+    /// Of what stands beside a record's value.
+    beside: Arc<Trie>,
     columns: Option<Columns>,
     cells: Option<Cells>,
     default_tenant: Arc<str>,
@@ -130,7 +134,8 @@ impl Decoder {
             values: spec.blocked.clone(),
         };
         Ok(Self {
-            trie: Arc::new(Trie::new(&plan.paths)),
+            trie: Arc::new(Trie::new(&plan.in_value)),
+            beside: Arc::new(Trie::new(&plan.in_beside)),
             columns: None,
             cells: None,
             default_tenant: spec.default_tenant.clone(),
@@ -149,28 +154,45 @@ impl Decoder {
         })
     }
 
+    /// What has to stand beside the values of records.
+    pub fn beside(&self) -> &Beside {
+        &self.plan.beside
+    }
+
     /// Decodes a batch and adds what comes of it to `out`, in the order of the records.
     /// `received_at` stands in where a record does not say when it was received.
     pub fn decode(&mut self, batch: &RawBatch, received_at: Micros, out: &mut Decoded) {
         out.events.reserve(batch.len());
         match &batch.records {
-            RawRecords::Json(rows) | RawRecords::Messages(rows) => {
+            RawRecords::Json(rows) => {
                 let trie = self.trie.clone();
-                let read = |text, s: &mut _| read_json(&trie, text, s);
+                let read = |_, text, s: &mut _| read_json(&trie, text, s);
+                self.rows(rows, batch, received_at, read, out);
+            }
+            RawRecords::Messages { rows, beside } => {
+                let (trie, trie_beside) = (self.trie.clone(), self.beside.clone());
+                let beside = beside.as_deref().filter(|_| !trie_beside.is_empty());
+                let read = |index, text, s: &mut _| {
+                    read_json(&trie, text, s)?;
+                    // It is text of our own making.
+                    let text =
+                        beside.and_then(|beside| std::str::from_utf8(beside.get(index)).ok());
+                    text.map_or(Ok(()), |text| read_json(&trie_beside, text, s))
+                };
                 self.rows(rows, batch, received_at, read, out);
             }
             RawRecords::Delimited { header, rows } => {
                 let known = self.columns.take().filter(|columns| columns.fits(header));
-                let columns = known.unwrap_or_else(|| Columns::new(header, &self.plan.paths));
+                let columns = known.unwrap_or_else(|| Columns::new(header, &self.plan.in_value));
                 let malformed = |detail| (Reason::Malformed, detail);
-                let read = |text, s: &mut _| columns.read(text, s).map_err(malformed);
+                let read = |_, text, s: &mut _| columns.read(text, s).map_err(malformed);
                 self.rows(rows, batch, received_at, read, out);
                 self.columns = Some(columns);
             }
             RawRecords::Table(table) => {
                 let schema = table.schema_ref();
                 let known = self.cells.take().filter(|cells| cells.fits(schema));
-                let cells = known.unwrap_or_else(|| Cells::new(schema, &self.plan.paths));
+                let cells = known.unwrap_or_else(|| Cells::new(schema, &self.plan.in_value));
                 self.table(table, &cells, batch, received_at, out);
                 self.cells = Some(cells);
             }
@@ -182,12 +204,12 @@ impl Decoder {
         rows: &'a Rows,
         batch: &RawBatch,
         received_at: Micros,
-        read: impl Fn(&'a str, &mut [Raw<'a>]) -> Result<(), NoRecord>,
+        read: impl Fn(usize, &'a str, &mut [Raw<'a>]) -> Result<(), NoRecord>,
         out: &mut Decoded,
     ) {
         let plan = self.plan.clone();
-        let mut slots: Vec<Raw<'a>> = vec![Raw::Absent; plan.paths.len()];
-        let blank_lines = !matches!(batch.records, RawRecords::Messages(_));
+        let mut slots: Vec<Raw<'a>> = vec![Raw::Absent; plan.slots];
+        let blank_lines = !matches!(batch.records, RawRecords::Messages { .. });
         for (index, (record, cut)) in rows.iter().enumerate() {
             let origin = origin(batch, index);
             if blank_lines && record.iter().all(u8::is_ascii_whitespace) && cut.is_none() {
@@ -208,10 +230,8 @@ impl Decoder {
                     let at = e.valid_up_to();
                     Err((Reason::Malformed, format!("not UTF-8 from byte {at} on")))
                 }
-                (None, Ok("")) => {
-                    Err((Reason::Malformed, "no value: empty, or a tombstone".into()))
-                }
-                (None, Ok(text)) => read(text, &mut slots),
+                (None, Ok("")) => Err((Reason::NoValue, "a tombstone, or an empty value".into())),
+                (None, Ok(text)) => read(index, text, &mut slots),
             };
             let result = match result {
                 Ok(()) => self.event(&plan, &slots, origin, received_at, out),
@@ -232,7 +252,7 @@ impl Decoder {
         out: &mut Decoded,
     ) {
         let plan = self.plan.clone();
-        let mut slots = vec![Raw::Absent; plan.paths.len()];
+        let mut slots = vec![Raw::Absent; plan.slots];
         for row in 0..table.num_rows() {
             let origin = origin(batch, row);
             let refused = |reason, detail| Err(Refusal { tenant: None, reason, detail });

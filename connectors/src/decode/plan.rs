@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::spec::{DecodeSpec, FieldMap, FieldPath, FieldValue, SpecError};
+use super::beside::Beside;
+use super::spec::{DecodeSpec, FieldMap, FieldPath, FieldSource, FieldValue, SpecError};
 use super::time::TimeFormat;
 
-/// Where an envelope field is found. Numbers are indices into [`Plan::paths`].
+/// Where an envelope field is found. Numbers are those of slots.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Get {
     Nothing,
@@ -26,8 +27,14 @@ pub(super) struct GetTime {
 /// What is read from each record.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// The wanted fields of a record.
-    pub(super) paths: Vec<FieldPath>,
+    /// How many fields of a record are wanted: each has a slot.
+    pub(super) slots: usize,
+    /// Those in its value, with their slots.
+    pub(super) in_value: Vec<(usize, FieldPath)>,
+    /// Those in what stands beside it, as [`Beside`] writes that.
+    pub(super) in_beside: Vec<(usize, FieldPath)>,
+    /// What has to stand there.
+    pub(super) beside: Beside,
     pub(super) kind: Get,
     pub(super) message_id: Get,
     pub(super) event: Get,
@@ -51,7 +58,7 @@ impl Plan {
     /// Checks a spec and resolves its names.
     pub(super) fn new(spec: &DecodeSpec) -> Result<Self, SpecError> {
         check(spec)?;
-        let mut paths = Paths { spec, paths: Vec::new() };
+        let mut paths = Paths { spec, sources: Vec::new() };
         let tenant = paths.or_constant("tenant", spec.tenant.as_ref());
         let channel = paths.or_constant("channel", spec.channel.as_ref());
         let mut idents = Vec::new();
@@ -77,7 +84,13 @@ impl Plan {
             idents,
             properties: spec.properties.iter().map(|path| paths.get(path)).collect(),
             business_key: spec.business_key.as_ref().map(|path| paths.get(path)),
-            paths: paths.paths,
+            slots: paths.sources.len(),
+            in_value: paths.places(|source| match source {
+                FieldSource::Value(path) => Some(path.clone()),
+                _ => None,
+            }),
+            in_beside: paths.places(Beside::place),
+            beside: Beside::new(&paths.sources),
         })
     }
 }
@@ -85,7 +98,7 @@ impl Plan {
 /// Gives each wanted field of the record a number.
 struct Paths<'a> {
     spec: &'a DecodeSpec,
-    paths: Vec<FieldPath>,
+    sources: Vec<FieldSource>,
 }
 
 impl Paths<'_> {
@@ -116,10 +129,14 @@ impl Paths<'_> {
         let above = |map: &&FieldMap| target.below(&map.target).is_some();
         let nearest =
             self.spec.fields.iter().filter(above).max_by_key(|map| map.target.names().len());
-        let Some(map) = nearest else { return Get::Slot(self.slot(target.clone())) };
+        let Some(map) = nearest else {
+            return Get::Slot(self.slot(FieldSource::Value(target.clone())));
+        };
         let below = target.below(&map.target).unwrap_or_default();
         match &map.value {
-            FieldValue::Path(path) => Get::Slot(self.slot(path.join(below))),
+            FieldValue::From(source) => {
+                source.below(below).map_or(Get::Nothing, |source| Get::Slot(self.slot(source)))
+            }
             _ if !below.is_empty() => Get::Nothing,
             FieldValue::Const(text) => Get::Const(text.clone()),
             FieldValue::Concat { parts, separator } => {
@@ -129,11 +146,17 @@ impl Paths<'_> {
         }
     }
 
-    fn slot(&mut self, path: FieldPath) -> usize {
-        self.paths.iter().position(|known| *known == path).unwrap_or_else(|| {
-            self.paths.push(path);
-            self.paths.len() - 1
+    fn slot(&mut self, source: FieldSource) -> usize {
+        self.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+            self.sources.push(source);
+            self.sources.len() - 1
         })
+    }
+
+    /// The slots of some sources, each with its path there.
+    fn places(&self, path: impl Fn(&FieldSource) -> Option<FieldPath>) -> Vec<(usize, FieldPath)> {
+        let sources = self.sources.iter().enumerate();
+        sources.filter_map(|(slot, source)| Some((slot, path(source)?))).collect()
     }
 }
 

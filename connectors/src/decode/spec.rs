@@ -68,15 +68,72 @@ impl fmt::Display for FieldPath {
     }
 }
 
+/// A place in a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FieldSource {
+    /// A field of its value.
+    Value(FieldPath),
+    /// A field of its key; `.` is the whole key, as text where nothing says what it is.
+    Key(FieldPath),
+    /// The last of its headers of this name.
+    Header(String),
+    /// What its topic knows of it.
+    Record(RecordPart),
+}
+
+/// What a topic knows of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordPart {
+    /// When it was made, or when the broker took it in, as the topic's settings say.
+    Timestamp,
+    /// The name of its topic.
+    Topic,
+    /// The number of its partition.
+    Partition,
+    /// Its offset.
+    Offset,
+}
+
+impl RecordPart {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Timestamp, Self::Topic, Self::Partition, Self::Offset];
+
+    /// The word in the job file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::Topic => "topic",
+            Self::Partition => "partition",
+            Self::Offset => "offset",
+        }
+    }
+
+    /// The part that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.word() == word)
+    }
+}
+
+impl FieldSource {
+    /// The place of what is below, if anything can be.
+    pub(super) fn below(&self, names: &[String]) -> Option<Self> {
+        match self {
+            Self::Value(path) => Some(Self::Value(path.join(names))),
+            Self::Key(path) => Some(Self::Key(path.join(names))),
+            Self::Header(_) | Self::Record(_) => names.is_empty().then(|| self.clone()),
+        }
+    }
+}
+
 /// Where the value of an envelope field comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FieldValue {
-    /// A field of the record.
-    Path(FieldPath),
-    /// Several fields as one text. Not set if any of them is not set.
+    /// One place in the record.
+    From(FieldSource),
+    /// Several as one text. Not set if any of them is not set.
     Concat {
-        /// The fields.
-        parts: Vec<FieldPath>,
+        /// The places.
+        parts: Vec<FieldSource>,
         /// What stands between them; without it `a` + `bc` and `ab` + `c` are one text.
         separator: String,
     },

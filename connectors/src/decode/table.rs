@@ -19,15 +19,16 @@ use super::spec::FieldPath;
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     schema: SchemaRef,
-    /// For each slot the column, and the fields to go down from there.
-    places: Vec<Option<Vec<usize>>>,
+    /// Slots with their column, and the fields to go down from there.
+    places: Vec<(usize, Vec<usize>)>,
     too_deep: bool,
 }
 
 impl Cells {
-    /// Slot `i` is the column named `paths[i]`, or the field of that path inside a struct column.
-    pub(super) fn new(schema: &SchemaRef, paths: &[FieldPath]) -> Self {
-        let places = paths.iter().map(|path| place(schema, path)).collect();
+    /// Each slot is the column named as its path, or the field of that path inside a struct column.
+    pub(super) fn new(schema: &SchemaRef, wanted: &[(usize, FieldPath)]) -> Self {
+        let places = wanted.iter().filter_map(|(slot, path)| Some((*slot, place(schema, path)?)));
+        let places = places.collect();
         let depth = schema.fields().iter().map(|field| depth(field.data_type())).max();
         let too_deep = depth.unwrap_or(0) + 1 >= Reason::MAX_DEPTH;
         Self { schema: schema.clone(), places, too_deep }
@@ -45,8 +46,8 @@ impl Cells {
 
     /// Reads a row into `slots`, which are all absent before.
     pub(super) fn read<'a>(&self, batch: &'a RecordBatch, row: usize, slots: &mut [Raw<'a>]) {
-        for (slot, place) in slots.iter_mut().zip(&self.places) {
-            let Some([column, below @ ..]) = place.as_deref() else { continue };
+        for (slot, place) in &self.places {
+            let [column, below @ ..] = place.as_slice() else { continue };
             let mut array: &dyn Array = &**batch.column(*column);
             let mut there = !array.is_null(row);
             for &field in below {
@@ -54,7 +55,7 @@ impl Cells {
                 there &= !array.is_null(row);
             }
             if there {
-                *slot = cell(array, row);
+                slots[*slot] = cell(array, row);
             }
         }
     }

@@ -24,7 +24,7 @@ fn map(target: &str, value: FieldValue) -> FieldMap {
 }
 
 fn from(target: &str, source: &str) -> FieldMap {
-    map(target, FieldValue::Path(path(source)))
+    map(target, FieldValue::From(FieldSource::Value(path(source))))
 }
 
 fn time_from(target: &str, source: &str, word: &str, zone: Option<&str>) -> FieldMap {
@@ -32,7 +32,7 @@ fn time_from(target: &str, source: &str, word: &str, zone: Option<&str>) -> Fiel
 }
 
 fn concat(target: &str, parts: &[&str]) -> FieldMap {
-    let parts = parts.iter().map(|part| path(part)).collect();
+    let parts = parts.iter().map(|part| FieldSource::Value(path(part))).collect();
     map(target, FieldValue::Concat { parts, separator: FieldValue::SEPARATOR.to_owned() })
 }
 
@@ -74,9 +74,13 @@ fn decode(spec: &DecodeSpec, batch: &RawBatch) -> Decoded {
 
 /// Decodes one record: its event, or the reason why not.
 fn one(spec: &DecodeSpec, line: &str) -> Result<Event, Reason> {
-    let out = decode(spec, &batch(&[line]));
-    match (out.events.into_iter().next(), out.letters.into_iter().next()) {
-        (Some((event, _)), None) => Ok(event),
+    outcome(&decode(spec, &batch(&[line])), line)
+}
+
+/// What became of one record.
+fn outcome(out: &Decoded, line: &str) -> Result<Event, Reason> {
+    match (out.events.first(), out.letters.first()) {
+        (Some((event, _)), None) => Ok(event.clone()),
         (None, Some(letter)) => {
             assert_eq!(&*letter.payload, line.as_bytes());
             assert!(!letter.detail.is_empty());

@@ -31,7 +31,7 @@ impl RawBatch {
     pub fn len(&self) -> usize {
         match &self.records {
             RawRecords::Json(rows)
-            | RawRecords::Messages(rows)
+            | RawRecords::Messages { rows, .. }
             | RawRecords::Delimited { rows, .. } => rows.len(),
             RawRecords::Table(batch) => batch.num_rows(),
         }
@@ -46,7 +46,7 @@ impl RawBatch {
     /// each by itself: for Kafka the partition. Files follow one another, so all of them are one.
     pub fn lane(&self) -> Lane {
         let partition = match self.records {
-            RawRecords::Messages(_) => self.partition,
+            RawRecords::Messages { .. } => self.partition,
             RawRecords::Json(_) | RawRecords::Delimited { .. } | RawRecords::Table(_) => 0,
         };
         Lane { source: self.source, partition }
@@ -65,7 +65,13 @@ pub enum RawRecords {
     /// JSON texts, one a line: a blank line is no record.
     Json(Arc<Rows>),
     /// JSON texts that came one by one: an empty one is a record too, and can't be used.
-    Messages(Arc<Rows>),
+    Messages {
+        /// Their values.
+        rows: Arc<Rows>,
+        /// What stands beside each value, where that is wanted, as
+        /// [`Beside`](crate::decode::Beside) writes it.
+        beside: Option<Arc<Rows>>,
+    },
     /// Rows of CSV or TSV.
     Delimited {
         /// Names of the columns: the first row of the file.
@@ -139,6 +145,17 @@ impl Rows {
         place.ok().map(|place| &*self.wrong[place].1)
     }
 
+    /// A record, as far as it is here; empty if there is none.
+    pub fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.end(before));
+        &self.data[start..self.end(index)]
+    }
+
+    /// Where a record ends.
+    fn end(&self, index: usize) -> usize {
+        self.ends.get(index).map_or(self.data.len(), |end| *end as usize)
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.data.len() + self.ends.len() * size_of::<u32>()
@@ -205,6 +222,9 @@ mod tests {
         rows.push_cut(b"two", 2000);
         rows.push(b"");
         rows.push_cut(b"four", 4000);
+        let each: Vec<&[u8]> = (0..4).map(|index| rows.get(index)).collect();
+        assert_eq!(each, rows.iter().map(|(row, _)| row).collect::<Vec<_>>());
+        assert_eq!(rows.get(4), b"");
         for count in 0..=5 {
             let mut first = rows.clone();
             let rest = first.split_off(count);

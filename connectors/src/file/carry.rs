@@ -109,11 +109,15 @@ mod tests {
         rows.push_cut(b"two", 2000);
         rows.push_wrong(b"", "nothing");
         let rows = Arc::new(rows);
-        let RawRecords::Messages(read) = crossed(RawRecords::Messages(Arc::clone(&rows))).records
+        let mut beside = Rows::default();
+        ["{}", "", "{\"key\":1}"].iter().for_each(|text| beside.push(text.as_bytes()));
+        let beside = Some(Arc::new(beside));
+        let messages = RawRecords::Messages { rows: Arc::clone(&rows), beside: beside.clone() };
+        let RawRecords::Messages { rows: read, beside: read_beside } = crossed(messages).records
         else {
             panic!("messages stay messages");
         };
-        assert_eq!(read, rows);
+        assert_eq!((&read, &read_beside), (&rows, &beside));
         let header = Arc::new(Header { delimiter: b';', columns: vec!["a".to_owned()] });
         let delimited = RawRecords::Delimited { header: Arc::clone(&header), rows };
         let RawRecords::Delimited { header: read, .. } = crossed(delimited).records else {

@@ -21,7 +21,7 @@ type Seen = (u32, u64, String);
 fn seen(batch: &RawBatch) -> Vec<Seen> {
     let texts: Vec<String> = match &batch.records {
         RawRecords::Json(rows)
-        | RawRecords::Messages(rows)
+        | RawRecords::Messages { rows, .. }
         | RawRecords::Delimited { rows, .. } => {
             rows.iter().map(|(row, _)| String::from_utf8_lossy(row).into_owned()).collect()
         }

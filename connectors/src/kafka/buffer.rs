@@ -20,24 +20,37 @@ const OFFSET_BYTES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
     rows: Rows,
+    /// What stands beside each; nothing where that is not wanted.
+    beside: Rows,
     offsets: Vec<u64>,
 }
 
 impl Fetched {
-    /// Adds a record.
-    pub(super) fn push(&mut self, offset: u64, value: Option<&[u8]>) {
+    /// Adds a record, and what stands beside its value, where that is wanted.
+    pub(super) fn push(&mut self, offset: u64, value: Option<&[u8]>, beside: Option<&str>) {
         let value = value.unwrap_or_default();
         if value.len() < Reason::MAX_BYTES {
             self.rows.push(value);
         } else {
             self.rows.push_cut(value, value.len() as u64);
         }
-        self.offsets.push(offset);
+        self.placed(offset, beside);
     }
 
     /// Adds a record that can't be used, as it came.
-    pub(super) fn push_wrong(&mut self, offset: u64, value: &[u8], detail: &str) {
+    pub(super) fn push_wrong(
+        &mut self,
+        offset: u64,
+        value: &[u8],
+        detail: &str,
+        beside: Option<&str>,
+    ) {
         self.rows.push_wrong(value, detail);
+        self.placed(offset, beside);
+    }
+
+    fn placed(&mut self, offset: u64, beside: Option<&str>) {
+        beside.into_iter().for_each(|text| self.beside.push(text.as_bytes()));
         self.offsets.push(offset);
     }
 
@@ -48,7 +61,7 @@ impl Fetched {
 
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.len() * OFFSET_BYTES
+        self.rows.bytes() + self.beside.bytes() + self.len() * OFFSET_BYTES
     }
 
     /// The offset after the last record.
@@ -63,20 +76,27 @@ impl Fetched {
 
     /// Keeps the first `count` records and gives the others.
     fn split_off(&mut self, count: usize) -> Self {
-        Self { rows: self.rows.split_off(count), offsets: self.offsets.split_off(count) }
+        Self {
+            rows: self.rows.split_off(count),
+            beside: self.beside.split_off(count),
+            offsets: self.offsets.split_off(count),
+        }
     }
 
     /// Ready to be decoded; there is at least one record.
     fn into_batch(self, source: u16, partition: PartitionId) -> RawBatch {
+        let bytes = self.bytes();
         let first = self.offsets.first().copied().unwrap_or_default();
         let whole = self.offsets.last().is_none_or(|last| last - first + 1 == self.len() as u64);
+        let Self { rows, beside, offsets } = self;
+        let beside = (!beside.is_empty()).then(|| Arc::new(beside));
         RawBatch {
             source,
             partition: partition.0,
             first,
-            bytes: self.bytes(),
-            offsets: (!whole).then(|| self.offsets.into()),
-            records: RawRecords::Messages(Arc::new(self.rows)),
+            bytes,
+            offsets: (!whole).then(|| offsets.into()),
+            records: RawRecords::Messages { rows: Arc::new(rows), beside },
         }
     }
 }
@@ -273,17 +293,24 @@ mod tests {
 
     fn fetched(offsets: &[u64]) -> Fetched {
         let mut fetched = Fetched::default();
-        offsets.iter().for_each(|&o| fetched.push(o, Some(o.to_string().as_bytes())));
+        offsets.iter().for_each(|&o| {
+            let (value, beside) = (o.to_string(), format!("beside {o}"));
+            fetched.push(o, Some(value.as_bytes()), Some(&beside));
+        });
         fetched
     }
 
     fn offsets(taken: &Taken) -> Option<Vec<u64>> {
         let Taken::Batch(batch) = taken else { return None };
-        let RawRecords::Messages(rows) = &batch.records else { return None };
+        let RawRecords::Messages { rows, beside } = &batch.records else { return None };
         let all: Vec<u64> = (0..batch.len()).map(|index| batch.offset(index)).collect();
         let texts: Vec<String> =
             rows.iter().map(|(row, _)| String::from_utf8(row.to_vec()).unwrap()).collect();
         assert_eq!(texts, all.iter().map(u64::to_string).collect::<Vec<_>>());
+        let beside = beside.as_ref().unwrap();
+        for (index, offset) in all.iter().enumerate() {
+            assert_eq!(beside.get(index), format!("beside {offset}").as_bytes());
+        }
         Some(all)
     }
 
@@ -308,10 +335,12 @@ mod tests {
     #[test]
     fn a_record_too_large_is_cut() {
         let mut fetched = Fetched::default();
-        fetched.push(4, Some(&vec![b'x'; Reason::MAX_BYTES]));
-        fetched.push(5, None);
+        fetched.push(4, Some(&vec![b'x'; Reason::MAX_BYTES]), None);
+        fetched.push(5, None, None);
         let batch = fetched.into_batch(1, PartitionId(2));
-        let RawRecords::Messages(rows) = &batch.records else { panic!("messages") };
+        let RawRecords::Messages { rows, beside: None } = &batch.records else {
+            panic!("messages with nothing beside")
+        };
         let cut: Vec<(usize, Option<u64>)> = rows.iter().map(|(r, c)| (r.len(), c)).collect();
         assert_eq!(cut, [(Rows::KEPT_BYTES, Some(Reason::MAX_BYTES as u64)), (0, None)]);
     }

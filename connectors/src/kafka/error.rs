@@ -113,6 +113,24 @@ pub enum KafkaError {
         /// The key.
         key: String,
     },
+    /// A row without a value that it must have: the program is wrong.
+    #[error("internal: {view} has a row without {column}")]
+    NoValue {
+        /// The view.
+        view: String,
+        /// The column.
+        column: String,
+    },
+    /// A schema that the registry does not take.
+    #[error("{what}: the registry does not take the schema of {subject:?}: {detail}")]
+    Schema {
+        /// The sink.
+        what: String,
+        /// The subject.
+        subject: String,
+        /// What it says, and what to do.
+        detail: String,
+    },
     /// Anything else that the client says.
     #[error("{what}: {detail}")]
     Client {
@@ -143,6 +161,7 @@ impl KafkaError {
                 | Self::Pattern { .. }
                 | Self::NoTopic { .. }
                 | Self::Settings { .. }
+                | Self::Schema { .. }
         )
     }
 

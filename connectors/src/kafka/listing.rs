@@ -7,6 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientSpec, KafkaError, Values};
+use crate::decode::Beside;
 
 /// A Kafka source as the job describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +22,8 @@ pub struct KafkaSpec {
     pub topics: Vec<String>,
     /// What their values are.
     pub values: Values,
+    /// What is wanted beside the values.
+    pub beside: Beside,
     /// The consumer group under which positions are shown to other tools. It decides nothing.
     pub group: String,
     /// How many threads read.
@@ -47,6 +50,7 @@ impl KafkaSpec {
             client,
             topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
             values: Values::Json,
+            beside: Beside::default(),
             group: format!("braid-{name}"),
             threads: 1,
             bytes_max: 32 << 20,

@@ -17,17 +17,17 @@
 //!   confirmed lately that this is the end. One whose leader does not answer is not idle.
 //! - Brokers that go away while the job runs are waited for; [`KafkaSource::trouble`] says so.
 //! - Values are JSON, or Avro ([`Values`]). A record without a value (a tombstone), or with an
-//!   empty one, is a dead letter `malformed`: there is no row in an event stream that it could
-//!   delete. Keys, headers and the records' own timestamps are not looked at: identifiers and times
-//!   are in the event.
+//!   empty one, is a dead letter `no_value`: there is no row in an event stream that it could
+//!   delete. Keys, headers and what the topic knows of a record are looked at only where a field
+//!   comes from them ([`Beside`](crate::decode::Beside)); read again, a record has the same ones.
 //! - Memory: [`KafkaSpec::bytes_max`] of records for the owner to take, and about as much again in
 //!   the client's queues. A partition whose buffer is full is not fetched.
 //!
 //! # Sink
 //!
 //! [`KafkaSink`] writes the rows of each view to the topic `<prefix>.<view>`: a row that comes or
-//! changes as an upsert, a row that goes as a tombstone. The key is the row's key columns as JSON,
-//! the value all its columns ([`json_schemas`] says which); headers are `epoch`, `status`, `cause`
+//! changes as an upsert, a row that goes as a tombstone. The key is the row's key columns, the value
+//! all its columns, as JSON ([`json_schemas`] says how) or as Avro ([`RowFormat`]); headers are `epoch`, `status`, `cause`
 //! (none for new data in order), `job` (its hash), and for a provisional row `final_at`, the
 //! watermark in microseconds from which on it is final. Topics are compacted, so a new reader has
 //! the rows that stand; equal keys are in one partition, by the hash that Java's clients use.
@@ -44,6 +44,10 @@
 //!
 //! A producer that finds itself shut out reads the progress: a newer run has taken over, and it
 //! ends ([`KafkaError::Fenced`]); or the brokers had only given up waiting for it, and it goes on.
+//!
+//! Schemas are registered before anything else, each time a sink is opened: a registry that has one
+//! already gives its id again. After that the registry is not needed. The id is a part of each key,
+//! so the progress has it, and a sink whose registry gives another id is not opened.
 //!
 //! # Bindings
 //!
@@ -68,10 +72,12 @@ mod producer;
 mod progress;
 mod reader;
 mod registry;
+mod schemas;
 mod sink;
 mod source;
 mod topics;
 mod values;
+mod view;
 mod watch;
 
 pub use bindings::{KafkaBindingLog, KafkaBindingsSpec};
@@ -80,6 +86,8 @@ pub use error::KafkaError;
 pub use json::json_schemas;
 pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry};
 pub use progress::Claim;
+pub use registry::RegistryUrl;
 pub use sink::{KafkaSink, KafkaSinkSpec, Sent};
 pub use source::{KafkaSource, PartitionStatus, Replayed};
 pub use values::Values;
+pub use view::RowFormat;

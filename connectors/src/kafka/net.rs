@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use operators::model::{Cause, Change, Micros, Row, Status};
 
-use super::KafkaError;
-use super::json::{key, value};
-use super::sink::View;
+use super::view::View;
+use super::{KafkaError, json};
 
 /// A record that is to be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +38,8 @@ struct Rows {
 /// The records of an epoch, by view and key.
 ///
 /// # Errors
-/// [`KafkaError::Inconsistent`] if two rows of one key come.
+/// [`KafkaError::Inconsistent`] if two rows of one key come, [`KafkaError::NoValue`] if one can't be
+/// written.
 pub(super) fn net(
     views: &[View],
     changes: Vec<Change>,
@@ -54,30 +54,29 @@ pub(super) fn net(
     let mut keys: BTreeMap<(u16, Vec<u8>), Rows> = BTreeMap::new();
     for (row, (diff, cause)) in rows {
         let Some(view) = views.get(usize::from(row.view)).filter(|_| diff != 0) else { continue };
-        let key = key(&view.schema, &row);
-        let entry = keys.entry((row.view, key)).or_default();
+        let entry = keys.entry((row.view, view.key(&row)?)).or_default();
         entry.cause = entry.cause.max(cause);
         let place = if diff > 0 { &mut entry.come } else { &mut entry.gone };
         if let Some(other) = place.replace(row).filter(|_| diff > 0) {
-            let key = String::from_utf8_lossy(&self::key(&view.schema, &other)).into_owned();
+            let key = String::from_utf8_lossy(&json::key(&view.schema, &other)).into_owned();
             return Err(KafkaError::Inconsistent { view: view.schema.name.to_string(), key });
         }
     }
     let outgoing = |((view, key), rows): ((u16, Vec<u8>), Rows)| {
-        let schema = &views[usize::from(view)].schema;
+        let value = rows.come.as_ref().map(|row| views[usize::from(view)].value(row));
         let row = rows.come.as_ref().or(rows.gone.as_ref());
         let final_at = row.map_or(Micros::MIN, |row| row.final_at);
         let passed = watermark >= final_at;
-        Outgoing {
+        Ok(Outgoing {
             view,
             key,
-            value: rows.come.as_ref().map(|row| value(schema, row)),
+            value: value.transpose()?,
             status: if passed { Status::Final } else { Status::Provisional },
             cause: rows.cause,
             final_at: Some(final_at).filter(|at| !passed && *at < Micros::MAX),
-        }
+        })
     };
-    Ok(keys.into_iter().map(outgoing).collect())
+    keys.into_iter().map(outgoing).collect()
 }
 
 #[cfg(test)]
@@ -87,6 +86,7 @@ mod tests {
     use operators::identity::testing::Seeded;
     use operators::model::{Cell, Column, ColumnType, ViewSchema};
 
+    use super::super::view::Form;
     use super::*;
 
     fn view() -> View {
@@ -94,7 +94,7 @@ mod tests {
         let columns = vec![column("tenant", ColumnType::Int), column("value", ColumnType::Int)];
         let name = Arc::from("v");
         let schema = ViewSchema { name, columns, key: vec![0], date: None, append_only: false };
-        View { schema, topic: "p.v".to_owned() }
+        View { schema, topic: "p.v".to_owned(), form: Form::Json }
     }
 
     fn change(key: i64, value: i64, diff: i64, cause: Cause) -> Change {

@@ -29,6 +29,9 @@ pub struct Claim {
     pub job: String,
     /// For each topic, for each of its partitions the offset after the last record of this sink.
     pub ends: BTreeMap<String, Vec<u64>>,
+    /// For each topic with keys in Avro the id of their schema, which is a part of each key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, u32>,
 }
 
 /// The topic.

@@ -13,14 +13,13 @@ use std::time::Duration;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::buffer::{Fetched, Shared};
 use super::client::Context;
 use super::control::{consumer, listen};
 use super::listing::PartitionId;
-use super::values::ValueReader;
+use super::values::RecordReader;
 use super::{KafkaError, KafkaSpec};
 
 /// Records taken from one partition before the next one has its turn.
@@ -56,7 +55,7 @@ pub(super) struct Reader {
     consumer: Arc<BaseConsumer<Context>>,
     lanes: Vec<Lane>,
     orders: Receiver<Order>,
-    values: ValueReader,
+    records: RecordReader,
     shared: Arc<Shared>,
 }
 
@@ -81,8 +80,8 @@ impl Reader {
         ];
         let consumer = Arc::new(consumer(spec, &ours)?);
         let (what, lanes) = (spec.what(), Vec::new());
-        let values = ValueReader::new(&spec.values, &what)?;
-        Ok(Self { what, consumer, lanes, orders, values, shared })
+        let records = RecordReader::new(spec)?;
+        Ok(Self { what, consumer, lanes, orders, records, shared })
     }
 
     /// Reads until asked to stop or until something can't be read on.
@@ -150,8 +149,7 @@ impl Reader {
             match lane.queue.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
-                    let (offset, value) = (message.offset() as u64, message.payload());
-                    if !self.values.take(offset, value, &mut fetched, &self.shared) {
+                    if self.records.take(&message, &mut fetched, &self.shared).is_none() {
                         break; // asked to stop
                     }
                 }

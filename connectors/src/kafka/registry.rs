@@ -1,164 +1,199 @@
-//! Schemas from a registry, by Confluent's API (`GET /schemas/ids/{id}`), and values framed as it
-//! says: a zero, the schema's id in four bytes, the value.
+//! A schema registry, by Confluent's API, and values framed as it says: a zero, the schema's id in
+//! four bytes, the value.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::KafkaError;
-use crate::avro::Schema;
+use crate::avro::int;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Schemas that refer to others that refer to others …, at most.
-const REFERENCES_MAX: usize = 200;
+/// Bytes of a registry's own words that a message repeats at most.
+const SAID_MAX: usize = 500;
+/// More messages than a schema has, beside or in one another.
+const PLACES_MAX: usize = 100_000;
 
-/// How values of a schema become JSON.
-#[derive(Clone, Debug)]
-pub(super) enum Reading {
-    /// They are JSON.
-    Json,
-    /// They are Avro.
-    Avro(Box<Schema>),
-    /// They can't be read: why.
-    Not(String),
+/// The URL of a registry, which may hold a user and a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryUrl(Url);
+
+impl RegistryUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write instead.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        const SHAPE: &str = "write registry = \"http://host:8081\"";
+        let parsed = Url::parse(url).map_err(|e| format!("the registry's URL: {e}; {SHAPE}"))?;
+        let web = ["http", "https"].contains(&parsed.scheme()) && parsed.has_host();
+        if !web {
+            return Err(format!("the registry's URL names no web server; {SHAPE}"));
+        }
+        Ok(Self(parsed))
+    }
+
+    fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
 }
 
-/// A registry, and the schemas it has given.
-pub(super) struct Registry {
-    what: String,
-    url: Url,
-    client: reqwest::Client,
-    runtime: Runtime,
-    known: HashMap<u32, Reading>,
+/// It may hold a password.
+impl fmt::Debug for RegistryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryUrl({:?})", self.host())
+    }
 }
 
-/// What a registry says of a schema.
+/// What stands before a value of a schema.
+pub(super) fn frame(id: u32) -> [u8; 5] {
+    let [a, b, c, d] = id.to_be_bytes();
+    [0, a, b, c, d]
+}
+
+/// The id of a framed value's schema, and what is behind the frame.
+pub(super) fn unframe(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    match bytes {
+        [0, a, b, c, d, body @ ..] => Some((u32::from_be_bytes([*a, *b, *c, *d]), body)),
+        _ => None,
+    }
+}
+
+/// Which of its schema's messages a framed Protobuf value is, by the places of the messages that it
+/// is in, and what is behind that.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn message_path(mut body: &[u8]) -> Result<(Vec<usize>, &[u8]), String> {
+    let mut number = || {
+        let number = usize::try_from(int(&mut body)?).ok().filter(|n| *n <= PLACES_MAX);
+        number.ok_or_else(|| "a place of its message that no schema has".to_owned())
+    };
+    let path = match number()? {
+        // The first of all, in short.
+        0 => vec![0],
+        count => (0..count).map(|_| number()).collect::<Result<_, _>>()?,
+    };
+    Ok((path, body))
+}
+
+/// A schema as a registry has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    schema: String,
+pub(super) struct Registered {
+    pub schema: String,
     /// Avro where it isn't said.
-    schema_type: Option<String>,
+    pub schema_type: Option<String>,
     #[serde(default)]
-    references: Vec<Reference>,
+    pub references: Vec<Reference>,
 }
 
+/// A schema that another one refers to.
 #[derive(Deserialize)]
-struct Reference {
-    subject: String,
-    version: u32,
+pub(super) struct Reference {
+    /// The name by which it is referred to.
+    pub name: String,
+    pub subject: String,
+    pub version: u32,
 }
 
-/// Why there is no answer.
-enum Missing {
-    /// The registry does not know it.
-    Unknown,
+/// Why there is no answer that can be used.
+pub(super) enum Missing {
+    /// The registry says no, and why.
+    Refused(StatusCode, String),
     /// It may be asked again.
     Later(String),
 }
 
+/// A registry that can be asked.
+pub(super) struct Registry {
+    what: String,
+    url: RegistryUrl,
+    client: reqwest::Client,
+    runtime: Runtime,
+}
+
 impl Registry {
-    /// A registry at a URL, which may hold a user and a password. It is not asked yet.
-    pub(super) fn new(what: &str, url: &str) -> Result<Self, KafkaError> {
+    /// It is not asked yet.
+    pub(super) fn new(what: &str, url: &RegistryUrl) -> Result<Self, KafkaError> {
         let fail = |detail: String| KafkaError::Client { what: what.to_owned(), detail };
-        let url = check(url).map_err(fail)?;
         let client = reqwest::Client::builder().timeout(ANSWER).build();
         let client = client.map_err(|e| fail(format!("no client for the registry: {e}")))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| fail(format!("no runtime: {e}")))?;
-        Ok(Self { what: what.to_owned(), url, client, runtime, known: HashMap::new() })
+        Ok(Self { what: what.to_owned(), url: url.clone(), client, runtime })
     }
 
-    /// Whether a schema has been asked for.
-    pub(super) fn knows(&self, id: u32) -> bool {
-        self.known.contains_key(&id)
+    /// The error for a registry that does not answer.
+    pub(super) fn unreachable(&self, cause: String) -> KafkaError {
+        KafkaError::Unreachable {
+            what: self.what.clone(),
+            brokers: format!("the registry at {}", self.url.host()),
+            cause,
+        }
     }
 
-    /// How values of a schema are read, once it has been asked for.
-    pub(super) fn known(&self, id: u32) -> Option<&Reading> {
-        self.known.get(&id)
+    /// The schema at a path.
+    pub(super) fn get(&self, path: &[&str]) -> Result<Registered, Missing> {
+        let url = self.at(path);
+        self.ask(self.client.get(url))
     }
 
-    /// Asks for a schema.
+    /// Registers an Avro schema under a subject; gives its id. One that is there already keeps its
+    /// id.
     ///
     /// # Errors
-    /// [`KafkaError::Unreachable`] if the registry does not answer; it may be asked again.
-    pub(super) fn learn(&mut self, id: u32) -> Result<(), KafkaError> {
-        let reading = self.ask(id).map_err(|cause| KafkaError::Unreachable {
-            what: self.what.clone(),
-            brokers: format!("the registry at {}", self.url.host_str().unwrap_or_default()),
-            cause,
-        })?;
-        self.known.insert(id, reading);
-        Ok(())
-    }
-
-    fn ask(&self, id: u32) -> Result<Reading, String> {
-        let answer = match self.get(&["schemas", "ids", &id.to_string()]) {
-            Ok(answer) => answer,
-            Err(Missing::Later(cause)) => return Err(cause),
-            Err(Missing::Unknown) => {
-                return Ok(Reading::Not(format!("the registry has no schema {id}")));
-            }
+    /// [`KafkaError::Schema`] with the registry's reason, such as that it is not compatible with
+    /// the one before; [`KafkaError::Unreachable`].
+    pub(super) fn register(&self, subject: &str, schema: &str) -> Result<u32, KafkaError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            id: u32,
+        }
+        let body = json!({ "schema": schema }).to_string();
+        let request = self.client.post(self.at(&["subjects", subject, "versions"]));
+        let request = request.header("Content-Type", "application/vnd.schemaregistry.v1+json");
+        let (status, said) = match self.ask::<Answer>(request.body(body)) {
+            Ok(answer) => return Ok(answer.id),
+            Err(Missing::Later(cause)) => return Err(self.unreachable(cause)),
+            Err(Missing::Refused(status, said)) => (status, said),
         };
-        Ok(match answer.schema_type.as_deref() {
-            None | Some("AVRO") => {
-                let others = self.others(&answer.references)?;
-                match Schema::with(&answer.schema, &others) {
-                    Ok(schema) => Reading::Avro(Box::new(schema)),
-                    Err(wrong) => Reading::Not(format!("schema {id}: {wrong}")),
-                }
+        let remedy = match status {
+            StatusCode::CONFLICT => {
+                "write to another prefix, or change the subject's compatibility"
             }
-            Some("JSON") => Reading::Json,
-            Some(other) => Reading::Not(format!("schema {id} is {other}, not Avro or JSON")),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "write a user who may register schemas: registry = \"http://user:password@host\""
+            }
+            _ => "look at the registry's URL and its settings",
+        };
+        Err(KafkaError::Schema {
+            what: self.what.clone(),
+            subject: subject.to_owned(),
+            detail: format!("{said}; {remedy}"),
         })
     }
 
-    /// The texts of all schemas that are referred to, those first that others refer to.
-    fn others(&self, references: &[Reference]) -> Result<Vec<String>, String> {
-        let (mut texts, mut seen) = (Vec::new(), Vec::new());
-        self.follow(references, &mut texts, &mut seen)?;
-        Ok(texts)
-    }
-
-    fn follow(
-        &self,
-        references: &[Reference],
-        texts: &mut Vec<String>,
-        seen: &mut Vec<(String, u32)>,
-    ) -> Result<(), String> {
-        for Reference { subject, version } in references {
-            let name = (subject.clone(), *version);
-            if seen.contains(&name) || seen.len() >= REFERENCES_MAX {
-                continue;
-            }
-            seen.push(name);
-            match self.get(&["subjects", subject, "versions", &version.to_string()]) {
-                Ok(answer) => {
-                    self.follow(&answer.references, texts, seen)?;
-                    texts.push(answer.schema);
-                }
-                // What it would have defined is then missed by name.
-                Err(Missing::Unknown) => {}
-                Err(Missing::Later(cause)) => return Err(cause),
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, path: &[&str]) -> Result<Answer, Missing> {
-        let mut url = self.url.clone();
+    /// A place of the registry, without user and password.
+    fn at(&self, path: &[&str]) -> Url {
+        let mut url = self.url.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        let (user, password) = (url.username().to_owned(), url.password().map(str::to_owned));
         // Both can be taken out of a URL that has a host.
         let _ = (url.set_username(""), url.set_password(None));
-        let mut request = self.client.get(url);
+        url
+    }
+
+    fn ask<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, Missing> {
+        let (user, password) = (self.url.0.username(), self.url.0.password());
         if !user.is_empty() {
             request = request.basic_auth(user, password);
         }
@@ -168,8 +203,8 @@ impl Registry {
         });
         // The error would name the URL; the cause is enough.
         let (status, text) = answer.map_err(|e| Missing::Later(e.without_url().to_string()))?;
-        if status == reqwest::StatusCode::NOT_FOUND {
-            return Err(Missing::Unknown);
+        if status.is_client_error() {
+            return Err(Missing::Refused(status, said(status, &text)));
         }
         if !status.is_success() {
             return Err(Missing::Later(format!("it answers {status}")));
@@ -178,13 +213,14 @@ impl Registry {
     }
 }
 
-/// The URL of a registry.
-///
-/// # Errors
-/// What to write instead.
-pub(super) fn check(url: &str) -> Result<Url, String> {
-    const SHAPE: &str = "write registry = \"http://host:8081\"";
-    let parsed = Url::parse(url).map_err(|e| format!("the registry's URL: {e}; {SHAPE}"))?;
-    let web = ["http", "https"].contains(&parsed.scheme()) && parsed.has_host();
-    if web { Ok(parsed) } else { Err(format!("the registry's URL names no web server; {SHAPE}")) }
+/// What a registry says with a refusal.
+fn said(status: StatusCode, text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        message: String,
+    }
+    match serde_json::from_str::<Answer>(text) {
+        Ok(Answer { message }) => message.chars().take(SAID_MAX).collect(),
+        Err(_) => format!("it answers {status}"),
+    }
 }

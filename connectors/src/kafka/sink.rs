@@ -9,7 +9,8 @@ use super::net::{Outgoing, net};
 use super::producer::{Ends, Fault, Transactional, Transactions};
 use super::progress::{Claim, Progress};
 use super::topics::{Needed, Topics};
-use super::{ClientSpec, KafkaError};
+use super::view::View;
+use super::{ClientSpec, KafkaError, RowFormat};
 use crate::moments::{Moment, reach};
 
 /// Records of ours up to this size must fit: a dead letter's payload in Base64 has 1.4 MB.
@@ -24,6 +25,8 @@ pub struct KafkaSinkSpec {
     pub client: ClientSpec,
     /// Rows of a view go to the topic `<prefix>.<view>`, progress to `<prefix>.progress`.
     pub prefix: String,
+    /// How rows are written; progress is JSON.
+    pub format: RowFormat,
     /// Name of the job.
     pub job: String,
     /// Which of the job's producers this is; the transactional id is `<job>.<group>`.
@@ -49,6 +52,7 @@ impl KafkaSinkSpec {
         Self {
             client,
             prefix: prefix.to_owned(),
+            format: RowFormat::default(),
             job: job.to_owned(),
             group: "sink".to_owned(),
             job_hash: job_hash.to_owned(),
@@ -80,12 +84,6 @@ impl KafkaSinkSpec {
             patience: self.patience,
         }
     }
-}
-
-/// A view's topic.
-pub(super) struct View {
-    pub schema: ViewSchema,
-    pub topic: String,
 }
 
 /// A closed epoch that is to be written.
@@ -122,29 +120,31 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// Creates or checks the topics, fences off earlier producers of this sink, and reads how far
-    /// they came.
+    /// Registers the schemas of rows, where there is a registry; creates or checks the topics,
+    /// fences off earlier producers of this sink, and reads how far they came.
     ///
     /// # Errors
-    /// Topics with other settings than they need; brokers that don't answer;
-    /// [`KafkaError::Fenced`] if a newer run is on.
+    /// A registry that does not answer or refuses a schema; topics with other settings than they
+    /// need, or with keys in another format; brokers that don't answer; [`KafkaError::Fenced`] if a
+    /// newer run is on.
     pub fn open(spec: &KafkaSinkSpec, schemas: &[ViewSchema]) -> Result<Self, KafkaError> {
         let what = spec.what();
+        let registry = spec.format.registry(&what)?;
+        let view = |schema: &ViewSchema| View::new(spec, schema, registry.as_ref());
+        let views = schemas.iter().map(view).collect::<Result<Vec<View>, _>>()?;
         let topics = Topics::open(&spec.client, &what, spec.patience)?;
-        let mut ends = BTreeMap::new();
-        let mut views = Vec::new();
-        for schema in schemas {
-            let topic = spec.topic(&schema.name);
+        let (mut ends, mut keys) = (BTreeMap::new(), BTreeMap::new());
+        for view in &views {
             let partitions = topics.need(&Needed {
-                name: &topic,
+                name: &view.topic,
                 partitions: spec.partitions,
                 exactly: false,
                 replication: spec.replication,
                 compacted: true,
                 settings: &[("max.message.bytes", RECORD_BYTES_MAX)],
             })?;
-            ends.insert(topic.clone(), vec![0; partitions]);
-            views.push(View { schema: schema.clone(), topic });
+            ends.insert(view.topic.clone(), vec![0; partitions]);
+            keys.extend(view.key_id().map(|id| (view.topic.clone(), id)));
         }
         let (topic, key) = (spec.topic("progress"), spec.transactional().id);
         let progress = Progress::open(
@@ -162,6 +162,7 @@ impl KafkaSink {
             instance: format!("{}-{:x}", std::process::id(), since.as_nanos()),
             job: spec.job_hash.clone(),
             ends,
+            keys,
             ..Claim::default()
         };
         let (producer, claim) = take_over(spec, &progress, &ours, false)?;
@@ -391,6 +392,18 @@ fn succeed(
                  the topics of the prefix, or use another prefix",
                 known.len(),
                 ends.len()
+            );
+            return Err(KafkaError::Settings { what: spec.what(), topic: topic.clone(), detail });
+        }
+        let keys = [last, ours].map(|claim| claim.keys.get(topic));
+        if keys[0] != keys[1] {
+            let [were, are] = keys.map(|id| match id {
+                None => "JSON".to_owned(),
+                Some(id) => format!("Avro of schema {id}"),
+            });
+            let detail = format!(
+                "has keys in {were} and would get them in {are}, so rows of one key would stand \
+                 twice; remove the topics of the prefix, or use another prefix"
             );
             return Err(KafkaError::Settings { what: spec.what(), topic: topic.clone(), detail });
         }

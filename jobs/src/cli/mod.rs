@@ -85,7 +85,7 @@ enum Command {
         /// The job file.
         job: PathBuf,
     },
-    /// Prints the JSON Schemas of the records in a job's topics.
+    /// Prints the schemas of the records in a job's topics.
     Schema {
         /// The job file.
         job: PathBuf,

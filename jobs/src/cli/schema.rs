@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use connectors::kafka::json_schemas;
+use connectors::avro::avro_schemas;
+use connectors::kafka::{RowFormat, json_schemas};
 use operators::model::{Status, ViewSchema};
 use serde_json::{Map, Value, json};
 
 use super::load;
 use crate::runtime::Plan;
 
-/// Prints the JSON Schemas of one view or all; returns the exit code.
+/// Prints the schemas of one view or all; returns the exit code.
 pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
     let plan = match load(path) {
         Ok(plan) => plan,
@@ -32,10 +33,32 @@ pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
     0
 }
 
+/// Of the topics in JSON one schema for all, unless there are topics in Avro only; of each topic in
+/// Avro its own, for their names are the topic's.
 fn of_view(plan: &Plan, schema: &ViewSchema) -> Value {
-    let (key, value) = json_schemas(schema);
-    let topics: Vec<String> = plan.topics.iter().map(|sink| sink.topic(&schema.name)).collect();
-    json!({ "topics": topics, "key": key, "value": value, "headers": headers() })
+    let (mut topics, mut avro) = (Vec::new(), Map::new());
+    for sink in &plan.topics {
+        let topic = sink.topic(&schema.name);
+        match sink.format {
+            RowFormat::Json => topics.push(topic),
+            RowFormat::Avro(_) => {
+                let (key, value) = avro_schemas(schema, &sink.prefix);
+                avro.insert(topic, json!({ "key": key, "value": value }));
+            }
+        }
+    }
+    let mut page = Map::new();
+    if !topics.is_empty() || avro.is_empty() {
+        let (key, value) = json_schemas(schema);
+        page.insert("topics".to_owned(), json!(topics));
+        page.insert("key".to_owned(), key);
+        page.insert("value".to_owned(), value);
+    }
+    if !avro.is_empty() {
+        page.insert("avro".to_owned(), Value::Object(avro));
+    }
+    page.insert("headers".to_owned(), headers());
+    Value::Object(page)
 }
 
 /// The headers, which are text.

@@ -11,6 +11,8 @@ use super::Origin;
 pub enum Reason {
     /// Not of the source's format: broken JSON, a CSV row with another number of fields, not UTF-8.
     Malformed,
+    /// A record of a topic without a value: a tombstone, or an empty one.
+    NoValue,
     /// A record of [`Reason::MAX_BYTES`] or more.
     TooLarge,
     /// Nested [`Reason::MAX_DEPTH`] deep or deeper.
@@ -37,8 +39,9 @@ impl Reason {
     /// A record nested this deep is refused.
     pub const MAX_DEPTH: usize = 100;
     /// Every reason, in the order of the summary.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
+        Self::NoValue,
         Self::TooLarge,
         Self::TooDeep,
         Self::MissingMessageId,
@@ -54,6 +57,7 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::NoValue => "no_value",
             Self::TooLarge => "too_large",
             Self::TooDeep => "too_deep",
             Self::MissingMessageId => "missing_message_id",

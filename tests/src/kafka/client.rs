@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -94,22 +94,23 @@ impl Writer {
         value: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) {
-        loop {
-            let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic);
-            record.partition = partition;
-            record.key = key;
-            record.payload = value;
-            let all = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-                all.insert(Header { key, value: Some(*value) })
-            });
-            match self.producer.send(record.headers(all)) {
-                Ok(()) => break,
-                Err((error, _)) => {
-                    let full = rdkafka::types::RDKafkaErrorCode::QueueFull;
-                    assert_eq!(error.rdkafka_error_code(), Some(full), "{error}");
-                    self.producer.poll(Duration::from_millis(5));
-                }
-            }
+        let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic);
+        record.partition = partition;
+        record.key = key;
+        record.payload = value;
+        let all = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(Header { key, value: Some(*value) })
+        });
+        self.send_record(record.headers(all));
+    }
+
+    /// Sends any record.
+    pub fn send_record<K: ToBytes + ?Sized>(&self, mut record: BaseRecord<'_, K, [u8]>) {
+        while let Err((error, same)) = self.producer.send(record) {
+            let full = rdkafka::types::RDKafkaErrorCode::QueueFull;
+            assert_eq!(error.rdkafka_error_code(), Some(full), "{error}");
+            self.producer.poll(Duration::from_millis(5));
+            record = same;
         }
     }
 

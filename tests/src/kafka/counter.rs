@@ -60,7 +60,7 @@ impl Running {
     /// Takes in the records of an epoch and closes it. A key that is counted `x` goes again.
     fn epoch(&mut self, epoch: Epoch, batches: &[RawBatch]) -> Result<(), KafkaError> {
         for batch in batches {
-            let RawRecords::Messages(rows) = &batch.records else { continue };
+            let RawRecords::Messages { rows, .. } = &batch.records else { continue };
             for (value, _) in rows.iter() {
                 let key = String::from_utf8_lossy(value).into_owned();
                 let before = self.counts.get(&key).copied();

@@ -12,6 +12,7 @@ mod cluster;
 mod counter;
 mod jars;
 mod node;
+mod registry;
 mod secrets;
 mod story;
 
@@ -19,6 +20,7 @@ pub use braid::Braid;
 pub use client::{Message, Writer, config, read_all, read_until};
 pub use cluster::{Broker, Cluster, Options};
 pub use counter::{Counter, schema as counter_schema};
+pub use registry::Registry;
 pub use secrets::Secrets;
 pub use story::Story;
 

@@ -408,7 +408,7 @@ impl Story {
                     first: message.offset as u64,
                     offsets: None,
                     bytes: rows.bytes(),
-                    records: RawRecords::Messages(Arc::new(rows)),
+                    records: RawRecords::Messages { rows: Arc::new(rows), beside: None },
                 };
                 let mut decoded = Decoded::default();
                 decoder.decode(&batch, 0, &mut decoded);

@@ -17,6 +17,7 @@ mod identity_spec;
 mod job_files;
 mod replays;
 mod restart;
+mod schemas;
 mod shop;
 mod snapshots;
 mod snowplow;

@@ -1,5 +1,7 @@
 //! Kafka in and out, on a real broker.
 
+mod avro;
+mod beside;
 mod bindings;
 mod cluster;
 mod crash;

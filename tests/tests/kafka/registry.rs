@@ -1,66 +1,17 @@
-//! Values framed as a schema registry says; the registry is a recorded one.
+//! Values framed as a schema registry says, and Protobuf of a file.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::time::Duration;
 
-use braid_tests::kafka::{Writer, shared, unique, wait};
+use braid_tests::kafka::{Registry, Writer, shared, unique, wait};
 use connectors::file::{RawBatch, RawRecords};
-use connectors::kafka::{KafkaSource, Values};
-use serde_json::{Value, json};
+use connectors::kafka::{KafkaSource, RegistryUrl, Values};
+use connectors::protobuf::Messages;
+use serde_json::json;
 
 use super::support::spec;
 
-/// What the registry answers, by path, as Confluent's does.
-fn answer(path: &str) -> Option<Value> {
-    let record = r#"{"type":"record","name":"R","fields":[{"name":"messageId","type":"string"}]}"#;
-    let letter = r#"{"type":"enum","name":"a.B","symbols":["x","y"]}"#;
-    let references = json!([{ "name": "a.B", "subject": "a.b", "version": 3 }]);
-    Some(match path {
-        "/base/schemas/ids/1" => json!({ "schema": record }),
-        "/base/schemas/ids/2" => json!({ "schema": "{}", "schemaType": "JSON" }),
-        "/base/schemas/ids/3" => json!({ "schema": "message M {}", "schemaType": "PROTOBUF" }),
-        "/base/schemas/ids/4" => {
-            json!({ "schema": "[\"null\",\"a.B\"]", "references": references })
-        }
-        "/base/subjects/a.b/versions/3" => {
-            json!({ "subject": "a.b", "version": 3, "id": 7, "schema": letter })
-        }
-        _ => return None,
-    })
-}
-
-/// Serves until the test ends; its first answer is that it is not there yet.
-fn registry() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for (number, client) in listener.incoming().enumerate() {
-            let (mut client, mut request) = (client.unwrap(), Vec::new());
-            let mut part = [0; 1000];
-            while !request.ends_with(b"\r\n\r\n") {
-                let count = client.read(&mut part).unwrap();
-                request.extend_from_slice(&part[..count]);
-            }
-            let request = String::from_utf8(request).unwrap().to_lowercase();
-            // user:secret
-            assert!(request.contains("authorization: basic dxnlcjpzzwnyzxq="), "{request}");
-            let path = request.split(' ').nth(1).unwrap();
-            let (status, body) = match answer(path) {
-                _ if number == 0 => ("503 Service Unavailable", String::new()),
-                Some(body) => ("200 OK", body.to_string()),
-                None => ("404 Not Found", json!({ "error_code": 40403 }).to_string()),
-            };
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n");
-            write!(client, "{head}Connection: close\r\n\r\n{body}").unwrap();
-        }
-    });
-    format!("http://user:secret@{address}/base")
-}
-
-fn framed(id: u8, body: &[u8]) -> Vec<u8> {
-    [&[0, 0, 0, 0, id], body].concat()
+fn framed(id: u32, body: &[u8]) -> Vec<u8> {
+    [&[0], &id.to_be_bytes()[..], body].concat()
 }
 
 #[test]
@@ -69,21 +20,56 @@ fn values_of_a_registry() {
     let topic = unique("framed");
     broker.create_topic(&topic, 1, &[]);
     let writer = Writer::new(broker.brokers());
-    let values: [(Vec<u8>, Result<&str, &str>); 7] = [
-        (framed(1, b"\x04m1"), Ok("{\"messageId\":\"m1\"}")),
-        (framed(2, b"{\"messageId\":\"m2\"}"), Ok("{\"messageId\":\"m2\"}")),
+    let registry = Registry::start();
+    let record = r#"{"type":"record","name":"R","fields":[{"name":"messageId","type":"string"}]}"#;
+    let record = registry.put("r", json!({ "schema": record }));
+    let text = registry.put("j", json!({ "schema": "{}", "schemaType": "JSON" }));
+    let other = registry.put("p", json!({ "schema": "x", "schemaType": "XML" }));
+    let letter = r#"{"type":"enum","name":"a.B","symbols":["x","y"]}"#;
+    registry.put("a.b", json!({ "schema": letter }));
+    let references = json!([{ "name": "a.B", "subject": "a.b", "version": 1 }]);
+    let of_letter =
+        registry.put("u", json!({ "schema": "[\"null\",\"a.B\"]", "references": references }));
+    let money = "syntax = \"proto3\"; message Money { int64 cents = 1; }";
+    registry.put("money", json!({ "schema": money, "schemaType": "PROTOBUF" }));
+    let event = "syntax = \"proto3\"; package shop; import \"common/money.proto\"; \
+                 import \"google/protobuf/timestamp.proto\"; message Other {} message Event { \
+                 map<string, string> more = 1; message Sale { string message_id = 1; \
+                 Money price = 2; google.protobuf.Timestamp timestamp = 3; } }";
+    let references = json!([{ "name": "common/money.proto", "subject": "money", "version": 1 }]);
+    let event = registry
+        .put("e", json!({ "schema": event, "schemaType": "PROTOBUF", "references": references }));
+    let alone =
+        registry.put("alone", json!({ "schema": "import \"x.proto\";", "schemaType": "PROTOBUF" }));
+    let sale = b"\x0a\x02m8\x12\x03\x08\xd2\x09\x1a\x02\x08\x01";
+    let of_sale = |path: &[u8]| framed(event, &[path, sale].concat());
+    let values: [(Vec<u8>, Result<&str, &str>); 12] = [
+        (framed(record, b"\x04m1"), Ok("{\"messageId\":\"m1\"}")),
+        (framed(text, b"{\"messageId\":\"m2\"}"), Ok("{\"messageId\":\"m2\"}")),
         (b"{\"messageId\":\"m3\"}".to_vec(), Ok("{\"messageId\":\"m3\"}")),
-        (framed(3, b"\x04m4"), Err("schema 3 is PROTOBUF, not Avro or JSON")),
-        (framed(1, b"\x08m5"), Err("not of its schema: it ends in the middle")),
-        (framed(9, b"\x04m6"), Err("the registry has no schema 9")),
-        (framed(4, &[2, 2]), Ok("\"y\"")),
+        (framed(other, b"\x04m4"), Err("schema 3 is XML, not Avro, Protobuf or JSON")),
+        (framed(record, b"\x08m5"), Err("not of its schema: it ends in the middle")),
+        (framed(99, b"\x04m6"), Err("the registry has no schema 99")),
+        (framed(of_letter, &[2, 2]), Ok("\"y\"")),
+        // The first message of the second one: two places, 1 and 0.
+        (
+            of_sale(&[4, 2, 0]),
+            Ok("{\"messageId\":\"m8\",\"price\":{\"cents\":1234},\
+                \"timestamp\":\"1970-01-01T00:00:01.000000Z\"}"),
+        ),
+        (framed(event, &[0]), Ok("{}")),
+        (of_sale(&[2, 4]), Err("not of its schema: its schema has no such message")),
+        (of_sale(&[1]), Err("not of its schema: a place of its message that no schema has")),
+        (framed(alone, &[0]), Err("import 'x.proto' not found")),
     ];
     for (value, _) in &values {
         writer.send_full(&topic, Some(0), None, Some(value), &[]);
     }
     writer.flush();
+    // Its first answer is that it is not there yet.
+    registry.away(1);
     let mut spec = spec(broker.brokers(), &[&topic]);
-    spec.values = Values::of_registry(&registry()).unwrap();
+    spec.values = Values::Registry(RegistryUrl::parse(&registry.url()).unwrap());
     assert!(!format!("{spec:?}").contains("secret"));
     let mut source = KafkaSource::open(&spec, &[]).unwrap();
     let mut all = Vec::new();
@@ -97,17 +83,46 @@ fn values_of_a_registry() {
     for ((value, expected), (text, wrong)) in values.iter().zip(all) {
         match expected {
             Ok(expected) => assert_eq!((&*text, wrong), (expected.as_bytes(), None)),
-            Err(expected) => assert_eq!((&text, wrong.as_deref()), (value, Some(*expected))),
+            Err(expected) => {
+                assert_eq!(&text, value);
+                let wrong = wrong.unwrap_or_default();
+                assert!(wrong.contains(expected), "{wrong}, not {expected}");
+            }
         }
     }
 }
 
 fn read(batch: &RawBatch) -> Vec<(Vec<u8>, Option<String>)> {
-    let RawRecords::Messages(rows) = &batch.records else { panic!("not from Kafka") };
+    let RawRecords::Messages { rows, .. } = &batch.records else { panic!("not from Kafka") };
     let one = |(index, (row, _)): (usize, (&[u8], _))| {
         (row.to_vec(), rows.wrong(index).map(str::to_owned))
     };
     rows.iter().enumerate().map(one).collect()
+}
+
+#[test]
+fn values_of_a_message() {
+    let (broker, topic) = (shared(), unique("message"));
+    broker.create_topic(&topic, 1, &[]);
+    let writer = Writer::new(broker.brokers());
+    for value in [&b"\x0a\x01a"[..], b"\x0a\x05a", b"\x00\x00\x00\x00\x01"] {
+        writer.send_full(&topic, Some(0), None, Some(value), &[]);
+    }
+    writer.flush();
+    let text = "syntax = \"proto3\"; message Event { string message_id = 1; }";
+    let mut spec = spec(broker.brokers(), &[&topic]);
+    spec.values = Values::Protobuf(Messages::parse(text, &[]).unwrap().only().unwrap());
+    let mut source = KafkaSource::open(&spec, &[]).unwrap();
+    let mut all = Vec::new();
+    wait("the records", || {
+        source.wait(Duration::from_millis(50));
+        all.extend(source.next(100).unwrap().iter().flat_map(read));
+        (all.len() == 3).then_some(())
+    });
+    assert_eq!(all[0], (b"{\"messageId\":\"a\"}".to_vec(), None));
+    for (_, wrong) in &all[1..] {
+        assert!(wrong.as_ref().is_some_and(|wrong| wrong.starts_with("not of its schema")));
+    }
 }
 
 #[test]
@@ -117,7 +132,7 @@ fn a_registry_that_makes_no_sense() {
         ("ftp://registry", "names no web server"),
         ("http://", "empty host"),
     ] {
-        let error = Values::of_registry(url).unwrap_err();
+        let error = RegistryUrl::parse(url).unwrap_err();
         assert!(error.contains(said) && error.contains("write registry"), "{error}");
     }
 }

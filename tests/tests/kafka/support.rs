@@ -22,7 +22,7 @@ pub(crate) fn spec(brokers: &str, topics: &[&str]) -> KafkaSpec {
 
 /// The records of a batch.
 pub(crate) fn records(batch: &RawBatch) -> Vec<Read> {
-    let RawRecords::Messages(rows) = &batch.records else { panic!("not from Kafka") };
+    let RawRecords::Messages { rows, .. } = &batch.records else { panic!("not from Kafka") };
     let place = PartitionId(batch.partition);
     let text = |row: &[u8]| String::from_utf8_lossy(row).into_owned();
     rows.iter().enumerate().map(|(i, (row, _))| (place, batch.offset(i), text(row))).collect()

@@ -258,13 +258,13 @@ fn messages_have_offsets_with_gaps_and_are_never_blank() {
     ["", good, "  ", good].iter().for_each(|line| rows.push(line.as_bytes()));
     let batch = RawBatch {
         offsets: Some(vec![3, 7, 8, 100].into()),
-        records: RawRecords::Messages(Arc::new(rows)),
+        records: RawRecords::Messages { rows: Arc::new(rows), beside: None },
         ..batch(&["unused"])
     };
     let out = decode(&spec(), &batch);
     let origins: Vec<u64> = out.events.iter().map(|(event, _)| event.origin.offset).collect();
     assert_eq!((origins, out.blank), (vec![7, 100], 0));
     let letters: Vec<_> = out.letters.iter().map(|l| (l.origin.offset, l.reason)).collect();
-    assert_eq!(letters, [(3, Reason::Malformed), (8, Reason::Malformed)]);
-    assert_eq!(&*out.letters[0].detail, "no value: empty, or a tombstone");
+    assert_eq!(letters, [(3, Reason::NoValue), (8, Reason::Malformed)]);
+    assert_eq!(&*out.letters[0].detail, "a tombstone, or an empty value");
 }

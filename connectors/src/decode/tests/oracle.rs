@@ -6,12 +6,53 @@ use serde_json::Value as Json;
 use super::*;
 
 /// The value at a path; null where there is none.
-fn look_up<'a>(record: &'a Json, names: &[String]) -> &'a Json {
-    names.iter().fold(record, |value, name| value.get(name).unwrap_or(&Json::Null))
+fn look_up<'a>(value: &'a Json, names: &[String]) -> &'a Json {
+    names.iter().fold(value, |value, name| value.get(name).unwrap_or(&Json::Null))
+}
+
+/// A record and what stands beside its value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    pub(super) value: Json,
+    pub(super) whole_key: Json,
+    pub(super) key: Json,
+    pub(super) headers: Vec<(&'static str, Option<&'static str>)>,
+    pub(super) topic: Json,
+    pub(super) offset: Json,
+    pub(super) timestamp: Json,
+}
+
+impl Record {
+    pub(super) fn known(&self, part: RecordPart) -> Json {
+        match part {
+            RecordPart::Topic => self.topic.clone(),
+            RecordPart::Offset => self.offset.clone(),
+            RecordPart::Timestamp => self.timestamp.clone(),
+            RecordPart::Partition => Json::from(3),
+        }
+    }
+
+    fn at(&self, source: &FieldSource, below: &[String]) -> Json {
+        match source {
+            FieldSource::Value(path) => {
+                look_up(&self.value, &[path.names(), below].concat()).clone()
+            }
+            FieldSource::Key(path) if path.names().is_empty() && below.is_empty() => {
+                self.whole_key.clone()
+            }
+            FieldSource::Key(path) => look_up(&self.key, &[path.names(), below].concat()).clone(),
+            _ if !below.is_empty() => Json::Null,
+            FieldSource::Header(name) => {
+                let last = self.headers.iter().rfind(|(of, _)| of == name);
+                last.map_or(Json::Null, |(_, value)| Json::from(*value))
+            }
+            FieldSource::Record(part) => self.known(*part),
+        }
+    }
 }
 
 /// The value of an envelope field, which `concat` and constants make text.
-fn field(spec: &DecodeSpec, record: &Json, target: &str) -> Result<Json, Reason> {
+fn field(spec: &DecodeSpec, record: &Record, target: &str) -> Result<Json, Reason> {
     let target = path(target);
     let mut names = target.names().to_vec();
     let mut below = Vec::new();
@@ -19,15 +60,13 @@ fn field(spec: &DecodeSpec, record: &Json, target: &str) -> Result<Json, Reason>
         let this: Vec<String> = names.clone();
         if let Some(map) = spec.fields.iter().find(|map| map.target.names() == this) {
             return match &map.value {
-                FieldValue::Path(path) => {
-                    Ok(look_up(record, &[path.names(), &below].concat()).clone())
-                }
+                FieldValue::From(source) => Ok(record.at(source, &below)),
                 _ if !below.is_empty() => Ok(Json::Null),
                 FieldValue::Const(text) => Ok(Json::from(&**text)),
                 FieldValue::Concat { parts, separator } => {
                     let mut texts = Vec::new();
                     for part in parts {
-                        match as_text(look_up(record, part.names()))? {
+                        match as_text(&record.at(part, &[]))? {
                             Some(text) => texts.push(text),
                             None => return Ok(Json::Null),
                         }
@@ -38,7 +77,7 @@ fn field(spec: &DecodeSpec, record: &Json, target: &str) -> Result<Json, Reason>
         }
         match names.pop() {
             Some(name) => below.insert(0, name),
-            None => return Ok(look_up(record, target.names()).clone()),
+            None => return Ok(look_up(&record.value, target.names()).clone()),
         }
     }
 }
@@ -58,7 +97,7 @@ fn as_text(value: &Json) -> Result<Option<String>, Reason> {
     }
 }
 
-fn moment(spec: &DecodeSpec, record: &Json, name: &str) -> Result<Option<Micros>, Reason> {
+fn moment(spec: &DecodeSpec, record: &Record, name: &str) -> Result<Option<Micros>, Reason> {
     match field(spec, record, name)? {
         Json::Null => Ok(None),
         Json::String(text) if text.is_empty() => Ok(None),
@@ -70,7 +109,7 @@ fn moment(spec: &DecodeSpec, record: &Json, name: &str) -> Result<Option<Micros>
     }
 }
 
-fn time(spec: &DecodeSpec, record: &Json) -> Result<Micros, Reason> {
+fn time(spec: &DecodeSpec, record: &Record) -> Result<Micros, Reason> {
     if let Some(at) = moment(spec, record, "timestamp")? {
         return Ok(at);
     }
@@ -91,7 +130,7 @@ fn ident(spec: &DecodeSpec, kind: usize, value: &str) -> Option<Ident> {
     (!spec.blocked.contains(value)).then_some(Ident { kind: kind as u8, token })
 }
 
-fn idents(spec: &DecodeSpec, record: &Json) -> Result<Vec<Ident>, Reason> {
+fn idents(spec: &DecodeSpec, record: &Record) -> Result<Vec<Ident>, Reason> {
     let mut all = Vec::new();
     for (kind, identity) in spec.identities.iter().enumerate() {
         for from in &identity.from {
@@ -109,7 +148,7 @@ fn idents(spec: &DecodeSpec, record: &Json) -> Result<Vec<Ident>, Reason> {
     Ok(all)
 }
 
-fn command(spec: &DecodeSpec, record: &Json, kind: &str) -> Result<Option<Command>, Reason> {
+fn command(spec: &DecodeSpec, record: &Record, kind: &str) -> Result<Option<Command>, Reason> {
     let bad = Reason::BadCommand;
     let mut pair: Vec<Ident> = Vec::new();
     match kind {
@@ -150,11 +189,12 @@ fn property(value: &Json) -> Option<Value> {
 }
 
 /// The event of a record, without `origin`, `message_id` and `content`, or why there is none.
-pub(super) fn oracle(spec: &DecodeSpec, text: &str) -> Result<Event, Reason> {
-    let record: Json = serde_json::from_str(text).map_err(|_| Reason::Malformed)?;
-    if !record.is_object() {
+pub(super) fn oracle(spec: &DecodeSpec, text: &str, beside: &Record) -> Result<Event, Reason> {
+    let value: Json = serde_json::from_str(text).map_err(|_| Reason::Malformed)?;
+    if !value.is_object() {
         return Err(Reason::Malformed);
     }
+    let record = Record { value, ..beside.clone() };
     let text = |name: &str| as_text(&field(spec, &record, name)?);
     let tenant = text("tenant")?.unwrap_or_else(|| spec.default_tenant.to_string());
     let message_id = text("messageId")?.ok_or(Reason::MissingMessageId)?;

@@ -2,7 +2,7 @@
 
 use operators::identity::testing::Seeded;
 
-use super::oracle::oracle;
+use super::oracle::{Record, oracle};
 use super::*;
 use crate::file::Header;
 
@@ -132,21 +132,90 @@ fn mapped() -> DecodeSpec {
     spec
 }
 
-fn agrees(spec: &DecodeSpec, line: &str) {
-    let got = one(spec, line).map(|mut event| {
+/// Field maps from what stands beside a value.
+fn mapped_beside() -> DecodeSpec {
+    let key = |text: &str| FieldSource::Key(path(text));
+    let header = |name: &str| FieldSource::Header(name.to_owned());
+    let mut spec = mapped();
+    spec.fields.extend([
+        map("userId", FieldValue::From(key("."))),
+        map("traits", FieldValue::From(key("traits"))),
+        map("tenant", FieldValue::From(header("x.tenant"))),
+        map("receivedAt", FieldValue::From(FieldSource::Record(RecordPart::Timestamp))),
+        map("seq", FieldValue::From(FieldSource::Record(RecordPart::Offset))),
+        map("properties.price", FieldValue::From(header("price"))),
+    ]);
+    spec.fields[2].value = FieldValue::Concat {
+        parts: vec![
+            FieldSource::Value(path("id")),
+            header("price"),
+            key("traits.name"),
+            FieldSource::Record(RecordPart::Topic),
+            FieldSource::Record(RecordPart::Partition),
+        ],
+        separator: "|".to_owned(),
+    };
+    spec.fields[4].value = FieldValue::From(header("channel"));
+    spec.properties.push(path("context.library"));
+    spec.fields.push(map("context", FieldValue::From(key("."))));
+    spec.fields.remove(3);
+    spec
+}
+
+/// What stands beside a value: mostly something.
+fn beside(random: &mut Seeded) -> Record {
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let key = match random.below(4) {
+        0 => "null".to_owned(),
+        1 => value(random, 2),
+        _ => format!("{{\"traits\":{},\"library\":2}}", object(random, 2)),
+    };
+    let whole_key = random.pick(&["null", "\"u9\"", "\"\"", "7", "[1]", "{}"]);
+    let mut headers = Vec::new();
+    for _ in 0..random.below(6) {
+        let name = random.pick(&["x.tenant", "price", "channel", "other"]);
+        headers.push((name, random.pick(&[None, Some(""), Some("a"), Some("12"), Some("é\"")])));
+    }
+    Record {
+        key: json(&key),
+        whole_key: json(whole_key),
+        headers,
+        timestamp: json(random.pick(&["null", "\"2026-03-02T00:00:00.001Z\""])),
+        topic: json("\"web.eu\""),
+        offset: random.below(1 << 40).into(),
+        ..Record::default()
+    }
+}
+
+fn agrees(spec: &DecodeSpec, line: &str, beside: &Record) {
+    let wanted = Decoder::new(spec).unwrap().beside().clone();
+    let text = wanted.text(
+        (beside.whole_key.clone(), beside.key.clone()),
+        beside.headers.iter().copied(),
+        |part| beside.known(part),
+    );
+    let (mut rows, mut around) = (Rows::default(), Rows::default());
+    rows.push(line.as_bytes());
+    around.push(text.as_bytes());
+    let (rows, around) = (Arc::new(rows), Some(Arc::new(around)));
+    let records = RawRecords::Messages { rows, beside: around };
+    let got = outcome(&decode(spec, &RawBatch { records, ..batch(&["unused"]) }), line);
+    let got = got.map(|mut event| {
         event.origin = Origin::default();
         event.content = 0;
         event
     });
-    assert_eq!(got, oracle(spec, line), "{line}");
+    assert_eq!(got, oracle(spec, line, beside), "{line} {text}");
 }
 
 #[test]
 fn decoding_agrees_with_the_oracle() {
     for seed in 0..4000 {
-        let line = record(&mut Seeded(seed));
-        agrees(&spec(), &line);
-        agrees(&mapped(), &line);
+        let mut random = Seeded(seed);
+        let line = record(&mut random);
+        agrees(&spec(), &line, &Record::default());
+        agrees(&mapped(), &line, &Record::default());
+        agrees(&mapped_beside(), &line, &beside(&mut random));
     }
 }
 

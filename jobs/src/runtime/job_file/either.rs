@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::raw::{Field, FieldRule, OneOrMany, Property};
+use super::raw::{Field, FieldRule, OneOrMany, Part, PartRule, Property};
 
 struct OneOrManyVisitor;
 
@@ -53,6 +53,30 @@ impl<'de> Visitor<'de> for FieldVisitor {
 impl<'de> Deserialize<'de> for Field {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct PartVisitor;
+
+impl<'de> Visitor<'de> for PartVisitor {
+    type Value = Part;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name in quotes, or a table such as { header = \"x-shop\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Part, E> {
+        Ok(Part::Path(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
+        PartRule::deserialize(MapAccessDeserializer::new(map)).map(Part::Rule)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartVisitor)
     }
 }
 

@@ -23,6 +23,9 @@ fn example(key: &str) -> Option<&'static str> {
         "path" => "\"events/*.ndjson\"",
         "format" => "\"csv\"",
         "brokers" => "\"localhost:9092\"",
+        "schema" => "\"event.avsc\"",
+        "message" => "\"shop.Event\"",
+        "registry" => "\"http://localhost:8081\"",
         "topics" => "[\"web\", \"^mobile\\\\..*\"]",
         "partitions" => "4",
         "replication" => "3",
@@ -44,6 +47,8 @@ fn example(key: &str) -> Option<&'static str> {
         "steps" => "[{ event = \"first\" }, { event = \"second\" }]",
         "concat" => "[\"session_id\", \"timestamp\"]",
         "field" | "const" => "\"id\"",
+        "header" => "\"x-channel\"",
+        "record" => "\"timestamp\"",
         _ => return None,
     })
 }

@@ -57,6 +57,7 @@ pub struct Source {
     pub group: Option<Spanned<String>>,
     pub registry: Option<Spanned<String>>,
     pub schema: Option<Spanned<String>>,
+    pub message: Option<Spanned<String>>,
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Property>,
     pub channel: Option<String>,
@@ -108,12 +109,34 @@ pub enum Field {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct FieldRule {
     pub field: Option<String>,
+    pub key: Option<String>,
+    pub header: Option<String>,
+    pub record: Option<String>,
     pub format: Option<String>,
     pub zone: Option<String>,
-    pub concat: Option<Vec<String>>,
+    pub concat: Option<Vec<Part>>,
     pub separator: Option<String>,
     #[serde(rename = "const")]
     pub constant: Option<String>,
+}
+
+/// A part of a `concat`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub enum Part {
+    Path(String),
+    Rule(PartRule),
+}
+
+/// A part of a `concat` in full.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct PartRule {
+    pub field: Option<String>,
+    pub key: Option<String>,
+    pub header: Option<String>,
+    pub record: Option<String>,
 }
 
 /// `[time]`.
@@ -289,6 +312,8 @@ pub struct Sink {
     pub retention: Option<Spanned<String>>,
     pub brokers: Option<Spanned<String>>,
     pub prefix: Option<Spanned<String>>,
+    pub format: Option<Spanned<String>>,
+    pub registry: Option<Spanned<String>>,
     pub partitions: Option<Spanned<u16>>,
     pub replication: Option<Spanned<u16>>,
     #[serde(default)]

@@ -4,6 +4,7 @@ mod archive;
 mod checker;
 mod cluster;
 mod conditions;
+mod fields;
 mod funnels;
 mod identity;
 mod kinds;
@@ -258,9 +259,15 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
     let (mut any, mut topics) = (false, Vec::<KafkaSinkSpec>::new());
     for sink in sinks {
         match sink.connector.get_ref().as_str() {
-            "table" => any = true,
-            "arrow" => (any, options.arrow) = (true, true),
-            "archive" => continue,
+            "archive" => {
+                topics::belongs(check, sink);
+                continue;
+            }
+            "table" | "arrow" => {
+                any = true;
+                options.arrow |= sink.connector.get_ref() == "arrow";
+                topics::belongs(check, sink);
+            }
             "kafka" => {
                 let spec = topics::sink(check, file, sink);
                 if topics.iter().any(|other| other.prefix == spec.prefix) {
@@ -293,7 +300,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
 const COMMIT_EVERY: Duration = Duration::from_mins(1);
 
 /// Keys of sources and sinks that say how brokers are reached, where topics are, and how often
-/// tables are committed.
+/// tables are committed. A sink's `format` says as little about what is in it.
 const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
@@ -307,10 +314,10 @@ fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {
         job.retain(|key, _| key != "out" && key != "epoch_records");
     }
-    for list in ["source", "sink"] {
+    for (list, also) in [("source", ""), ("sink", "format")] {
         let list = said.get_mut(list).and_then(toml::Value::as_array_mut);
         for table in list.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
-            table.retain(|key, _| !ELSEWHERE.contains(&key));
+            table.retain(|key, _| !ELSEWHERE.contains(&key) && key != also);
         }
     }
     let erased = file

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use connectors::decode::{
-    DecodeSpec, Decoder, Erased, ErasedIn, FieldMap, FieldPath, FieldValue, IdentityFields,
-    SpecError, TimeFormat,
+    Beside, DecodeSpec, Decoder, Erased, ErasedIn, FieldPath, IdentityFields, SpecError,
 };
 use connectors::file::{FileSource, FileSpec, Format, Position, SourceError};
+use connectors::kafka::KafkaSpec;
 use operators::identity::IdentityConfig;
 use operators::model::{Ident, Secret, message_hash};
 use replay::history::SourceSpec;
@@ -17,8 +17,8 @@ use toml::Spanned;
 
 use super::checker::Checker;
 use super::views::Needs;
-use super::{PlannedSource, topics};
-use crate::runtime::job_file::{Field, FieldRule, JobFile, OneOrMany, Source};
+use super::{PlannedSource, fields, topics};
+use crate::runtime::job_file::{JobFile, OneOrMany, Source};
 
 /// A path into the envelope.
 pub(super) fn path(text: &str) -> FieldPath {
@@ -65,15 +65,21 @@ pub(super) fn sources(
         let mut decode = spec.clone();
         decode.channel = source.channel.as_deref().map(Arc::from);
         decode.tenant = source.tenant.as_deref().map(Arc::from);
-        decode.fields = fields(check, source);
-        match Decoder::new(&decode) {
-            // Said already, where the field stands.
-            Ok(_) | Err(SpecError::UnknownTarget { .. } | SpecError::NoTime { .. }) => {}
-            Err(error) => check.at(&source.name.span(), error.to_string()),
-        }
+        decode.fields = fields::fields(check, source, kafka);
+        let beside = match Decoder::new(&decode) {
+            Ok(decoder) => decoder.beside().clone(),
+            Err(error) => {
+                // The others are said already, where the field stands.
+                if !matches!(error, SpecError::UnknownTarget { .. } | SpecError::NoTime { .. }) {
+                    check.at(&source.name.span(), error.to_string());
+                }
+                Beside::default()
+            }
+        };
         let index = index as u16;
         let records = if kafka {
-            SourceSpec::Topics(topics::source(check, file, source, index, base).into())
+            let topics = topics::source(check, file, source, index, base);
+            SourceSpec::Topics(KafkaSpec { beside, ..topics }.into())
         } else {
             SourceSpec::Files(files(check, source, index, base, ran))
         };
@@ -95,6 +101,7 @@ fn belongs(check: &mut Checker, source: &Source, kafka: bool) {
         ("group", span(source.group.as_ref()), true),
         ("registry", span(source.registry.as_ref()), true),
         ("schema", span(source.schema.as_ref()), true),
+        ("message", span(source.message.as_ref()), true),
         ("properties", source.properties.keys().next().map(Spanned::span), true),
     ];
     for (key, span, of_kafka) in keys {
@@ -142,58 +149,6 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
         check.at(&place, format!("{error}{write}"));
     }
     spec
-}
-
-fn fields(check: &mut Checker, source: &Source) -> Vec<FieldMap> {
-    let mut maps = Vec::new();
-    for (target, field) in &source.fields {
-        check.field(target);
-        let (value, format) = match field {
-            Field::Path(from) => (Some(FieldValue::Path(path(from))), None),
-            Field::Rule(rule) => (value(check, target, rule), format(check, target, rule)),
-        };
-        if let Some(value) = value {
-            maps.push(FieldMap { target: path(target.get_ref()), value, format });
-        }
-    }
-    maps
-}
-
-fn format(check: &mut Checker, target: &Spanned<String>, rule: &FieldRule) -> Option<TimeFormat> {
-    let Some(word) = &rule.format else {
-        if rule.zone.is_some() {
-            let message = "a zone belongs to a format; write format = \"naive\" beside it";
-            check.at(&target.span(), message);
-        }
-        return None;
-    };
-    if !path(target.get_ref()).is_time() {
-        let message = format!("{} is no time and has no format; leave it out", target.get_ref());
-        check.at(&target.span(), message);
-        return None;
-    }
-    let parsed = TimeFormat::parse(word, rule.zone.as_deref());
-    parsed.map_err(|error| check.at(&target.span(), error.to_string())).ok()
-}
-
-fn value(check: &mut Checker, target: &Spanned<String>, rule: &FieldRule) -> Option<FieldValue> {
-    if rule.separator.is_some() && rule.concat.is_none() {
-        check.at(&target.span(), "a separator belongs to a concat; leave it out");
-    }
-    match (&rule.field, &rule.concat, &rule.constant) {
-        (Some(from), None, None) => Some(FieldValue::Path(path(from))),
-        (None, Some(parts), None) if !parts.is_empty() => Some(FieldValue::Concat {
-            parts: parts.iter().map(|part| path(part)).collect(),
-            separator: rule.separator.as_deref().unwrap_or(FieldValue::SEPARATOR).to_owned(),
-        }),
-        (None, None, Some(text)) => Some(FieldValue::Const(text.as_str().into())),
-        _ => {
-            let message = "a field comes from one of field = \"…\", concat = [\"…\"] or \
-                           const = \"…\"; write exactly one";
-            check.at(&target.span(), message);
-            None
-        }
-    }
 }
 
 /// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use connectors::avro::Schema;
 use connectors::kafka::{
-    ClientSpec, KafkaBindingsSpec, KafkaError, KafkaSinkSpec, KafkaSpec, Values,
+    ClientSpec, KafkaBindingsSpec, KafkaError, KafkaSinkSpec, KafkaSpec, RegistryUrl, RowFormat,
+    Values,
 };
+use connectors::protobuf::Messages;
 use toml::Spanned;
 
 use super::checker::Checker;
@@ -72,11 +74,20 @@ pub(super) fn source(
 
 /// What the values of a source's records are.
 fn values(check: &mut Checker, of: &Source, base: &Path) -> Values {
+    let proto = of.schema.as_ref().is_some_and(|name| name.get_ref().ends_with(".proto"));
+    if let Some(message) = of.message.as_ref().filter(|_| !proto) {
+        let wrong = "a message is one of a .proto file; write schema = \"event.proto\" beside it";
+        check.at(&message.span(), wrong);
+    }
     let (place, values) = match (&of.registry, &of.schema) {
         (None, None) => return Values::Json,
-        (Some(url), None) => (url.span(), Values::of_registry(url.get_ref())),
+        (Some(url), None) => (url.span(), RegistryUrl::parse(url.get_ref()).map(Values::Registry)),
         (None, Some(name)) => {
-            let text = std::fs::read_to_string(base.join(name.get_ref()));
+            let path = base.join(name.get_ref());
+            if proto {
+                return protobuf(check, of, name, &path);
+            }
+            let text = std::fs::read_to_string(path);
             let schema = text.map_err(|e| format!("can't read {:?}: {e}", name.get_ref()));
             let schema = schema.and_then(|text| Schema::parse(&text));
             (name.span(), schema.map(|schema| Values::Avro(schema.into())))
@@ -90,6 +101,23 @@ fn values(check: &mut Checker, of: &Source, base: &Path) -> Values {
         check.at(&place, wrong);
         Values::Json
     })
+}
+
+/// Values that are a message of a `.proto` file.
+fn protobuf(check: &mut Checker, of: &Source, name: &Spanned<String>, path: &Path) -> Values {
+    let (place, message) = match (Messages::read(path), &of.message) {
+        (Err(wrong), _) => (name.span(), Err(wrong)),
+        (Ok(messages), Some(message)) => (message.span(), messages.named(message.get_ref())),
+        (Ok(messages), None) => {
+            let only = messages.only().map_err(|wrong| format!("{wrong}; write message = \"…\""));
+            (name.span(), only)
+        }
+    };
+    match message {
+        Ok(message) => return Values::Protobuf(message),
+        Err(wrong) => check.at(&place, wrong),
+    }
+    Values::Json
 }
 
 /// Bindings in a topic; `None` if they are in a file.
@@ -136,6 +164,7 @@ pub(super) fn sink(check: &mut Checker, file: &JobFile, of: &Sink) -> KafkaSinkS
         check.at(&span, format!("{prefix:?} can't begin the names of topics; {NAMES}"));
     }
     let mut spec = KafkaSinkSpec::new(client, prefix, job, "");
+    spec.format = row_format(check, of);
     if let Some(partitions) = &of.partitions {
         spec.partitions = i32::from(*partitions.get_ref());
         if spec.partitions == 0 {
@@ -151,4 +180,59 @@ pub(super) fn sink(check: &mut Checker, file: &JobFile, of: &Sink) -> KafkaSinkS
     // Each prefix is a sink of its own.
     spec.group = format!("{prefix}.sink");
     spec
+}
+
+/// How a sink writes rows.
+fn row_format(check: &mut Checker, of: &Sink) -> RowFormat {
+    let avro = match &of.format {
+        None => false,
+        Some(format) => match format.get_ref().as_str() {
+            "json" => false,
+            "avro" => true,
+            _ => {
+                check.unknown("format", format, &["json", "avro"]);
+                return RowFormat::Json;
+            }
+        },
+    };
+    match (avro, &of.registry, &of.format) {
+        (true, Some(url), _) => match RegistryUrl::parse(url.get_ref()) {
+            Ok(url) => return RowFormat::Avro(url),
+            Err(wrong) => check.at(&url.span(), wrong),
+        },
+        (true, None, Some(format)) => {
+            let message = "rows in Avro need a registry that keeps their schemas; write registry \
+                           = \"http://host:8081\"";
+            check.at(&format.span(), message);
+        }
+        (false, Some(url), _) => {
+            let message = "a registry is for rows in Avro; write format = \"avro\" beside it, or \
+                           remove it";
+            check.at(&url.span(), message);
+        }
+        (_, None, _) => {}
+    }
+    RowFormat::Json
+}
+
+/// Notes keys of a sink in topics that stand at another one.
+pub(super) fn belongs(check: &mut Checker, of: &Sink) {
+    let text = |key: Option<&Spanned<String>>| key.map(Spanned::span);
+    let number = |key: Option<&Spanned<u16>>| key.map(Spanned::span);
+    let keys = [
+        ("brokers", text(of.brokers.as_ref())),
+        ("prefix", text(of.prefix.as_ref())),
+        ("format", text(of.format.as_ref())),
+        ("registry", text(of.registry.as_ref())),
+        ("partitions", number(of.partitions.as_ref())),
+        ("replication", number(of.replication.as_ref())),
+        ("properties", of.properties.keys().next().map(Spanned::span)),
+    ];
+    for (key, span) in keys {
+        if let Some(span) = span {
+            let message =
+                format!("`{key}` is of connector = \"kafka\"; remove it, or change the connector");
+            check.at(&span, message);
+        }
+    }
 }
