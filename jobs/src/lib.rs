@@ -6,5 +6,7 @@ pub mod generate;
 pub mod query;
 pub mod rebuild;
 pub mod runtime;
+mod say;
 pub mod serve;
+pub mod trace;
 pub mod whatif;

@@ -2,6 +2,7 @@
 //!
 //! This crate reaches no clock, file, socket, thread, environment or random source.
 
+mod bytes;
 pub mod dedup;
 pub mod graph;
 pub mod identity;

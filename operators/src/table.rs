@@ -7,6 +7,8 @@
 //!
 //! Entries know their hashes, of 32 bits, which should be as good as random.
 
+use crate::bytes;
+
 /// An entry of a table.
 pub(crate) trait Hashed {
     /// Its hash, always the same.
@@ -47,6 +49,11 @@ impl<T: Hashed> Table<T> {
     /// Number of slots, taken or not.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        bytes::list(&self.slots)
     }
 
     fn home(&self, hash: u32) -> usize {
@@ -190,6 +197,11 @@ impl<T: Hashed> Parts<T> {
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(Table::len).sum()
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(Table::bytes).sum()
     }
 
     fn part(&self, hash: u32) -> usize {

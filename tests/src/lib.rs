@@ -1,5 +1,6 @@
 //! scenarios, oracles, crashes
 
+pub mod collector;
 pub mod delta;
 pub mod histories;
 mod http;

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::log::read;
+use super::hanging::HANGS;
+use super::log::{Own, read};
 use super::producer::{Fault, Transactional, Transactions};
 use super::topics::{Needed, Topics};
 use super::{ClientSpec, KafkaError};
@@ -36,6 +37,11 @@ impl KafkaBindingsSpec {
     fn what(&self) -> String {
         format!("bindings of {:?}", self.job)
     }
+
+    fn own<'a>(&'a self, what: &'a str) -> Own<'a> {
+        let Self { client, topic, patience, .. } = self;
+        Own { client, what, topic, partition: 0, patience: *patience }
+    }
 }
 
 /// A log of bindings in a topic.
@@ -43,6 +49,9 @@ pub struct KafkaBindingLog {
     spec: KafkaBindingsSpec,
     producer: Transactions,
 }
+
+/// After how long the brokers take back a binding that nobody ends.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a record begins with: its name and the version of its layout.
 const HEADER: &[u8; 8] = b"braidbl2";
@@ -68,9 +77,10 @@ impl KafkaBindingLog {
             what: what.clone(),
             id: format!("{}.bindings", spec.job),
             linger: Duration::ZERO,
-            timeout: Duration::from_secs(10),
+            timeout: TIMEOUT,
             patience: spec.patience,
         })?;
+        spec.own(&what).wait_settled((TIMEOUT * HANGS).min(spec.patience))?;
         let bindings = Self::peek(spec)?;
         Ok((Self { spec: spec.clone(), producer }, bindings))
     }
@@ -79,7 +89,7 @@ impl KafkaBindingLog {
     pub fn peek(spec: &KafkaBindingsSpec) -> Result<Vec<Binding>, KafkaError> {
         let what = spec.what();
         let mut bindings: Vec<Binding> = Vec::new();
-        for record in read(&spec.client, &what, &spec.topic, 0, None, spec.patience)? {
+        for record in read(&spec.own(&what), None)? {
             let foreign = |detail: String| KafkaError::Foreign {
                 what: what.clone(),
                 topic: spec.topic.clone(),

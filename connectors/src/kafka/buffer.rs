@@ -114,6 +114,10 @@ pub(super) struct Buffer {
     pub queued: u64,
     /// The end of the partition, and when the brokers said so.
     pub end: Option<(u64, Instant)>,
+    /// The first record that is there, as the brokers said last.
+    pub low: Option<u64>,
+    /// Where a transaction is open that holds up reading, and since when it has been seen there.
+    pub open: Option<(u64, Instant)>,
 }
 
 impl Buffer {

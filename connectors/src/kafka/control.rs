@@ -1,5 +1,6 @@
 //! Looking up topics, partitions and offsets, beside the reading.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(super) struct Control {
     brokers: String,
     wanted: Wanted,
     consumer: BaseConsumer<Context>,
+    /// The same for committed records, once it is needed.
+    committed: OnceCell<BaseConsumer<Context>>,
+    spec: KafkaSpec,
 }
 
 /// The client of a source: one that asks or one that reads.
@@ -97,6 +101,8 @@ impl Control {
             wanted: spec.wanted()?,
             // A partition ends after the last record that is there, committed or not.
             consumer: consumer(spec, &[("isolation.level", "read_uncommitted")])?,
+            committed: OnceCell::new(),
+            spec: spec.clone(),
         })
     }
 
@@ -164,6 +170,33 @@ impl Control {
         partitions: &[(PartitionId, &str, i32)],
         which: Offset,
     ) -> (BTreeMap<PartitionId, u64>, Option<String>) {
+        Self::offsets_by(&self.consumer, partitions, which)
+    }
+
+    /// Up to which offset partitions are stable: no transaction that is open began below.
+    ///
+    /// # Errors
+    /// No client can be made for it.
+    pub(super) fn stable(
+        &self,
+        partitions: &[(PartitionId, &str, i32)],
+    ) -> Result<BTreeMap<PartitionId, u64>, KafkaError> {
+        let client = if let Some(client) = self.committed.get() {
+            client
+        } else {
+            let made = consumer(&self.spec, &[])?;
+            self.committed.get_or_init(|| made)
+        };
+        let (offsets, _) = Self::offsets_by(client, partitions, Offset::End);
+        attend(client);
+        Ok(offsets)
+    }
+
+    fn offsets_by(
+        client: &BaseConsumer<Context>,
+        partitions: &[(PartitionId, &str, i32)],
+        which: Offset,
+    ) -> (BTreeMap<PartitionId, u64>, Option<String>) {
         let mut by_leader: BTreeMap<i32, Vec<&(PartitionId, &str, i32)>> = BTreeMap::new();
         for partition in partitions {
             by_leader.entry(partition.2).or_default().push(partition);
@@ -174,38 +207,15 @@ impl Control {
                 trouble = Some(format!("{} partitions have no leader", partitions.len()));
                 continue;
             }
-            match self.ask(&partitions, which) {
+            match ask(client, &partitions, which) {
                 Ok(found) => offsets.extend(found),
                 Err(error) => {
-                    attend(&self.consumer);
-                    trouble = Some(self.consumer.context().cause(&error));
+                    attend(client);
+                    trouble = Some(client.context().cause(&error));
                 }
             }
         }
         (offsets, trouble)
-    }
-
-    /// Offsets of partitions of one leader, in one request.
-    fn ask(
-        &self,
-        partitions: &[&(PartitionId, &str, i32)],
-        which: Offset,
-    ) -> Result<BTreeMap<PartitionId, u64>, ClientError> {
-        let mut list = TopicPartitionList::new();
-        for (id, topic, _) in partitions {
-            list.add_partition_offset(topic, id.number(), which)?;
-        }
-        let answer = self.consumer.offsets_for_times(list, ANSWER)?;
-        let mut found = BTreeMap::new();
-        for (id, topic, _) in partitions {
-            let element = answer.find_partition(topic, id.number());
-            if let Some(element) = element.filter(|element| element.error().is_ok())
-                && let Offset::Offset(offset) = element.offset()
-            {
-                found.insert(*id, offset as u64);
-            }
-        }
-        Ok(found)
     }
 
     /// Shows other tools how far the group is. What it says decides nothing, so nobody waits for
@@ -222,4 +232,27 @@ impl Control {
         }
         attend(&self.consumer);
     }
+}
+
+/// Offsets of partitions of one leader, in one request.
+fn ask(
+    client: &BaseConsumer<Context>,
+    partitions: &[&(PartitionId, &str, i32)],
+    which: Offset,
+) -> Result<BTreeMap<PartitionId, u64>, ClientError> {
+    let mut list = TopicPartitionList::new();
+    for (id, topic, _) in partitions {
+        list.add_partition_offset(topic, id.number(), which)?;
+    }
+    let answer = client.offsets_for_times(list, ANSWER)?;
+    let mut found = BTreeMap::new();
+    for (id, topic, _) in partitions {
+        let element = answer.find_partition(topic, id.number());
+        if let Some(element) = element.filter(|element| element.error().is_ok())
+            && let Offset::Offset(offset) = element.offset()
+        {
+            found.insert(*id, offset as u64);
+        }
+    }
+    Ok(found)
 }

@@ -65,6 +65,26 @@ pub enum KafkaError {
         /// What is missing.
         detail: String,
     },
+    /// A transaction hides the last records of a topic of ours, and nobody ends it.
+    #[error(
+        "{what}: a transaction is open in topic {topic:?}, partition {partition}, from offset \
+         {offset} on, and nobody ends it: what was written last can't be read. Look for it with \
+         `kafka-transactions.sh --bootstrap-server {brokers} find-hanging --broker-id ID`, and end \
+         it with `… abort --topic {topic} --partition {partition} --start-offset {offset}`; see \
+         BraidTransactionHangs in the runbook first"
+    )]
+    Hanging {
+        /// The sink or log.
+        what: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The transaction's first record.
+        offset: u64,
+        /// The brokers.
+        brokers: String,
+    },
     /// A newer run of the same job has taken over.
     #[error("{what}: a newer run of this job has taken over: {detail}")]
     Fenced {

@@ -36,6 +36,9 @@ pub struct KafkaSpec {
     pub refresh: Duration,
     /// How long opening waits for brokers that do not answer.
     pub patience: Duration,
+    /// A transaction that is seen open for longer hangs. Brokers let none be open for longer,
+    /// unless they are told to (`transaction.max.timeout.ms`).
+    pub hangs: Duration,
 }
 
 impl KafkaSpec {
@@ -56,6 +59,7 @@ impl KafkaSpec {
             bytes_max: 32 << 20,
             refresh: Duration::from_secs(1),
             patience: Duration::from_secs(30),
+            hangs: Duration::from_mins(15),
         }
     }
 

@@ -8,10 +8,13 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::Context;
+use super::hanging::{asking, both_ends};
 use super::{ClientSpec, KafkaError};
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How often a partition that is not settled is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A record of ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,16 +24,58 @@ pub(super) struct Record {
     pub value: Vec<u8>,
 }
 
+/// A partition of our own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    pub client: &'a ClientSpec,
+    pub what: &'a str,
+    pub topic: &'a str,
+    pub partition: i32,
+    /// How long brokers that do not answer are waited for.
+    pub patience: Duration,
+}
+
+impl Own<'_> {
+    /// Waits until every record is committed or taken back. Only for whoever has fenced off all
+    /// others: then no transaction is open, save one that hangs.
+    ///
+    /// # Errors
+    /// [`KafkaError::Hanging`] if a transaction stays open for longer than `time`.
+    pub(super) fn wait_settled(&self, time: Duration) -> Result<(), KafkaError> {
+        let Self { client, what, topic, partition, patience } = *self;
+        let all = asking(client, what, "read_uncommitted")?;
+        let committed = asking(client, what, "read_committed")?;
+        let begun = Instant::now();
+        loop {
+            match both_ends(&all, &committed, topic, partition) {
+                Ok((end, stable)) if stable >= end => return Ok(()),
+                Ok((_, offset)) if begun.elapsed() >= time => {
+                    return Err(KafkaError::Hanging {
+                        what: what.to_owned(),
+                        topic: topic.to_owned(),
+                        partition,
+                        offset,
+                        brokers: client.brokers.clone(),
+                    });
+                }
+                Err(error) if begun.elapsed() >= patience => {
+                    return Err(KafkaError::Unreachable {
+                        what: what.to_owned(),
+                        brokers: client.brokers.clone(),
+                        cause: all.context().cause(&error),
+                    });
+                }
+                Ok(_) | Err(_) => {}
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
 /// Reads the committed records of a partition, from at most `last` before its end or from its
 /// beginning, to its end.
-pub(super) fn read(
-    spec: &ClientSpec,
-    what: &str,
-    topic: &str,
-    partition: i32,
-    last: Option<u64>,
-    patience: Duration,
-) -> Result<Vec<Record>, KafkaError> {
+pub(super) fn read(own: &Own<'_>, last: Option<u64>) -> Result<Vec<Record>, KafkaError> {
+    let Own { client: spec, what, topic, partition, patience } = *own;
     let ours = [
         ("group.id", "braid-log"),
         ("enable.auto.commit", "false"),

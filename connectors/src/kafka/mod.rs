@@ -53,6 +53,13 @@
 //!
 //! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way.
 //!
+//! # Transactions that hang
+//!
+//! Nothing after an open transaction can be read. One that nobody ends (`hanging`) is shown by
+//! [`PartitionStatus::open`] and [`KafkaSink::open_transactions`]. Where it hides the last word of
+//! a sink's progress or of the bindings, opening fails ([`KafkaError::Hanging`]): to go on from the
+//! word before it would write epochs again, or give them other records.
+//!
 //! # Properties
 //!
 //! [`ClientSpec::properties`] go to librdkafka as they are: `security.protocol`, `ssl.ca.location`,
@@ -64,9 +71,11 @@ mod buffer;
 mod client;
 mod control;
 mod error;
+mod hanging;
 mod json;
 mod listing;
 mod log;
+mod look;
 mod net;
 mod producer;
 mod progress;
@@ -83,8 +92,10 @@ mod watch;
 pub use bindings::{KafkaBindingLog, KafkaBindingsSpec};
 pub use client::ClientSpec;
 pub use error::KafkaError;
+pub use hanging::OpenTransaction;
 pub use json::json_schemas;
 pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry};
+pub use look::look;
 pub use progress::Claim;
 pub use registry::RegistryUrl;
 pub use sink::{KafkaSink, KafkaSinkSpec, Sent};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use operators::model::{Epoch, Micros};
 use serde::{Deserialize, Serialize};
 
-use super::log::{Record, read};
+use super::log::{Own, Record, read};
 use super::topics::{Needed, Topics};
 use super::{ClientSpec, KafkaError};
 
@@ -66,20 +66,44 @@ impl Progress {
             // Records are small and many: what is outdated goes soon.
             settings: &[("segment.ms", "600000"), ("min.cleanable.dirty.ratio", "0.1")],
         })?;
+        Ok(Self::at(client, what, topic, key, patience))
+    }
+
+    /// The topic as it is; nothing is asked yet.
+    pub(super) fn at(
+        client: &ClientSpec,
+        what: &str,
+        topic: &str,
+        key: &str,
+        patience: Duration,
+    ) -> Self {
         let (what, topic, key) = (what.to_owned(), topic.to_owned(), key.to_owned());
-        Ok(Self { client: client.clone(), what, topic, key, patience })
+        Self { client: client.clone(), what, topic, key, patience }
     }
 
     /// The last committed claim. Only the one whose producer has fenced off all others may trust
-    /// it.
-    pub(super) fn last(&self) -> Result<Option<Claim>, KafkaError> {
-        let of = |last| read(&self.client, &self.what, &self.topic, 0, last, self.patience);
+    /// it; `hangs` is how long a transaction of such a one may stay open.
+    ///
+    /// # Errors
+    /// [`KafkaError::Hanging`]: the last claim can't be read.
+    pub(super) fn last(&self, hangs: Duration) -> Result<Option<Claim>, KafkaError> {
+        self.own().wait_settled(hangs)?;
+        self.peek()
+    }
+
+    fn own(&self) -> Own<'_> {
+        let Self { client, what, topic, patience, .. } = self;
+        Own { client, what, topic, partition: 0, patience: *patience }
+    }
+
+    /// The last claim that can be read, whoever may be writing.
+    pub(super) fn peek(&self) -> Result<Option<Claim>, KafkaError> {
         let ours = |records: Vec<Record>| {
             records.into_iter().rfind(|record| record.key == self.key.as_bytes())
         };
-        let mut found = ours(of(Some(LAST))?);
+        let mut found = ours(read(&self.own(), Some(LAST))?);
         if found.is_none() {
-            found = ours(of(None)?);
+            found = ours(read(&self.own(), None)?);
         }
         let Some(record) = found else { return Ok(None) };
         let claim = serde_json::from_slice(&record.value).map_err(|e| KafkaError::Foreign {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use operators::model::{Change, Epoch, Micros, ViewSchema};
 
+use super::hanging::{HANGS, OpenTransaction, Watched};
 use super::net::{Outgoing, net};
 use super::producer::{Ends, Fault, Transactional, Transactions};
 use super::progress::{Claim, Progress};
@@ -74,6 +75,11 @@ impl KafkaSinkSpec {
         format!("{}.{view}", self.prefix)
     }
 
+    /// A transaction that is open in a topic of the sink for longer hangs: nobody ends it.
+    pub fn hangs(&self) -> Duration {
+        self.transaction_timeout * HANGS
+    }
+
     fn transactional(&self) -> Transactional {
         Transactional {
             client: self.client.clone(),
@@ -117,6 +123,7 @@ pub struct KafkaSink {
     changes: BTreeMap<Epoch, Vec<Change>>,
     run: VecDeque<Closed>,
     bytes: usize,
+    watched: Watched,
 }
 
 impl KafkaSink {
@@ -166,8 +173,35 @@ impl KafkaSink {
             ..Claim::default()
         };
         let (producer, claim) = take_over(spec, &progress, &ours, false)?;
-        let (changes, run) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { spec: spec.clone(), views, progress, producer, claim, changes, run, bytes: 0 })
+        let (changes, run, bytes) = (BTreeMap::new(), VecDeque::new(), 0);
+        let ends = claim.ends.iter();
+        let mut partitions: Vec<(String, i32)> = ends
+            .flat_map(|(topic, ends)| (0..ends.len() as i32).map(|p| (topic.clone(), p)))
+            .collect();
+        partitions.push((progress.topic.clone(), 0));
+        let watched = Watched::start(&spec.client, &what, partitions)?;
+        let spec = spec.clone();
+        Ok(Self { spec, views, progress, producer, claim, changes, run, bytes, watched })
+    }
+
+    /// How far a sink is that another run may be writing; `None` if it has never been.
+    ///
+    /// # Errors
+    /// Brokers that don't answer; no such topic.
+    pub fn peek(spec: &KafkaSinkSpec) -> Result<Option<Claim>, KafkaError> {
+        let (topic, key) = (spec.topic("progress"), spec.transactional().id);
+        Progress::at(&spec.client, &spec.what(), &topic, &key, spec.patience).peek()
+    }
+
+    /// The transactions that are open in its topics, as seen a few seconds ago at most. Its own end
+    /// soon; one that is older than [`KafkaSinkSpec::hangs`] is ended by nobody.
+    pub fn open_transactions(&self) -> Vec<OpenTransaction> {
+        self.watched.open()
+    }
+
+    /// See [`KafkaSinkSpec::hangs`].
+    pub fn hangs(&self) -> Duration {
+        self.spec.hangs()
     }
 
     /// The epoch up to which everything is committed.
@@ -339,7 +373,7 @@ fn take_over(
     loop {
         let producer = Transactions::open(&spec.transactional())?;
         reach(Moment::Fenced);
-        let claim = match progress.last()? {
+        let claim = match progress.last(spec.hangs().min(spec.patience))? {
             Some(last) => succeed(spec, ours, &last, before)?,
             None => ours.clone(),
         };

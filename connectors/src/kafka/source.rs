@@ -10,7 +10,7 @@ use super::buffer::{Shared, Taken};
 use super::listing::{Listing, PartitionId};
 use super::reader::Reader;
 use super::watch::Watch;
-use super::{KafkaError, KafkaPart, KafkaSpec, PartitionEnd};
+use super::{KafkaError, KafkaPart, KafkaSpec, OpenTransaction, PartitionEnd};
 use crate::file::RawBatch;
 
 /// An end offset is believed for this many look-ups.
@@ -21,8 +21,11 @@ pub struct KafkaSource {
     spec: KafkaSpec,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    shown: Sender<Vec<(String, i32, u64)>>,
+    /// Positions to show; dropped when the source goes.
+    shown: Option<Sender<Vec<(String, i32, u64)>>>,
     listing: Listing,
+    /// Where this run began with each partition.
+    first: BTreeMap<PartitionId, u64>,
     /// What was handed out since the last cut: topics, partitions, records of each partition.
     part: KafkaPart,
     records: BTreeMap<PartitionId, u64>,
@@ -44,6 +47,8 @@ pub enum Replayed {
 /// How far a partition is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionStatus {
+    /// Which one it is.
+    pub id: PartitionId,
     /// Its topic.
     pub topic: String,
     /// Its number.
@@ -58,6 +63,12 @@ pub struct PartitionStatus {
     pub idle: bool,
     /// Bytes fetched by the client and not read yet, as it said last.
     pub bytes_queued: u64,
+    /// The offset that this run read first.
+    pub first: u64,
+    /// The first offset that is there, as far as known.
+    pub low: Option<u64>,
+    /// A transaction that holds up reading.
+    pub open: Option<OpenTransaction>,
 }
 
 impl KafkaSource {
@@ -87,7 +98,8 @@ impl KafkaSource {
             spec: spec.clone(),
             shared,
             threads: Vec::new(),
-            shown,
+            shown: Some(shown),
+            first: listing.next.clone(),
             listing,
             part: KafkaPart::default(),
             records: BTreeMap::new(),
@@ -121,6 +133,7 @@ impl KafkaSource {
         for (partition, first) in state.partitions.drain(..) {
             self.part.partitions.push((partition, first));
             self.listing.next.insert(partition, first);
+            self.first.insert(partition, first);
         }
         match &state.failed {
             Some(error) => Err(error.clone()),
@@ -246,6 +259,11 @@ impl KafkaSource {
         }
     }
 
+    /// Where each partition stands: the offset after the last record handed out.
+    pub fn positions(&self) -> &BTreeMap<PartitionId, u64> {
+        &self.listing.next
+    }
+
     /// How far each partition is read.
     pub fn status(&self) -> Vec<PartitionStatus> {
         let believed = self.spec.refresh * ENDS_BELIEVED;
@@ -254,17 +272,33 @@ impl KafkaSource {
             let state = self.shared.state();
             let buffer = state.buffers.get(&partition);
             let end = buffer.and_then(|buffer| buffer.end);
+            let topic = self.listing.topic(partition);
+            let open = buffer.and_then(|buffer| buffer.open);
             PartitionStatus {
-                topic: self.listing.topic(partition).to_owned(),
+                id: partition,
+                topic: topic.to_owned(),
                 partition: partition.number(),
                 next,
                 end: end.map(|(end, _)| end),
                 reachable: end.is_some_and(|(_, at)| at.elapsed() <= believed),
                 idle,
                 bytes_queued: buffer.map_or(0, |buffer| buffer.queued),
+                first: self.first.get(&partition).copied().unwrap_or(next),
+                low: buffer.and_then(|buffer| buffer.low),
+                open: open.map(|(offset, since)| OpenTransaction {
+                    topic: topic.to_owned(),
+                    partition: partition.number(),
+                    offset,
+                    open: since.elapsed(),
+                }),
             }
         };
         self.listing.next.iter().map(of).collect()
+    }
+
+    /// A transaction that is open for longer hangs: see [`KafkaSpec::hangs`].
+    pub fn hangs(&self) -> Duration {
+        self.spec.hangs
     }
 
     /// What does not work at present and is tried again, such as brokers that don't answer.
@@ -278,8 +312,10 @@ impl KafkaSource {
         let of = |(&partition, &next): (&PartitionId, &u64)| {
             (self.listing.topic(partition).to_owned(), partition.number(), next)
         };
-        // A thread that has ended has said why.
-        let _ = self.shown.send(self.listing.next.iter().map(of).collect());
+        if let Some(shown) = &self.shown {
+            // A thread that has ended has said why.
+            let _ = shown.send(self.listing.next.iter().map(of).collect());
+        }
     }
 
     /// Bytes read ahead and not yet handed out.
@@ -291,6 +327,7 @@ impl KafkaSource {
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.shared.stop();
+        self.shown = None;
         for thread in self.threads.drain(..) {
             // A panic of the thread has been reported already.
             let _ = thread.join();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rdkafka::Offset;
 
 use super::buffer::{Buffer, Shared};
 use super::control::{Control, TopicNow};
+use super::hanging::Seen;
 use super::listing::{Listing, PartitionId, TopicEntry};
 use super::reader::{Order, recreated};
 use super::{KafkaError, KafkaSpec};
@@ -18,6 +19,10 @@ use super::{KafkaError, KafkaSpec};
 /// may not know all topics yet.
 const MISSING_MAX: u32 = 3;
 
+/// Where partitions begin is looked up each time that their ends are for so many times: what is
+/// older than a topic keeps goes by segments, now and then.
+const LOWS_EVERY: u32 = 10;
+
 /// What the thread knows and whom it tells.
 pub(super) struct Watch {
     spec: KafkaSpec,
@@ -25,6 +30,10 @@ pub(super) struct Watch {
     /// Topics and partitions found so far; `next` is where each was begun.
     listing: Listing,
     leaders: BTreeMap<PartitionId, i32>,
+    /// Transactions that hold up reading.
+    open: Seen<PartitionId>,
+    /// Looks so far.
+    looks: u32,
     missing: BTreeMap<String, u32>,
     readers: Vec<Sender<Order>>,
     shared: Arc<Shared>,
@@ -48,6 +57,8 @@ impl Watch {
             control,
             listing: recorded,
             leaders: BTreeMap::new(),
+            open: Seen::default(),
+            looks: 0,
             missing: BTreeMap::new(),
             readers: Vec::new(),
             shared,
@@ -184,10 +195,13 @@ impl Watch {
                 return self.shared.fail(error);
             }
             let next = Instant::now() + self.spec.refresh;
-            while !self.shared.stopped() && Instant::now() < next {
-                match self.shown.recv_timeout(Duration::from_millis(20)) {
+            while !self.shared.stopped() {
+                let left = next.saturating_duration_since(Instant::now());
+                match self.shown.recv_timeout(left) {
                     Ok(positions) => self.control.show(&positions),
-                    Err(_) => thread::sleep(Duration::from_millis(5)),
+                    Err(RecvTimeoutError::Timeout) => break,
+                    // The owner is going.
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         }
@@ -223,7 +237,7 @@ impl Watch {
 
     /// Asks where partitions end; says what is in the way of it.
     fn ends(&mut self) -> Result<Option<String>, KafkaError> {
-        let asked: Vec<(PartitionId, &str, i32)> = self
+        let mut asked: Vec<(PartitionId, &str, i32)> = self
             .listing
             .next
             .keys()
@@ -239,6 +253,12 @@ impl Watch {
             self.shared.state().buffers.iter().map(|(&p, buffer)| (p, buffer.next)).collect();
         let (ends, trouble) = self.control.offsets(&asked, Offset::End);
         let now = Instant::now();
+        let lows = if self.looks.is_multiple_of(LOWS_EVERY) {
+            self.control.offsets(&asked, Offset::Beginning).0
+        } else {
+            BTreeMap::new()
+        };
+        self.looks = self.looks.wrapping_add(1);
         for (&partition, &end) in &ends {
             let next = read.get(&partition).copied().unwrap_or(0);
             if end < next {
@@ -247,9 +267,28 @@ impl Watch {
             }
             if let Some(buffer) = self.shared.state().buffers.get_mut(&partition) {
                 buffer.end = Some((end, now));
+                buffer.low = lows.get(&partition).copied().or(buffer.low);
+            }
+        }
+        // Where all is read there is nothing to wait for.
+        asked.retain(|(partition, ..)| self.is_behind(*partition, &ends));
+        let stable =
+            if asked.is_empty() { BTreeMap::new() } else { self.control.stable(&asked)? };
+        for (&partition, &end) in &ends {
+            let stable = stable.get(&partition).copied().unwrap_or(end);
+            self.open.look(partition, end, stable, now);
+            if let Some(buffer) = self.shared.state().buffers.get_mut(&partition) {
+                buffer.open = self.open.at(partition);
             }
         }
         Ok(trouble)
+    }
+
+    /// Whether there is something before a partition's end that has not been read.
+    fn is_behind(&self, partition: PartitionId, ends: &BTreeMap<PartitionId, u64>) -> bool {
+        let state = self.shared.state();
+        let settled = state.buffers.get(&partition).map_or(0, |buffer| buffer.settled);
+        ends.get(&partition).is_some_and(|end| settled < *end)
     }
 }
 

@@ -270,6 +270,11 @@ impl TableSink {
         self.views.iter().map(View::lacking).sum()
     }
 
+    /// Those of them that are in memory.
+    pub fn kept(&self) -> usize {
+        self.views.iter().map(View::kept).sum()
+    }
+
     /// Current rows of all views.
     pub fn rows(&self) -> u64 {
         self.views.iter().map(|view| view.current.rows()).sum()
@@ -319,7 +324,7 @@ impl TableSink {
         for (view, commit) in commits {
             view.done(commit);
         }
-        if self.views.iter().map(View::kept).sum::<usize>() > KEPT_CHANGES {
+        if self.kept() > KEPT_CHANGES {
             self.views.iter_mut().for_each(View::forget);
         }
         self.epochs.commit(&runtime(&self.out)?, &mut written)?;

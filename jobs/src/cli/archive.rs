@@ -8,6 +8,7 @@ use super::load;
 use super::replay::{HasRun, with};
 use crate::rebuild::{RebuildError, archive, import};
 use crate::runtime::{Plan, grouped};
+use crate::say;
 
 /// What is to be done with an archive.
 #[derive(Args)]
@@ -54,7 +55,7 @@ pub(super) fn act(options: &Options) -> u8 {
     match done {
         Ok(Ok(code)) | Err(code) => code,
         Ok(Err(error)) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
     }
@@ -67,7 +68,7 @@ fn bring_in(job: &PathBuf, live: &Plan, workers: Option<usize>) -> Result<u8, Re
     match imported {
         Some(computed) if !computed.is_whole() => {
             let (done, upto) = (computed.summary.epochs, computed.upto);
-            eprintln!("braid: stopped at epoch {done} of {upto}; run it again to go on");
+            say::note(format_args!("stopped at epoch {done} of {upto}; run it again to go on"));
             return Ok(1);
         }
         Some(computed) => {

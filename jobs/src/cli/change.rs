@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::load;
 use crate::runtime::{Outlook, grouped, outlook};
+use crate::say;
 
 /// Shows the plan; returns the exit code.
 pub(super) fn plan(path: &Path) -> u8 {
@@ -14,7 +15,7 @@ pub(super) fn plan(path: &Path) -> u8 {
     let outlook = match outlook(&plan) {
         Ok(outlook) => outlook,
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             return error.exit_code();
         }
     };

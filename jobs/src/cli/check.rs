@@ -10,6 +10,7 @@ use replay::history::Source;
 use super::load;
 use crate::runtime::plan::PlannedSource;
 use crate::runtime::{RunError, grouped};
+use crate::say;
 
 /// Records looked at in each source.
 const LOOK: usize = 1000;
@@ -25,7 +26,7 @@ pub(super) fn check(path: &Path) -> u8 {
     };
     for source in &plan.sources {
         if let Err(error) = look(source) {
-            eprintln!("{}: source {:?}: {error}", path.display(), source.name);
+            say::problem(format_args!("{}: source {:?}: {error}", path.display(), source.name));
             return error.exit_code();
         }
     }

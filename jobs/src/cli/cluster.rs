@@ -11,6 +11,7 @@ use signal_hook::consts::SIGHUP;
 use super::{USAGE, stop_on_signals};
 use crate::cluster::{Child, Cluster, SILENCE_MIN, Setup, TlsFiles, addresses, hold, watch};
 use crate::runtime::{Plan, RunOptions};
+use crate::say;
 use crate::serve::Board;
 
 /// Processes of a cluster.
@@ -62,6 +63,11 @@ impl Options {
         }
     }
 
+    /// Whether this process is the one that reads and writes.
+    pub(super) fn is_first(&self) -> bool {
+        self.process == 0
+    }
+
     /// What is wrong with them.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { processes, process, .. } = self;
@@ -98,7 +104,7 @@ impl Options {
     /// Starts children until the job is done or can't go on. Gives the exit code.
     pub(super) fn parent(&self, plan: &Plan, workers: usize) -> u8 {
         if let Err(words) = self.setup(plan, workers) {
-            eprintln!("braid: {words}");
+            say::fail(words);
             return USAGE;
         }
         let restart = Arc::new(AtomicBool::new(false));
@@ -108,7 +114,7 @@ impl Options {
         let (stop, program) = match (signals, std::env::current_exe()) {
             (Ok(stop), Ok(program)) => (stop, program),
             (Err(error), _) | (_, Err(error)) => {
-                eprintln!("braid: can't watch over a process: {error}");
+                say::fail(format_args!("can't watch over a process: {error}"));
                 return 1;
             }
         };
@@ -143,15 +149,15 @@ impl Options {
     ) -> Result<Cluster, u8> {
         let restart = Arc::default();
         let setup = self.setup(plan, options.workers).map_err(|words| {
-            eprintln!("braid: {words}");
+            say::fail(words);
             USAGE
         })?;
         if let Err(error) = hold(stop, &restart) {
-            eprintln!("braid: --child is for the parent alone: {error}");
+            say::fail(format_args!("--child is for the parent alone: {error}"));
             return Err(USAGE);
         }
         Cluster::form(setup, stop, &restart, board).map_err(|end| {
-            eprintln!("braid: {end}");
+            say::fail(&end);
             end.code
         })
     }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::generate::{Compression, FileOptions, Generated, ShopOptions, write};
 use crate::runtime::grouped;
+use crate::say;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -112,7 +113,7 @@ pub(super) fn generate(options: &Options) -> u8 {
             0
         }
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
     }
@@ -144,7 +145,10 @@ impl Bar {
             } else if !self.silent && last.elapsed() >= LINE_EVERY {
                 last = Instant::now();
                 let percent = records as f64 / self.total.max(1) as f64 * 100.0;
-                eprintln!("{percent:.0} % made, {} records", grouped(records as i64));
+                say::progress(format_args!(
+                    "{percent:.0} % made, {} records",
+                    grouped(records as i64)
+                ));
             }
         }
     }
@@ -160,7 +164,7 @@ fn show(done: &Generated, json: bool) {
     if json {
         match serde_json::to_string_pretty(done) {
             Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("braid: {error}"),
+            Err(error) => say::fail(error),
         }
         return;
     }

@@ -23,12 +23,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cluster::Role;
 use crate::runtime::{
     Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, plan, run_until, serve,
 };
+use crate::say;
 use crate::serve::Server;
 
 /// Web, mobile and backend events braided into one view of each person, exact when the past
@@ -36,8 +37,20 @@ use crate::serve::Server;
 #[derive(Parser)]
 #[command(name = "braid", version)]
 struct Args {
+    /// What lines on standard error are.
+    #[arg(long, global = true, value_enum, default_value_t = Log::Text)]
+    log: Log,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What lines on standard error are.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// For a person.
+    Text,
+    /// A JSON object for each: time, level and message.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -61,8 +74,8 @@ enum Command {
         /// The summary as JSON on standard output.
         #[arg(long)]
         json: bool,
-        /// Answers at this address, such as 127.0.0.1:9464: /metrics for Prometheus, /healthz,
-        /// /readyz.
+        /// Answers at this address, such as 127.0.0.1:9464: /metrics for Prometheus, /status,
+        /// /healthz, /readyz.
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
         #[command(flatten)]
@@ -102,16 +115,24 @@ enum Command {
     Archive(archive::Options),
     /// Says what would change if the job were another one: who would be who, and all numbers.
     Whatif(whatif::Options),
-    /// Shows how far a job is.
+    /// Shows how far a job is: of a running one, if it answers at an address (`run --listen`), also
+    /// what it holds and how far behind it is.
     Status {
         /// The job file.
         job: PathBuf,
+        /// Where the job answers, if not where it has noted in its output folder.
+        #[arg(long, value_name = "ADDRESS")]
+        at: Option<SocketAddr>,
     },
 }
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let code = match Args::parse().command {
+    let args = Args::parse();
+    if args.log == Log::Json {
+        say::as_json();
+    }
+    let code = match args.command {
         Command::Demo { dir } => demo::demo(&dir, usual_workers()),
         Command::Run { job, workers, epoch_records, json, listen, cluster, crash_at } => {
             crash_at.into_iter().for_each(crash::CrashAt::arm);
@@ -127,7 +148,7 @@ pub fn main() -> ExitCode {
         Command::Archive(options) => archive::act(&options),
         Command::Plan { job } => change::plan(&job),
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
-        Command::Status { job } => status::status(&job),
+        Command::Status { job, at } => status::status(&job, at),
     };
     ExitCode::from(code)
 }
@@ -144,7 +165,7 @@ const USAGE: u8 = 2;
 fn load(path: &Path) -> Result<Plan, u8> {
     plan::load(path).map_err(|problems| {
         for problem in problems {
-            eprintln!("{problem}");
+            say::problem(problem);
         }
         USAGE
     })
@@ -169,7 +190,7 @@ fn execute(
     cluster: &cluster::Options,
 ) -> u8 {
     if let Err(words) = cluster.check() {
-        eprintln!("braid: {words}");
+        say::fail(words);
         return USAGE;
     }
     let plan = match load(path) {
@@ -182,18 +203,23 @@ fn execute(
     let stop = match stop_on_signals() {
         Ok(stop) => stop,
         Err(error) => {
-            eprintln!("braid: can't listen to signals: {error}");
+            say::fail(format_args!("can't listen to signals: {error}"));
             return 1;
         }
     };
     let board = Arc::default();
     let server = listen.map(|address| (address, Server::start(address, Arc::clone(&board))));
     if let Some((address, Err(error))) = &server {
-        eprintln!("braid: can't listen at {address}: {error}; give --listen another address");
+        say::fail(format_args!(
+            "can't listen at {address}: {error}; give --listen another address"
+        ));
         return USAGE;
     }
     if let Some((_, Ok(server))) = &server {
-        eprintln!("braid: at http://{}", server.address());
+        say::note(format_args!("at http://{}", server.address()));
+        if cluster.is_first() {
+            note_address(&plan, server.address());
+        }
     }
     let joined = match cluster.role() {
         Role::Child => cluster.join(&plan, options, &stop, &board).map(Some),
@@ -216,7 +242,7 @@ fn execute(
         Ok(summary) => {
             show(&plan, &summary, json);
             if plan.is_bounded() && stop.load(Ordering::Acquire) {
-                eprintln!("braid: stopped, perhaps before the end; run it again to go on");
+                say::note("stopped, perhaps before the end; run it again to go on");
                 1
             } else {
                 0
@@ -224,18 +250,28 @@ fn execute(
         }
         Err(error) if cluster.is_some() => cluster.map_or(1, |c| c.leave(&error.into_end())),
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
     };
     cluster.map_or(code, |cluster| cluster.leave(&cluster.done()))
 }
 
+/// Notes where `braid status` finds this run. Without the note it tells from files.
+fn note_address(plan: &Plan, address: SocketAddr) {
+    let noted = status::noted(plan);
+    let written = std::fs::create_dir_all(&plan.out)
+        .and_then(|()| std::fs::write(&noted, format!("{address}\n")));
+    if let Err(error) = written {
+        say::note(format_args!("can't write {}: {error}", noted.display()));
+    }
+}
+
 fn show(plan: &Plan, summary: &Summary, json: bool) {
     if json {
         match serde_json::to_string_pretty(summary) {
             Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("braid: {error}"),
+            Err(error) => say::fail(error),
         }
         return;
     }

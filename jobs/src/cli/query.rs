@@ -9,6 +9,7 @@ use crate::query::explain::{Question, explain};
 use crate::query::{Format, Known, Moment, QueryError, query, resolve};
 use crate::rebuild::{RebuildError, Replay};
 use crate::runtime::Plan;
+use crate::say;
 
 /// What is asked in SQL.
 #[derive(Args)]
@@ -99,7 +100,7 @@ fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {
     match load(job).map(|plan| act(&plan)) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
         Err(code) => code,

@@ -17,6 +17,7 @@ use crate::rebuild::{
 use crate::runtime::{
     Around, Plan, Progress, RunOptions, Silent, Summary, Terminal, grouped, peek,
 };
+use crate::say;
 use crate::serve::Board;
 
 /// What is to be computed anew.
@@ -120,14 +121,14 @@ pub(super) fn replay(options: &Options) -> u8 {
     let stop = match super::stop_on_signals() {
         Ok(stop) => stop,
         Err(error) => {
-            eprintln!("braid: can't listen to signals: {error}");
+            say::fail(format_args!("can't listen to signals: {error}"));
             return 1;
         }
     };
     match act(options, &live, &stop) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
     }
@@ -162,10 +163,10 @@ fn act(options: &Options, live: &Plan, stop: &AtomicBool) -> Result<u8, RebuildE
         let computed = compute(live, (&replay, &replay.scope), run, reading, around)?;
         let out = replay.plan.out.display();
         if !computed.is_whole() {
-            eprintln!(
-                "braid: stopped at epoch {} of {}; run it again to go on",
+            say::note(format_args!(
+                "stopped at epoch {} of {}; run it again to go on",
                 computed.summary.epochs, computed.upto
-            );
+            ));
             return Ok(1);
         }
         show(&computed.summary, options.json);
@@ -326,7 +327,7 @@ fn change_over(
     with(options, stop, |run, around| {
         let switched = switch((&options.job, live), &replay, run, around)?;
         if stop.load(Ordering::Acquire) {
-            eprintln!("braid: stopped, perhaps before the end; run the job to go on");
+            say::note("stopped, perhaps before the end; run the job to go on");
             return Ok(1);
         }
         show(&switched.summary, options.json);

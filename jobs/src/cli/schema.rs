@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::load;
 use crate::runtime::Plan;
+use crate::say;
 
 /// Prints the schemas of one view or all; returns the exit code.
 pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
@@ -26,7 +27,7 @@ pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
     if page.is_empty() {
         let names: Vec<&str> = schemas.iter().map(|schema| &*schema.name).collect();
         let view = view.unwrap_or_default();
-        eprintln!("braid: the job has no view {view:?}; write one of {}", names.join(", "));
+        say::fail(format_args!("the job has no view {view:?}; write one of {}", names.join(", ")));
         return 2;
     }
     println!("{:#}", Value::Object(page));

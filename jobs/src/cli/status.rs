@@ -1,24 +1,56 @@
-//! `braid status`: how far a job is, from its bindings and tables.
+//! `braid status`: how far a job is. A running one is asked; of one that does not run, bindings,
+//! tables, snapshots and brokers tell.
 
-use std::path::Path;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use connectors::bindings::Binding;
+use connectors::file::Position;
+use connectors::kafka::{KafkaPart, KafkaSink, KafkaSinkSpec, KafkaSpec, look};
 use connectors::table::TableSink;
 use operators::model::Epoch;
 use replay::history::SourceSpec;
+use replay::snapshot::find;
 
 use super::load;
-use crate::runtime::{grouped, peek};
+use crate::runtime::{Plan, now, peek, snapshots_of};
+use crate::say;
+use crate::serve::{
+    CHANGELOGS, Figures, FileFigures, PartitionFigures, SinkFigures, SnapshotFigures,
+    SourceFigures, State, TABLES, get, lines,
+};
+
+/// How long brokers are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a run notes the address at which it answers.
+pub(super) fn noted(plan: &Plan) -> PathBuf {
+    plan.out.join("listen")
+}
 
 /// Shows the status; returns the exit code.
-pub(super) fn status(path: &Path) -> u8 {
+pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
     let plan = match load(path) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    match (running(&plan, at), at) {
+        (Ok(text), _) => {
+            print!("{text}");
+            return 0;
+        }
+        (Err(error), Some(at)) => {
+            say::fail(format_args!("no job {:?} answers at {at}: {error}", plan.name));
+            return 1;
+        }
+        (Err(_), None) => {}
+    }
     let bindings = match peek(&plan) {
         Ok(bindings) => bindings,
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(error);
             return 1;
         }
     };
@@ -26,43 +58,124 @@ pub(super) fn status(path: &Path) -> u8 {
         println!("{}: has not run yet", plan.name);
         return 0;
     };
-    println!("{}: epoch {} of generation {}", plan.name, last.epoch, last.generation);
-    for ((index, source), end) in (0..).zip(&plan.sources).zip(&last.sources) {
-        if let SourceSpec::Topics(_) = &source.records {
-            let parts = bindings.iter().flat_map(|binding| &binding.kafka);
-            let parts = parts.filter(|(of, _)| *of == index).map(|(_, part)| part);
-            let (partitions, records) = parts.fold((0, 0), |(partitions, records), part| {
-                let more = part.ends.iter().map(|end| end.records).sum::<u64>();
-                (partitions + part.partitions.len(), records + more)
+    match figures(&plan, &bindings, last) {
+        Ok(figures) => {
+            print!("{}", lines(&figures, now(), State::Stands));
+            0
+        }
+        Err(words) => {
+            say::fail(words);
+            1
+        }
+    }
+}
+
+/// What the running job says.
+fn running(plan: &Plan, at: Option<SocketAddr>) -> Result<String, String> {
+    let noted = || fs::read_to_string(noted(plan)).ok()?.trim().parse().ok();
+    let at = at.or_else(noted).ok_or("it has noted no address")?;
+    let text = get(at, "/status").map_err(|error| error.to_string())?;
+    // Another job may answer there by now.
+    let ours = text.starts_with(&format!("{}: ", plan.name));
+    if ours { Ok(text) } else { Err("another job does".to_owned()) }
+}
+
+/// The figures of a job that does not run.
+fn figures(plan: &Plan, bindings: &[Binding], last: &Binding) -> Result<Figures, String> {
+    let mut figures = Figures::default();
+    figures.begin(&plan.name, last.generation);
+    (figures.bound, figures.closed) = (last.epoch, last.epoch + 1);
+    sinks(plan, &mut figures)?;
+    let known = |name: &str, sink: &SinkFigures| name != TABLES && sink.trouble.is_none();
+    let outputs = figures.sinks.iter().filter(|(name, sink)| known(name, sink));
+    let passed = outputs.map(|(_, sink)| sink.epoch).min().unwrap_or(last.epoch);
+    let begin = match plan.snapshots {
+        Some(_) => find(&snapshots_of(plan), &plan.hash, passed.min(last.epoch)),
+        None => Ok(replay::snapshot::Found::default()),
+    };
+    let begin = begin.map_err(|error| error.to_string())?.begin;
+    let done = begin.as_ref().map_or(0, |begin| begin.manifest.epoch);
+    if let Some(begin) = begin {
+        let manifest = begin.manifest;
+        let at = manifest.watermark.current();
+        figures.watermark = figures.watermark.or((at > i64::MIN && at < i64::MAX).then_some(at));
+        figures.snapshot = Some(SnapshotFigures {
+            epoch: manifest.epoch,
+            usable: manifest.epoch,
+            taken: manifest.taken,
+            events: manifest.events(),
+            bytes: manifest.bytes(),
+            ..SnapshotFigures::default()
+        });
+    }
+    for (index, source) in (0..).zip(&plan.sources) {
+        let name = source.name.to_string();
+        let mut of = SourceFigures { name, ..SourceFigures::default() };
+        match &source.records {
+            SourceSpec::Files(_) => {
+                of.files = last.sources.get(usize::from(index)).map(|end| {
+                    let Position { file, record } = end.upper;
+                    FileFigures { read: u64::from(file), records: record, at_end: end.at_end }
+                });
+            }
+            SourceSpec::Topics(spec) => {
+                let begun = bindings.iter().rfind(|b| b.epoch <= done).or(bindings.first());
+                figures.needed_since = begun.map(|binding| binding.wall_time);
+                partitions(spec, (bindings, index, done), &mut of);
+            }
+        }
+        figures.sources.push(of);
+    }
+    Ok(figures)
+}
+
+/// Asks the brokers of a source; if they don't answer, that is its trouble.
+fn partitions(
+    spec: &KafkaSpec,
+    (bindings, index, done): (&[Binding], u16, Epoch),
+    of: &mut SourceFigures,
+) {
+    let part = |binding: &'_ Binding| -> Option<KafkaPart> {
+        binding.kafka.iter().find(|(source, _)| *source == index).map(|(_, part)| part.clone())
+    };
+    let before: Vec<KafkaPart> =
+        bindings.iter().filter(|binding| binding.epoch <= done).filter_map(part).collect();
+    let later: Vec<KafkaPart> =
+        bindings.iter().filter(|binding| binding.epoch > done).filter_map(part).collect();
+    let begin = KafkaPart::sum(&before.iter().collect::<Vec<_>>());
+    let parts: Vec<&KafkaPart> = std::iter::once(&begin).chain(&later).collect();
+    match look(&KafkaSpec { patience: PATIENCE, ..spec.clone() }, &parts) {
+        Ok(list) => {
+            let figures = list.into_iter().map(|status| {
+                let needed = status.first;
+                PartitionFigures { status, needed }
             });
-            let records = grouped(records as i64);
-            println!("  source {}: {partitions} partitions, {records} records", source.name);
-            continue;
+            of.partitions = figures.collect();
         }
-        let state = if end.at_end { "at its end" } else { "not at its end" };
-        let files = grouped(i64::from(end.upper.file));
-        let more = match end.upper.record {
-            0 => String::new(),
-            records => format!(" and {} records of the next", grouped(records as i64)),
-        };
-        println!("  source {}: {files} files read{more}, {state}", source.name);
+        Err(error) => of.trouble = Some(error.to_string()),
     }
+}
+
+/// How far each output is.
+fn sinks(plan: &Plan, figures: &mut Figures) -> Result<(), String> {
+    let sink =
+        |epoch: Option<Epoch>| SinkFigures { epoch: epoch.unwrap_or(0), ..SinkFigures::default() };
     if let Some(options) = &plan.tables {
-        match TableSink::open(&plan.out, &plan.catalog.schemas, options.clone()) {
-            Ok(tables) => {
-                let upto = |epoch: Option<Epoch>| {
-                    epoch.map_or("not committed yet".to_owned(), |e| {
-                        format!("complete up to epoch {e}")
-                    })
-                };
-                println!("  tables {}", upto(tables.shown()));
-                println!("  changelogs {}", upto(tables.committed()));
-            }
-            Err(error) => {
-                eprintln!("braid: {error}");
-                return 1;
-            }
-        }
+        let tables = TableSink::open(&plan.out, &plan.catalog.schemas, options.clone());
+        let tables = tables.map_err(|error| error.to_string())?;
+        figures.sinks.insert(CHANGELOGS.to_owned(), sink(tables.committed()));
+        figures.sinks.insert(TABLES.to_owned(), sink(tables.shown()));
     }
-    0
+    for spec in &plan.topics {
+        let claim = KafkaSink::peek(&KafkaSinkSpec { patience: PATIENCE, ..spec.clone() });
+        let of = match claim {
+            Ok(claim) => {
+                figures.watermark = claim.as_ref().and_then(|claim| claim.watermark);
+                sink(claim.and_then(|claim| claim.epoch))
+            }
+            Err(error) => SinkFigures { trouble: Some(error.to_string()), ..sink(None) },
+        };
+        figures.sinks.insert(spec.prefix.clone(), of);
+    }
+    Ok(())
 }

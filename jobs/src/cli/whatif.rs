@@ -11,6 +11,7 @@ use super::replay::{Change, HasRun, last, with};
 use crate::query::Moment;
 use crate::rebuild::{Reading, RebuildError, Replay, Scope, compute};
 use crate::runtime::{Plan, peek};
+use crate::say;
 use crate::whatif::{compare, page, text};
 
 /// What would be another.
@@ -56,7 +57,7 @@ pub(super) fn whatif(options: &Options) -> u8 {
     match act(options, &live) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("braid: {error}");
+            say::fail(&error);
             error.exit_code()
         }
     }
@@ -90,10 +91,10 @@ fn act(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
     let computed =
         with(options, &stop, |run, around| compute(live, (&replay, &scope), run, reading, around))?;
     if !computed.is_whole() {
-        eprintln!(
-            "braid: stopped at epoch {} of {}; run it again to go on",
+        say::note(format_args!(
+            "stopped at epoch {} of {}; run it again to go on",
             computed.summary.epochs, computed.upto
-        );
+        ));
         return Ok(1);
     }
     let what = compare(live, &replay.plan, epoch)?;
@@ -105,7 +106,7 @@ fn act(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
     if let Some(path) = &options.html {
         fs::write(path, page(&what))
             .map_err(|source| RebuildError::Disk { path: path.clone(), source })?;
-        eprintln!("braid: the page is {}", path.display());
+        say::note(format_args!("the page is {}", path.display()));
     }
     if !options.json {
         let (job, name) = (options.job.display(), &replay.name);

@@ -19,6 +19,7 @@ use timely::communication::allocator::zero_copy::stream::Stream as _;
 use super::hello::Session;
 use super::wire::{Wire, receive, send, timed_out};
 use super::{ANEW, End, LOST, STOPPED};
+use crate::say;
 use crate::serve::Board;
 
 /// How often a process says that it is there.
@@ -214,7 +215,7 @@ impl Controls {
         let mut peers = self.peers();
         if self.me == 0 && !self.begun.load(Ordering::Acquire) {
             peers[index] = None;
-            eprintln!("braid: {why}; waiting for it");
+            say::note(format_args!("{why}; waiting for it"));
             return;
         }
         drop(peers);
@@ -226,9 +227,9 @@ impl Controls {
     }
 
     /// A connection with a process broke. Does not return.
-    pub(super) fn broken(&self, index: usize) -> ! {
+    pub(super) fn broken(&self, index: usize, why: &str) -> ! {
         thread::sleep(GRACE);
-        self.leave(LOST, &format!("the connection with process {index} broke"))
+        self.leave(LOST, &format!("a connection with process {index} broke: {why}"))
     }
 
     /// Ends this process, and tells the others to. Says why, if there is anything to say.
@@ -245,8 +246,8 @@ impl Controls {
         }
         if !end.words.is_empty() {
             match end.from {
-                Some(process) => eprintln!("braid: process {process}: {}", end.words),
-                None => eprintln!("braid: {}", end.words),
+                Some(process) => say::fail(format_args!("process {process}: {}", end.words)),
+                None => say::fail(&end.words),
             }
         }
         let code = end.code;

@@ -19,9 +19,11 @@ use crossbeam_channel::Sender;
 
 use super::control::Controls;
 use super::hello::{Answer, Hello, Kind, Session, Verdict, read_preamble, send_preamble};
+use super::pulse::Pulsed;
 use super::tls::{Open, Tls, objection};
 use super::wire::{Wire, receive, send};
 use super::{End, FENCED, USAGE};
+use crate::say;
 
 /// How long one that has connected may take for its first words.
 const FIRST_WORDS: Duration = Duration::from_secs(5);
@@ -45,7 +47,7 @@ pub(super) struct Forming {
     pub controls: Arc<Controls>,
     pub session: Mutex<Option<Session>>,
     /// The connections on which this process was called.
-    pub arrived: Sender<(usize, Kind, Wire)>,
+    pub arrived: Sender<(usize, Kind, Pulsed)>,
     /// What was said last of one that was refused.
     pub said: Mutex<String>,
 }
@@ -104,7 +106,7 @@ impl Forming {
     fn say(&self, words: String) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if *said != words {
-            eprintln!("braid: {words}");
+            say::note(&words);
             *said = words;
         }
     }
@@ -143,6 +145,7 @@ impl Forming {
         if theirs.kind == Kind::Control {
             self.controls.attach(from, wire).map_err(words)?;
         } else {
+            let wire = Pulsed::new(wire, self.silence).map_err(words)?;
             let _ = self.arrived.send((from, theirs.kind, wire));
         }
         Ok(())

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// What every preamble begins with.
 const MAGIC: &[u8; 7] = b"braidcl";
 /// Goes up when what follows the preamble changes.
-const PROTOCOL: u8 = 1;
+const PROTOCOL: u8 = 2;
 /// The version of this braid.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -16,6 +16,7 @@ use signal_hook::low_level::exit;
 
 use super::LOST;
 use super::wire::nothing_yet;
+use crate::say;
 
 /// The parent's word to end in order.
 pub(super) const STOP: u8 = b's';
@@ -47,7 +48,7 @@ pub fn hold(stop: &Arc<AtomicBool>, restart: &Arc<AtomicBool>) -> std::io::Resul
                 }
                 Err(error) if nothing_yet(&error) => {}
                 Ok(_) | Err(_) => {
-                    eprintln!("braid: its parent is gone; ending");
+                    say::note("its parent is gone; ending");
                     exit(i32::from(LOST));
                 }
             }

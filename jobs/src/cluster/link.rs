@@ -11,9 +11,7 @@ use std::net::Shutdown;
 use crossbeam_channel::{Receiver, TryRecvError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use timely::communication::allocator::zero_copy::stream::Stream as _;
-
-use super::wire::Wire;
+use timely::communication::allocator::zero_copy::stream::Stream;
 
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -26,7 +24,7 @@ enum Item<T> {
 }
 
 /// Sends everything that comes, until all senders have hung up.
-pub(super) fn forward<T: Serialize>(wire: Wire, messages: &Receiver<T>) -> io::Result<()> {
+pub(super) fn forward<T: Serialize>(wire: impl Stream, messages: &Receiver<T>) -> io::Result<()> {
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, wire);
     loop {
         let next = match messages.try_recv() {
@@ -46,7 +44,10 @@ pub(super) fn forward<T: Serialize>(wire: Wire, messages: &Receiver<T>) -> io::R
 }
 
 /// Hands on everything that is sent, until its end.
-pub(super) fn hand_on<T: DeserializeOwned>(wire: Wire, mut to: impl FnMut(T)) -> io::Result<()> {
+pub(super) fn hand_on<T: DeserializeOwned>(
+    wire: impl Stream,
+    mut to: impl FnMut(T),
+) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, wire);
     loop {
         match bincode::deserialize_from(&mut reader).map_err(io::Error::other)? {
@@ -66,6 +67,7 @@ mod tests {
 
     use crossbeam_channel::unbounded;
 
+    use super::super::wire::Wire;
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! - **forming**: sockets, TLS, and first words, which compare everything that must be equal.
 //! - **control**: heartbeats; a process that is lost ends all others of its session.
+//! - **pulse**: the connections for records show by themselves whether they are alive.
 //! - **link**: records from process 0 to the workers elsewhere, and what comes of them back.
 //! - **parent**: on each machine a process that starts the next one when a session has ended.
 //!
@@ -19,6 +20,8 @@ mod hosts;
 mod lifeline;
 mod link;
 mod parent;
+mod pulse;
+mod seat;
 mod tls;
 mod wire;
 
@@ -44,9 +47,10 @@ pub use self::hosts::addresses;
 pub use self::lifeline::hold;
 pub(crate) use self::link::Addressed;
 pub use self::parent::{Child, watch};
+use self::pulse::Pulsed;
+pub(crate) use self::seat::{Seat, Seated, seat};
 use self::tls::Tls;
 pub use self::tls::TlsFiles;
-use self::wire::Wire;
 use crate::serve::Board;
 
 /// Exit code: usage or job file.
@@ -115,15 +119,15 @@ pub struct Cluster {
     setup: Setup,
     forming: Arc<Forming>,
     controls: Arc<Controls>,
-    arrived: Receiver<(usize, Kind, Wire)>,
+    arrived: Receiver<(usize, Kind, Pulsed)>,
     go: Receiver<Session>,
 }
 
 /// The connections of a session, by process.
 pub(crate) struct Peers {
-    data: Vec<Option<Wire>>,
+    data: Vec<Option<Pulsed>>,
     /// Between process 0 and each other.
-    links: Vec<Option<Wire>>,
+    links: Vec<Option<Pulsed>>,
 }
 
 /// The worker threads of this process, to be started.
@@ -193,15 +197,13 @@ impl Cluster {
     }
 
     /// Calls a process; gives the connection if it is not one for control.
-    fn call(&self, to: usize, kind: Kind) -> Result<Option<Wire>, End> {
+    fn call(&self, to: usize, kind: Kind) -> Result<Option<Pulsed>, End> {
         let wire = self.forming.call(to, kind)?;
-        if kind != Kind::Control {
-            return Ok(Some(wire));
-        }
-        match self.controls.attach(to, wire) {
-            Ok(_) => Ok(None),
-            Err(error) => Err(End::new(LOST, format!("process {to}: {error}"))),
-        }
+        let called = match kind {
+            Kind::Control => self.controls.attach(to, wire).map(|_| None),
+            Kind::Data | Kind::Link => Pulsed::new(wire, self.setup.silence).map(Some),
+        };
+        called.map_err(|error| End::new(LOST, format!("process {to}: {error}")))
     }
 
     /// Which process this is.
@@ -298,14 +300,14 @@ impl Cluster {
         let far = near.try_clone().ok()?;
         let controls = Arc::clone(&self.controls);
         thread::spawn(move || {
-            if link::hand_on(far, hand_on).is_err() {
-                controls.broken(process);
+            if let Err(error) = link::hand_on(far, hand_on) {
+                controls.broken(process, &error.to_string());
             }
         });
         let controls = Arc::clone(&self.controls);
         Some(thread::spawn(move || {
-            if link::forward(near, &out).is_err() {
-                controls.broken(process);
+            if let Err(error) = link::forward(near, &out) {
+                controls.broken(process, &error.to_string());
             }
         }))
     }
@@ -329,7 +331,7 @@ impl Cluster {
 }
 
 impl Peers {
-    fn put(&mut self, (process, kind, wire): (usize, Kind, Wire)) {
+    fn put(&mut self, (process, kind, wire): (usize, Kind, Pulsed)) {
         match kind {
             Kind::Data => self.data[process] = Some(wire),
             Kind::Link => self.links[process] = Some(wire),
@@ -337,6 +339,9 @@ impl Peers {
         }
     }
 }
+
+/// What timely's words begin with when a connection is lost.
+const TIMELY_SAYS: &str = "timely communication error: ";
 
 /// A thread of timely's that loses its connection panics. That ends this process as any other lost
 /// connection does.
@@ -348,17 +353,17 @@ fn say_lost_connections(controls: &Arc<Controls>) {
         let name = thread.name().unwrap_or_default();
         let other = name.strip_prefix("timely:send-").or(name.strip_prefix("timely:recv-"));
         if let Some(process) = other.and_then(|index| index.parse().ok()) {
-            controls.broken(process);
+            let words = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+            controls.broken(process, words.strip_prefix(TIMELY_SAYS).unwrap_or(words));
         }
         before(panic);
     }));
 }
 
 /// A sender to a worker, wherever it is.
-#[derive(Clone)]
 pub(crate) enum Inbox<T> {
     /// In this process.
-    Here(Sender<T>),
+    Here(Seated<T>),
     /// In another one: its place there.
     There(Sender<Addressed<T>>, u32),
 }
@@ -367,7 +372,7 @@ impl<T> Inbox<T> {
     /// Sends, and says false if nobody takes it any more.
     pub(crate) fn send(&self, message: T) -> bool {
         match self {
-            Self::Here(inbox) => inbox.send(message).is_ok(),
+            Self::Here(inbox) => inbox.send(message),
             Self::There(inbox, worker) => inbox.send((*worker, message)).is_ok(),
         }
     }

@@ -16,6 +16,7 @@ use super::lifeline::{RESTART, STOP};
 use super::wire::nothing_yet;
 use super::{ANEW, FENCED, LOST, STOPPED, USAGE};
 use crate::runtime::DISK_FULL;
+use crate::say;
 
 /// The pause before the next child, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,7 +55,7 @@ pub fn watch(child: &Child, stop: &AtomicBool, restart: &Arc<AtomicBool>) -> u8 
         let status = match one(child, first.take(), stop, restart) {
             Ok(status) => status,
             Err(error) => {
-                eprintln!("braid: can't start {}: {error}", child.program.display());
+                say::fail(format_args!("can't start {}: {error}", child.program.display()));
                 return 1;
             }
         };
@@ -74,15 +75,15 @@ pub fn watch(child: &Child, stop: &AtomicBool, restart: &Arc<AtomicBool>) -> u8 
             (pause, failures) = (PAUSE, failures.min(1));
         }
         if failures >= FAILURES_MAX {
-            eprintln!("braid: failed {failures} times in a row; giving up");
+            say::fail(format_args!("failed {failures} times in a row; giving up"));
             return failed;
         }
-        eprintln!(
-            "braid: process {} ended ({}); the next generation begins in {} s",
+        say::note(format_args!(
+            "process {} ended ({}); the next generation begins in {} s",
             child.process,
             ended(status),
             pause.as_secs_f64()
-        );
+        ));
         let until = Instant::now() + pause;
         while Instant::now() < until {
             if stop.load(Ordering::Acquire) {
@@ -130,7 +131,10 @@ fn one(
             Err(error) if nothing_yet(&error) => {
                 if heard.elapsed() > child.silence {
                     let silence = child.silence.as_secs_f64();
-                    eprintln!("braid: process {} stands still for {silence} s", child.process);
+                    say::note(format_args!(
+                        "process {} stands still for {silence} s",
+                        child.process
+                    ));
                     process.kill()?;
                     return process.wait();
                 }

@@ -1,6 +1,6 @@
 //! A connection with another process, and messages on it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -22,6 +22,14 @@ pub(super) enum Wire {
 }
 
 impl Wire {
+    /// For how long a read waits; `None` for ever.
+    pub(super) fn set_read_patience(&self, time: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(time),
+            Self::Local(stream) => stream.set_read_timeout(time),
+        }
+    }
+
     /// For how long a read or a write waits; `None` for ever.
     pub(super) fn set_patience(&self, time: Option<Duration>) -> io::Result<()> {
         match self {
@@ -49,6 +57,13 @@ impl Write for Wire {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Local(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(parts),
+            Self::Local(stream) => stream.write_vectored(parts),
         }
     }
 

@@ -1,13 +1,13 @@
 //! Feeds the workers: the epochs of earlier runs again, then new ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use connectors::bindings::{Binding, BindingLog};
 use connectors::file::RawBatch;
-use connectors::kafka::{KafkaSource, Replayed};
+use connectors::kafka::{KafkaSource, PartitionId, PartitionStatus, Replayed};
 use connectors::moments::{Moment, reach};
 use connectors::table::Archive;
 use operators::graph::Mark;
@@ -17,16 +17,19 @@ use replay::history::{Source, marks};
 use replay::snapshot::{Begin, Blocks, encode, events_in};
 
 use super::plan::Plan;
+use super::retention::{Retention, positions};
 use super::supervisor::Around;
+use super::topics::hanging;
 use super::workers::Workers;
 use super::{RunError, shown};
+use crate::trace::{Tracer, clock};
 
 /// Records handed to a worker at once: enough to outweigh the hand-over.
 const BATCH_RECORDS: usize = 4096;
 /// Without an end to wait for, an epoch is minted this long after the one before: more would cost
 /// more in bindings and commits than in time saved.
 const EPOCH_EVERY: Duration = Duration::from_millis(50);
-/// How long a source without an end is waited for before the others are looked at again.
+/// How long one of several sources without an end is waited for before the others are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Events of a snapshot that are one epoch at least.
 const RESTORED_EVENTS: u64 = 65_536;
@@ -45,6 +48,12 @@ pub(super) struct Feeding<'a> {
     pub records: &'a AtomicU64,
     /// The sources' names.
     pub names: Vec<String>,
+    /// When the epoch was bound after which a restart begins.
+    pub since: Micros,
+    /// Whether it takes snapshots.
+    pub snapshots: bool,
+    /// Follows some epochs.
+    pub tracer: Tracer,
     pub around: Around<'a>,
     /// If bound epochs are all that is computed: where that begins, and how fast it may go.
     pub past: Option<Pace>,
@@ -251,9 +260,12 @@ impl Feeding<'_> {
         let mut epoch = bindings.last().map_or(0, |binding| binding.epoch);
         let bounded = sources.iter().all(Source::is_bounded);
         let mut shown = Instant::now();
-        shown::sources(self.around.board, &self.names, sources);
+        let mut retention = Retention::new(self.since, self.snapshots);
+        let mut hanging = BTreeSet::new();
+        shown::sources(self.around.board, &self.names, sources, &retention);
         self.around.board.figures().replayed = true;
         while !self.stopped() {
+            let begun = clock();
             let (batches, mut failed) =
                 if bounded { gather(sources, self.size) } else { self.gather_for_a_while(sources) };
             if let Some(error) = failed.take_if(|_| batches.is_empty()) {
@@ -275,13 +287,19 @@ impl Feeding<'_> {
             if news {
                 epoch += 1;
                 reach(Moment::Binding);
+                let read = clock();
                 log.append(&binding)?;
                 reach(Moment::Bound);
+                if self.tracer.wants() {
+                    let records = batches.iter().map(RawBatch::len).sum::<usize>() as u64;
+                    self.tracer.bound(epoch, records, (begun, read), (read, clock()));
+                }
                 for batch in batches {
                     workers.batch(epoch, batch, binding.wall_time)?;
                 }
                 // How far behind sources are is shown above all while they are held up.
-                let show = || shown::sources(self.around.board, &self.names, sources);
+                retention.bound(epoch, binding.wall_time, || positions(sources));
+                let show = || shown::sources(self.around.board, &self.names, sources, &retention);
                 workers.close(epoch, &marks(&binding), show)?;
                 reach(Moment::Fed);
                 self.show(sources, workers, epoch);
@@ -294,12 +312,28 @@ impl Feeding<'_> {
             }
             if shown.elapsed() >= SHOW_EVERY {
                 sources.iter().filter_map(Source::topics).for_each(KafkaSource::show_progress);
-                shown::sources(self.around.board, &self.names, sources);
+                let usable = self.around.board.figures().snapshot.as_ref().map_or(0, |s| s.usable);
+                retention.usable(usable);
+                shown::sources(self.around.board, &self.names, sources, &retention);
+                self.tell_hanging(sources, &mut hanging);
                 self.around.board.beat();
                 shown = Instant::now();
             }
         }
         Ok(())
+    }
+
+    /// Tells of transactions that hold up a source and are ended by nobody, once of each.
+    fn tell_hanging(&self, sources: &[Source], told: &mut BTreeSet<(String, PartitionId, u64)>) {
+        for (topics, name) in sources.iter().map(Source::topics).zip(&self.names) {
+            let Some(topics) = topics else { continue };
+            for PartitionStatus { id, open, .. } in topics.status() {
+                let Some(open) = open.filter(|open| open.open >= topics.hangs()) else { continue };
+                if told.insert((name.clone(), id, open.offset)) {
+                    self.around.progress.note(&format!("source {name:?}: {}", hanging(&open)));
+                }
+            }
+        }
     }
 
     /// Reads the records of one epoch as they come: for [`EPOCH_EVERY`], or until it is full.
@@ -309,9 +343,12 @@ impl Feeding<'_> {
         while left > 0 && Instant::now() < end && !self.stopped() {
             let (more, failed) = gather(sources, left);
             if more.is_empty() && failed.is_none() {
-                let time = LOOK_EVERY.min(end.saturating_duration_since(Instant::now()));
-                if let Some(source) = sources.iter().find(|source| !source.is_bounded()) {
-                    source.wait(time);
+                let left = end.saturating_duration_since(Instant::now());
+                let mut open = sources.iter().filter(|source| !source.is_bounded());
+                match (open.next(), open.next()) {
+                    (Some(source), None) => source.wait(left),
+                    (Some(source), Some(_)) => source.wait(LOOK_EVERY.min(left)),
+                    (None, _) => {}
                 }
             }
             left -= more.iter().map(RawBatch::len).sum::<usize>().min(left);
@@ -351,7 +388,7 @@ fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunErro
 }
 
 /// The wall clock, in microseconds since 1970.
-pub(super) fn now() -> Micros {
+pub fn now() -> Micros {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_micros() as Micros)
 }

@@ -34,7 +34,7 @@ pub fn serve(
         let (worker, work): Addressed<Work> = (worker, work);
         if let Some(inbox) = inboxes.get(worker as usize) {
             // A worker hangs up when it has panicked, and then this process ends.
-            let _ = inbox.send(work);
+            inbox.send(work);
         }
     });
     let allocators = cluster.allocators(&mut peers).map_err(RunError::Cluster)?;

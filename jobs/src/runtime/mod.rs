@@ -18,6 +18,7 @@ mod outlook;
 mod output;
 pub mod plan;
 mod progress;
+mod retention;
 mod shown;
 mod sink;
 mod snapshots;
@@ -32,6 +33,7 @@ mod workers;
 
 pub use bound::peek;
 pub use errors::{DISK_FULL, RunError};
+pub use feeding::now;
 pub use member::serve;
 pub use outlook::{JobChange, Outlook, outlook, sections_changed};
 pub use plan::{ArchivePlan, Plan};

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use operators::model::{Change, Epoch, Micros};
+use operators::model::{Change, Epoch, Micros, Row};
 
 use super::RunError;
 
@@ -19,9 +19,17 @@ pub(super) struct Closed {
     /// After the epoch.
     pub watermark: Micros,
     pub changes: Vec<Vec<Change>>,
+    /// Memory of the changes in bytes, about.
+    pub bytes: usize,
 }
 
 impl Closed {
+    pub(super) fn new(epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> Self {
+        let more = size_of::<Change>() - size_of::<Row>();
+        let bytes = changes.iter().flatten().map(|change| change.row.bytes() + more).sum();
+        Self { epoch, watermark, changes, bytes }
+    }
+
     fn count(&self) -> usize {
         self.changes.iter().map(Vec::len).sum()
     }
@@ -40,10 +48,34 @@ pub(super) struct Limits {
 /// Closed epochs that wait for their thread.
 pub(super) struct Inbox {
     closed: Receiver<Closed>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits in an inbox.
+#[derive(Default)]
+struct Waiting {
+    changes: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn add(&self, closed: &Closed) {
+        self.changes.fetch_add(closed.count(), Ordering::AcqRel);
+        self.bytes.fetch_add(closed.bytes, Ordering::AcqRel);
+    }
+
+    fn remove(&self, closed: &Closed) {
+        self.changes.fetch_sub(closed.count(), Ordering::AcqRel);
+        self.bytes.fetch_sub(closed.bytes, Ordering::AcqRel);
+    }
 }
 
 impl Inbox {
+    /// Bytes that wait in it, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.bytes.load(Ordering::Acquire)
+    }
+
     /// The next one.
     pub(super) fn next(&self) -> Result<Closed, RecvTimeoutError> {
         Ok(self.took(self.closed.recv()?))
@@ -55,7 +87,7 @@ impl Inbox {
     }
 
     fn took(&self, closed: Closed) -> Closed {
-        self.waiting.fetch_sub(closed.count(), Ordering::AcqRel);
+        self.waiting.remove(&closed);
         closed
     }
 }
@@ -66,8 +98,7 @@ pub(super) struct Output<R> {
     inbox: Sender<Closed>,
     limits: Limits,
     holds: Option<Epoch>,
-    /// Changes in the inbox.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     thread: JoinHandle<R>,
 }
 
@@ -80,7 +111,7 @@ impl<R: Send + 'static> Output<R> {
         write: impl FnOnce(&Inbox) -> R + Send + 'static,
     ) -> Self {
         let (inbox, closed) = bounded(limits.epochs);
-        let waiting: Arc<AtomicUsize> = Arc::default();
+        let waiting: Arc<Waiting> = Arc::default();
         let theirs = Inbox { closed, waiting: Arc::clone(&waiting) };
         let thread = thread::spawn(move || write(&theirs));
         Self { name, inbox, limits, holds, waiting, thread }
@@ -94,12 +125,12 @@ impl<R: Send + 'static> Output<R> {
     /// Hands over a closed epoch. Says false when the thread has failed; [`Output::finish`] says
     /// why.
     pub(super) fn take(&self, closed: Closed) -> bool {
-        while self.waiting.load(Ordering::Acquire) > self.limits.changes
+        while self.waiting.changes.load(Ordering::Acquire) > self.limits.changes
             && !self.thread.is_finished()
         {
             thread::sleep(LOOK_EVERY);
         }
-        self.waiting.fetch_add(closed.count(), Ordering::AcqRel);
+        self.waiting.add(&closed);
         self.inbox.send(closed).is_ok()
     }
 

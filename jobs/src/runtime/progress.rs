@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::summary::grouped;
+use crate::say;
 
 /// How much a run has before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +36,7 @@ pub trait Progress {
     fn end(&self);
     /// Something that a person should know, on standard error.
     fn note(&self, words: &str) {
-        eprintln!("braid: {words}");
+        say::note(words);
     }
 }
 
@@ -123,7 +124,7 @@ impl Progress for Terminal {
             && lines.last.elapsed() >= LINE_EVERY
         {
             lines.last = Instant::now();
-            eprintln!("{}", lines.words(done, &records));
+            say::progress(lines.words(done, &records));
         }
     }
 

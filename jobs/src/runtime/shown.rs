@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use connectors::kafka::{KafkaSource, Sent};
+use connectors::file::Position;
+use connectors::kafka::{KafkaSource, OpenTransaction, PartitionStatus, Sent};
+use operators::graph::STATEFUL;
 use operators::model::{Epoch, Micros};
 use replay::history::Source;
 use replay::snapshot::Manifest;
 
+use super::retention::Retention;
 use super::summary::Summary;
-use crate::serve::{Board, SourceFigures};
+use crate::serve::{Board, FileFigures, PartitionFigures, SourceFigures};
 
 /// How far the workers are, and what came out so far. Epochs below `closed` are closed.
 pub(super) fn computed(board: &Board, summary: &Summary, closed: Epoch, watermark: Micros) {
@@ -33,15 +36,53 @@ pub(super) fn bound(board: &Board, epoch: Epoch, bytes_in_flight: usize, held: D
     figures.held_s = held.as_secs_f64();
 }
 
-/// How far each source is, and what is in its way.
-pub(super) fn sources(board: &Board, names: &[String], sources: &[Source]) {
-    let of = |(source, name): (&Source, &String)| SourceFigures {
-        name: name.clone(),
-        partitions: source.topics().map_or_else(Vec::new, KafkaSource::status),
-        trouble: source.topics().and_then(KafkaSource::trouble),
+/// How far each source is, what is in its way, and what a restart needs of it.
+pub(super) fn sources(board: &Board, names: &[String], all: &[Source], retention: &Retention) {
+    let of = |(index, (source, name)): (usize, (&Source, &String))| {
+        let partition = |status: PartitionStatus| {
+            let needed = retention.needed(index, status.id, status.first);
+            PartitionFigures { status, needed }
+        };
+        let status = source.topics().map_or_else(Vec::new, KafkaSource::status);
+        let files = source.files().map(|files| {
+            let Position { file, record } = files.position();
+            FileFigures { read: u64::from(file), records: record, at_end: source.at_end() }
+        });
+        SourceFigures {
+            name: name.clone(),
+            partitions: status.into_iter().map(partition).collect(),
+            files,
+            bytes_ahead: source.topics().map_or(0, KafkaSource::bytes_ahead) as u64,
+            trouble: source.topics().and_then(KafkaSource::trouble),
+        }
     };
-    let sources = sources.iter().zip(names).map(of).collect();
-    board.figures().sources = sources;
+    let sources = all.iter().zip(names).enumerate().map(of).collect();
+    let mut figures = board.figures();
+    figures.sources = sources;
+    if !all.iter().all(Source::is_bounded) {
+        figures.needed_since = Some(retention.since());
+    }
+}
+
+/// What the workers hold, about, all together.
+pub(super) fn held(board: &Board, bytes: &[[u64; STATEFUL.len()]]) {
+    let of = |place: usize| bytes.iter().map(|worker| worker[place]).sum();
+    let named = STATEFUL.iter().enumerate().map(|(place, name)| (*name, of(place)));
+    board.figures().state_bytes = named.collect();
+}
+
+/// What waits for a commit of a sink, in bytes.
+pub(super) fn waiting(board: &Board, sink: &str, bytes: usize) {
+    if let Some(figures) = board.figures().sinks.get_mut(sink) {
+        figures.waiting_bytes = bytes as u64;
+    }
+}
+
+/// The transactions that are open in the topics of a sink.
+pub(super) fn open_transactions(board: &Board, sink: &str, open: Vec<OpenTransaction>) {
+    if let Some(figures) = board.figures().sinks.get_mut(sink) {
+        figures.open = open;
+    }
 }
 
 /// A commit of a sink.
@@ -68,5 +109,16 @@ pub(super) fn snapshot(board: &Board, manifest: &Manifest, time: Option<Duration
     figures.epoch = manifest.epoch;
     figures.taken = manifest.taken;
     (figures.events, figures.bytes) = (manifest.events(), manifest.bytes());
+    if time.is_none() {
+        // The run begins with it.
+        figures.usable = manifest.epoch;
+    }
     time.into_iter().for_each(|time| figures.times.add(time));
+}
+
+/// A restart would begin with the snapshot at this epoch.
+pub(super) fn usable(board: &Board, epoch: Epoch) {
+    if let Some(figures) = &mut board.figures().snapshot {
+        figures.usable = epoch;
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use connectors::kafka::KafkaSink;
 use connectors::table::{TableError, TableSink};
 use crossbeam_channel::Receiver;
-use operators::graph::{Emitted, Mark};
+use operators::graph::{Emitted, Mark, STATEFUL};
 use operators::model::{Cell, CellRef, Change, Epoch, Event, Micros, Reason};
 use operators::views::catalog::Catalog;
 use operators::views::spec::{FunnelSpec, ViewSpec};
@@ -23,6 +23,7 @@ use super::upgrade::Upgrade;
 use super::worker::Told;
 use super::{RunError, shown};
 use crate::serve::Board;
+use crate::trace::Tracer;
 
 /// Rows that stand in each table, and in funnels over all time.
 #[derive(Default)]
@@ -150,7 +151,7 @@ impl Outputs {
 
     /// Hands the changes of a closed epoch to tables and topics. Says false when one has failed.
     fn take(&self, epoch: Epoch, watermark: Micros, changes: Vec<Vec<Change>>) -> bool {
-        let closed = |changes| Closed { epoch, watermark, changes };
+        let closed = |changes| Closed::new(epoch, watermark, changes);
         self.topics.iter().all(|topic| topic.take(closed(changes.clone())))
             && self.tables.as_ref().is_none_or(|tables| tables.take(closed(changes)))
     }
@@ -159,7 +160,7 @@ impl Outputs {
     fn publish(&self, upgrade: &Upgrade, watermark: Micros) -> Result<bool, TableError> {
         let closed = |holds| {
             let changes = vec![upgrade.changes(holds)?];
-            Ok::<_, TableError>(Closed { epoch: upgrade.epoch, watermark, changes })
+            Ok::<_, TableError>(Closed::new(upgrade.epoch, watermark, changes))
         };
         for topic in &self.topics {
             if !topic.take(closed(topic.holds())?) {
@@ -194,6 +195,8 @@ pub(super) struct Sink {
     pub coalesces: bool,
     /// If the job has changed, what is published of everything up to its epoch.
     pub upgrade: Option<Upgrade>,
+    /// Follows some epochs.
+    pub tracer: Tracer,
 }
 
 impl Sink {
@@ -205,14 +208,15 @@ impl Sink {
         topics: Vec<KafkaSink>,
         (snapshots, archive): (Option<SnapshotWriter>, Option<ArchiveWriter>),
     ) -> Result<Summary, RunError> {
-        let tables = tables.map(|sink| tables::start(sink, Arc::clone(&self.board)));
-        let start = |sink| topics::start(sink, Arc::clone(&self.board));
+        let shown = || (Arc::clone(&self.board), self.tracer.clone());
+        let tables = tables.map(|sink| tables::start(sink, shown()));
+        let start = |sink| topics::start(sink, shown());
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots, archive };
         if let (Some(tables), epoch @ 1..) = (&outputs.tables, self.begin.0) {
             // No epoch up to it comes again, and current rows may lack some. If the thread has
             // failed, it says so in the end.
-            tables.take(Closed { epoch, watermark: self.watermark, changes: Vec::new() });
+            tables.take(Closed::new(epoch, self.watermark, Vec::new()));
         }
         let mut summary = self.collect(told, &outputs)?;
         let Outputs { tables, topics, snapshots, archive } = outputs;
@@ -244,6 +248,7 @@ impl Sink {
         }
         let mut open = Open::default();
         let mut closed = vec![0; self.workers];
+        let mut held = vec![[0; STATEFUL.len()]; self.workers];
         let (mut done, mut watermark) = (0, self.watermark);
         while let Ok(message) = told.recv() {
             let (worker, emitted) = match message {
@@ -252,8 +257,14 @@ impl Sink {
                     continue;
                 }
                 Told::Graph(worker, emitted) => (worker, emitted),
+                Told::Held(worker, bytes) => {
+                    held[worker] = bytes;
+                    shown::held(&self.board, &held);
+                    continue;
+                }
                 Told::Decoded { epoch, records, events, letters, erased } => {
                     self.records.fetch_add(records, Ordering::Relaxed);
+                    self.tracer.decoded(epoch);
                     let tally = open.tallies.entry(epoch).or_default();
                     tally.records += records;
                     tally.admitted = tally.admitted.wrapping_add(events);
@@ -270,6 +281,7 @@ impl Sink {
                     open.watermarks.insert(epoch, at);
                 }
                 Emitted::Admitted(epoch, _, late) => {
+                    self.tracer.admitted(epoch);
                     open.tallies.entry(epoch).or_default().letter(Reason::TooLate, late);
                 }
                 Emitted::Records(epoch, records) => {
@@ -294,6 +306,7 @@ impl Sink {
                         let changes = open.changes.remove(&epoch).unwrap_or_default();
                         self.count_changes(epoch, &changes, &mut standing, &mut summary);
                         done = epoch;
+                        self.tracer.closed(epoch);
                         let mut taken = true;
                         if self.keeps && epoch > self.begin.0 {
                             let records = open.records.remove(&epoch).unwrap_or_default();

@@ -185,6 +185,7 @@ impl Taking {
             }
             if look.elapsed() >= LOOK_EVERY {
                 self.writer.passed(self.board.published())?;
+                shown::usable(&self.board, self.writer.usable());
                 look = Instant::now();
             }
         }

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use connectors::bindings::{Binding, BindingLog};
 use connectors::decode::Decoder;
 use connectors::kafka::KafkaSink;
 use connectors::table::{Archive, ArchiveSink, TableSink};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use operators::graph::Job;
-use operators::model::Epoch;
+use operators::model::{Epoch, Micros};
 use replay::history::Source;
 use replay::snapshot::{Begin, Counts};
 use timely::worker::Worker;
 
 use super::archive::{ARCHIVE, ArchiveWriter};
-use super::feeding::{Feeding, Pace};
+use super::feeding::{Feeding, Pace, now};
 use super::plan::Plan;
 use super::progress::{Extent, Progress};
 use super::sink::Sink;
@@ -29,14 +29,12 @@ use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
 use super::workers::{Shared, Workers};
 use super::{RunError, RunOptions, bound, shown};
-use crate::cluster::{Addressed, Cluster, Inbox, Peers};
-use crate::serve::Board;
+use crate::cluster::{Addressed, Cluster, Inbox, Peers, Seat, Seated, seat};
+use crate::serve::{Board, CHANGELOGS, TABLES};
+use crate::trace::Tracer;
 
-/// Messages that wait for one worker at most.
+/// Messages that wait for the workers of another process at most.
 const INBOX_MAX: usize = 64;
-
-/// What stands for the tables among the outputs.
-pub(super) const CHANGELOGS: &str = "changelogs";
 
 /// Runs a job whose sources are bounded to its end.
 pub fn run(plan: &Plan, options: RunOptions, progress: &dyn Progress) -> Result<Summary, RunError> {
@@ -162,6 +160,7 @@ fn compute(
     });
     let archive = archive.transpose()?;
     let mut outputs = outputs(tables.as_ref(), &topics);
+    let tracer = tracer(plan, generation, &outputs, around.board)?;
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
     let bound = bindings.last().map_or(0, |binding| binding.epoch);
     let upgrade = match upgrade::epoch(&bindings, &plan.hash).filter(|_| past.is_none()) {
@@ -222,6 +221,7 @@ fn compute(
         keeps: plan.job().keeps_records,
         coalesces,
         upgrade,
+        tracer: tracer.clone(),
     };
     let archive = archive
         .map(|(sink, every)| ArchiveWriter::start(sink, done, every, Arc::clone(around.board)));
@@ -243,8 +243,18 @@ fn compute(
     let mut workers = Workers::new(inboxes, Shared { closed, complete, stopped }, runs);
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
-    let feeding =
-        Feeding { job: &plan.hash, generation, size, records: &records, names, around, past };
+    let feeding = Feeding {
+        job: &plan.hash,
+        generation,
+        size,
+        records: &records,
+        names,
+        since: since(&bindings, done),
+        snapshots: plan.snapshots.is_some(),
+        tracer,
+        around,
+        past,
+    };
     let fed = workers
         .begin(&watermark)
         .and_then(|()| match &begin {
@@ -275,21 +285,49 @@ fn compute(
             Ok(())
         });
     drop(workers); // hangs up: the workers finish what they have
+    let mut summary = ended(guards, collector, around, fed)?;
+    summary.bytes_read = sources.iter().map(Source::bytes_read).sum();
+    summary.seconds = begun.elapsed().as_secs_f64();
+    summary.events_per_s = summary.read as f64 / summary.seconds.max(1e-9);
+    Ok(summary)
+}
+
+/// Waits for the workers and the sink. Of several failures it gives the one that came first: a
+/// panic or an output that can't be written is why feeding could not go on.
+fn ended(
+    guards: Guards,
+    collector: JoinHandle<Result<Summary, RunError>>,
+    around: Around<'_>,
+    fed: Result<(), RunError>,
+) -> Result<Summary, RunError> {
     let ends = guards.join();
     let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
     around.progress.end();
-    // What came first: a panic or an output that can't be written is why feeding could not go on.
     for end in ends {
         if let Some(words) = end.map_err(RunError::Worker)? {
             return Err(RunError::Worker(words));
         }
     }
-    let mut summary = collected?;
-    fed?;
-    summary.bytes_read = sources.iter().map(Source::bytes_read).sum();
-    summary.seconds = begun.elapsed().as_secs_f64();
-    summary.events_per_s = summary.read as f64 / summary.seconds.max(1e-9);
-    Ok(summary)
+    let summary = collected?;
+    fed.map(|()| summary)
+}
+
+/// What follows some epochs on their way to the outputs, if the job wants it.
+fn tracer(
+    plan: &Plan,
+    generation: u64,
+    outputs: &BTreeMap<String, Option<Epoch>>,
+    board: &Arc<Board>,
+) -> Result<Tracer, RunError> {
+    let named = outputs.keys().cloned().chain(plan.tables.is_some().then(|| TABLES.to_owned()));
+    let tracer = Tracer::start(plan.trace.as_ref(), (&plan.name, generation), named, board);
+    tracer.map_err(RunError::Worker)
+}
+
+/// When the epoch was bound after which a restart begins.
+fn since(bindings: &[Binding], done: Epoch) -> Micros {
+    let begun = bindings.iter().rfind(|binding| binding.epoch <= done).or(bindings.first());
+    begun.map_or_else(now, |binding| binding.wall_time)
 }
 
 /// Says what a run begins with.
@@ -378,31 +416,32 @@ fn start(
     Ok((inboxes, threads::start(team, stopped, seated(job, seats)).map_err(RunError::Worker)?))
 }
 
-type Seat = (Receiver<Work>, Vec<Decoder>, Sender<Told>);
+/// What a worker needs.
+type Place = (Seat<Work>, Vec<Decoder>, Sender<Told>);
 
 /// What each worker of a process needs, and the other ends of their inboxes.
 pub(super) fn seats(
     workers: usize,
     decoders: &[Decoder],
     told: &Sender<Told>,
-) -> (Vec<Sender<Work>>, Vec<Option<Seat>>) {
-    let seat = |_| {
-        let (sender, receiver) = bounded(INBOX_MAX);
-        (sender, Some((receiver, decoders.to_vec(), told.clone())))
+) -> (Vec<Seated<Work>>, Vec<Option<Place>>) {
+    let place = |_| {
+        let (seated, seat) = seat();
+        (seated, Some((seat, decoders.to_vec(), told.clone())))
     };
-    (0..workers).map(seat).unzip()
+    (0..workers).map(place).unzip()
 }
 
-/// The part of a worker of this process: it takes its seat.
+/// The part of a worker of this process: it takes its place.
 pub(super) fn seated(
     job: Arc<Job>,
-    seats: Vec<Option<Seat>>,
+    places: Vec<Option<Place>>,
 ) -> impl Fn(&mut Worker) + Send + Sync + 'static {
-    let (count, seats) = (seats.len(), Mutex::new(seats));
+    let (count, places) = (places.len(), Mutex::new(places));
     move |worker| {
-        let place = worker.index() % count;
-        let seat = seats.lock().ok().and_then(|mut seats| seats[place].take());
-        if let Some((inbox, decoders, told)) = seat {
+        let index = worker.index() % count;
+        let place = places.lock().ok().and_then(|mut places| places[index].take());
+        if let Some((inbox, decoders, told)) = place {
             work(worker, &job, decoders, &inbox, &told);
         }
     }

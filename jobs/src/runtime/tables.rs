@@ -16,7 +16,8 @@ use operators::model::Epoch;
 
 use super::output::{Closed, Inbox, Limits, Output};
 use super::shown;
-use crate::serve::Board;
+use crate::serve::{Board, CHANGELOGS, TABLES};
+use crate::trace::{Tracer, clock};
 
 /// After a rewriting of the current tables, this many times what it took passes until the next.
 const REWRITE_PAUSE: u32 = 4;
@@ -33,15 +34,16 @@ const LIMITS: Limits = Limits { epochs: 4096, changes: 500_000 };
 pub(super) type TableWriter = Output<Result<Written, TableError>>;
 
 /// Starts it.
-pub(super) fn start(sink: TableSink, board: Arc<Board>) -> TableWriter {
+pub(super) fn start(sink: TableSink, shown: (Arc<Board>, Tracer)) -> TableWriter {
     let holds = sink.committed();
-    Output::start("tables", holds, LIMITS, move |inbox| Writing::new(sink, board).write(inbox))
+    Output::start("tables", holds, LIMITS, move |inbox| Writing::new(sink, shown).write(inbox))
 }
 
 /// Tables that are being written.
 struct Writing {
     sink: TableSink,
     board: Arc<Board>,
+    tracer: Tracer,
     /// The last closed epoch, and whether no commit has it.
     closed: Epoch,
     news: bool,
@@ -49,19 +51,35 @@ struct Writing {
     due: Instant,
     rows_due: Instant,
     written: Written,
+    /// Bytes of changes that wait for changelogs, and of those that are kept for current rows.
+    pending_bytes: usize,
+    kept_bytes: usize,
 }
 
 impl Writing {
-    fn new(sink: TableSink, board: Arc<Board>) -> Self {
+    fn new(sink: TableSink, (board, tracer): (Arc<Board>, Tracer)) -> Self {
         let due = Instant::now() + sink.every();
         let written = Written::default();
-        Self { sink, board, closed: 0, news: false, due, rows_due: due, written }
+        let (pending_bytes, kept_bytes) = (0, 0);
+        Self {
+            sink,
+            board,
+            tracer,
+            closed: 0,
+            news: false,
+            due,
+            rows_due: due,
+            written,
+            pending_bytes,
+            kept_bytes,
+        }
     }
 
     fn write(mut self, inbox: &Inbox) -> Result<Written, TableError> {
         loop {
             match self.next(inbox) {
-                Ok(Closed { epoch, watermark, changes }) => {
+                Ok(Closed { epoch, watermark, changes, bytes }) => {
+                    self.pending_bytes += bytes;
                     for change in changes.into_iter().flatten() {
                         self.sink.add(epoch, watermark, change);
                     }
@@ -83,6 +101,8 @@ impl Writing {
             } else if now >= self.due && self.news || self.sink.pending() > COMMIT_CHANGES {
                 self.commit(false, TableSink::commit_changelogs)?;
             }
+            shown::waiting(&self.board, CHANGELOGS, inbox.bytes() + self.pending_bytes);
+            shown::waiting(&self.board, TABLES, self.kept_bytes);
         }
     }
 
@@ -102,17 +122,22 @@ impl Writing {
         rows: bool,
         commit: impl FnOnce(&mut TableSink) -> Result<Written, TableError>,
     ) -> Result<(), TableError> {
-        let begun = Instant::now();
+        let (begun, clocked) = (Instant::now(), clock());
         self.written.add(commit(&mut self.sink)?);
         let (now, took) = (Instant::now(), begun.elapsed());
         self.news = false;
+        self.kept_bytes += std::mem::take(&mut self.pending_bytes);
+        if self.sink.kept() == 0 {
+            self.kept_bytes = 0;
+        }
         self.due = now + self.sink.every();
         if rows {
             self.rows_due = now + self.sink.every().max(took * REWRITE_PAUSE);
         }
         if self.closed > 0 {
-            for sink in ["changelogs", "tables"].into_iter().take(if rows { 2 } else { 1 }) {
+            for sink in [CHANGELOGS, TABLES].into_iter().take(if rows { 2 } else { 1 }) {
                 shown::committed(&self.board, sink, self.closed, &Sent::default(), took);
+                self.tracer.committed(sink, self.closed, (clocked, clock()));
             }
         }
         Ok(())

@@ -15,8 +15,8 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::cluster::Allocators;
 
-/// How long a worker without work sleeps before it looks again.
-pub(super) const IDLE: Duration = Duration::from_millis(1);
+/// How long a worker sleeps, while dataflows end, before it looks whether another one has panicked.
+const IDLE: Duration = Duration::from_millis(1);
 
 /// The worker threads of this process.
 pub(super) enum Team {

@@ -113,7 +113,7 @@ impl Upgrade {
             return Ok(None);
         }
         let out = plan.out.display().to_string();
-        let Some(tables) = outputs.get(super::supervisor::CHANGELOGS) else {
+        let Some(tables) = outputs.get(crate::serve::CHANGELOGS) else {
             let why = "only tables tell what stands published, and it has none".to_owned();
             return Err(RunError::JobChanged { out, why });
         };

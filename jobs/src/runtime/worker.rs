@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use connectors::decode::{Decoded, Decoder};
 use connectors::file::RawBatch;
 use connectors::moments::{Moment, reach};
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use operators::graph::{Emitted, Graph, Job, Mark, build, refused};
+use crossbeam_channel::{Sender, TryRecvError};
+use operators::graph::{Emitted, Graph, HeldBytes, Job, Mark, STATEFUL, build, refused};
 use operators::model::{Epoch, Micros, Reason};
 use operators::time::admission::too_early;
 use operators::time::{Lane, Watermark};
@@ -15,7 +16,7 @@ use replay::snapshot::BlockReader;
 use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 
-use super::threads::IDLE;
+use crate::cluster::Seat;
 
 /// What the supervisor gives a worker, in this process or another.
 #[derive(Serialize, Deserialize)]
@@ -49,6 +50,29 @@ pub(super) enum Told {
         /// Records on the erased list.
         erased: u64,
     },
+    /// Bytes that the operators of a worker hold, about.
+    Held(usize, [u64; STATEFUL.len()]),
+}
+
+/// How often a worker says what it holds, if that has changed.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// What a worker has said that it holds.
+struct Saying {
+    last: Instant,
+    said: [u64; STATEFUL.len()],
+}
+
+impl Saying {
+    /// What is to be said now, if anything is.
+    fn next(&mut self, held: &HeldBytes) -> Option<[u64; STATEFUL.len()]> {
+        if self.last.elapsed() < SAY_EVERY {
+            return None;
+        }
+        self.last = Instant::now();
+        let now = held.now();
+        (std::mem::replace(&mut self.said, now) != now).then_some(now)
+    }
 }
 
 /// Runs until the supervisor hangs up. Records of each source are decoded by its own decoder.
@@ -56,12 +80,13 @@ pub(super) fn work(
     worker: &mut Worker,
     job: &Arc<Job>,
     mut decoders: Vec<Decoder>,
-    inbox: &Receiver<Work>,
+    inbox: &Seat<Work>,
     told: &Sender<Told>,
 ) {
+    inbox.take();
     let index = worker.index();
     let emitted = told.clone();
-    let Ok(Work::Begin(watermark)) = inbox.recv() else { return };
+    let Some(Work::Begin(watermark)) = inbox.wait() else { return };
     let mut graph = build(worker, job, *watermark, move |e| {
         // The sink hangs up only when the run has failed; then nothing matters any more.
         let _ = emitted.send(Told::Graph(index, e));
@@ -72,8 +97,12 @@ pub(super) fn work(
     let mut open = 1;
     let (mut decoded, mut blocks) = (Decoded::default(), BlockReader::default());
     let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
+    let mut saying = Saying { last: Instant::now(), said: [0; STATEFUL.len()] };
     loop {
-        match inbox.try_recv() {
+        if let Some(held) = saying.next(&graph.held) {
+            let _ = told.send(Told::Held(index, held));
+        }
+        match inbox.next() {
             Ok(Work::Batch(batch, received)) => {
                 decoded.clear();
                 decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
@@ -121,7 +150,7 @@ pub(super) fn work(
                 worker.step();
             }
             Err(TryRecvError::Empty) => {
-                worker.step_or_park(Some(IDLE));
+                worker.step_or_park(Some(SAY_EVERY));
             }
             Err(TryRecvError::Disconnected) => return,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connectors::kafka::{PartitionStatus, Sent};
+use connectors::kafka::{OpenTransaction, PartitionStatus, Sent};
 use operators::model::{Epoch, Micros};
 
 /// Times of something that happens again and again.
@@ -30,13 +30,51 @@ impl Histogram {
     }
 }
 
+/// A partition of a source.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PartitionFigures {
+    /// How far it is read.
+    pub status: PartitionStatus,
+    /// The offset from which on a restart reads it.
+    pub needed: u64,
+}
+
+impl PartitionFigures {
+    /// Records that are there and not read, as far as known.
+    pub fn lag_records(&self) -> Option<u64> {
+        let PartitionStatus { idle, end, next, .. } = self.status;
+        if idle { Some(0) } else { Some(end?.saturating_sub(next)) }
+    }
+
+    /// Records that are still there before the first one that a restart needs; less than none if
+    /// some of those are gone. `None` while it is not known.
+    pub fn margin_records(&self) -> Option<i64> {
+        Some(self.needed as i64 - self.status.low? as i64)
+    }
+}
+
+/// How far a source that reads files is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FileFigures {
+    /// Files that are read.
+    pub read: u64,
+    /// Records read of the one after them.
+    pub records: u64,
+    /// Whether it is at its end.
+    pub at_end: bool,
+}
+
 /// A source.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct SourceFigures {
     /// Its name.
     pub name: String,
     /// Its partitions, if it reads topics.
-    pub partitions: Vec<PartitionStatus>,
+    pub partitions: Vec<PartitionFigures>,
+    /// How far it is, if it reads files.
+    pub files: Option<FileFigures>,
+    /// Bytes that have been read ahead and wait to be bound.
+    pub bytes_ahead: u64,
     /// What does not work at present and is tried again.
     pub trouble: Option<String>,
 }
@@ -44,10 +82,7 @@ pub struct SourceFigures {
 impl SourceFigures {
     /// Records that are there and not read; `None` while that is not known of some partition.
     pub fn lag_records(&self) -> Option<u64> {
-        let lag = |p: &PartitionStatus| {
-            if p.idle { Some(0) } else { Some(p.end?.saturating_sub(p.next)) }
-        };
-        self.partitions.iter().map(lag).sum()
+        self.partitions.iter().map(PartitionFigures::lag_records).sum()
     }
 }
 
@@ -60,6 +95,12 @@ pub struct SinkFigures {
     pub sent: Sent,
     /// How long commits took.
     pub commits: Histogram,
+    /// Bytes of changes that wait for a commit, about.
+    pub waiting_bytes: u64,
+    /// Transactions that are open in its topics.
+    pub open: Vec<OpenTransaction>,
+    /// Why it is not known how far it is.
+    pub trouble: Option<String>,
 }
 
 /// The newest snapshot.
@@ -67,6 +108,8 @@ pub struct SinkFigures {
 pub struct SnapshotFigures {
     /// Everything up to this epoch is in it.
     pub epoch: Epoch,
+    /// The epoch of the newest one that every output has passed: a restart begins there.
+    pub usable: Epoch,
     /// When it was taken, in microseconds since 1970.
     pub taken: Micros,
     /// Events in it.
@@ -76,6 +119,20 @@ pub struct SnapshotFigures {
     /// How long the snapshots of this run took.
     pub times: Histogram,
 }
+
+/// What became of the traces of epochs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TraceFigures {
+    /// Taken by the collector.
+    pub sent: u64,
+    /// Not: too many waited, or it did not take them.
+    pub dropped: u64,
+}
+
+/// What stands for the tables among the outputs: their changelogs, from which they follow.
+pub const CHANGELOGS: &str = "changelogs";
+/// What stands for the current rows of tables.
+pub const TABLES: &str = "tables";
 
 /// Everything that is shown.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -114,10 +171,16 @@ pub struct Figures {
     pub processes: usize,
     /// How long each other process has said nothing, in seconds.
     pub silent_s: BTreeMap<usize, f64>,
-    /// The sinks: `changelogs`, `tables` (of current rows), and topics by prefix.
+    /// The sinks: [`CHANGELOGS`], [`TABLES`], and topics by prefix.
     pub sinks: BTreeMap<String, SinkFigures>,
     /// The newest snapshot, if the job takes any.
     pub snapshot: Option<SnapshotFigures>,
+    /// Bytes that the workers hold, about, by operator.
+    pub state_bytes: BTreeMap<&'static str, u64>,
+    /// What became of the traces of epochs.
+    pub traces: TraceFigures,
+    /// When the first record was bound that a restart needs of topics, in microseconds since 1970.
+    pub needed_since: Option<Micros>,
 }
 
 impl Figures {
@@ -167,7 +230,7 @@ impl Board {
     /// get there without an epoch coming again.
     pub fn published(&self) -> Epoch {
         let figures = self.figures();
-        let sinks = figures.sinks.iter().filter(|(name, _)| *name != "tables");
+        let sinks = figures.sinks.iter().filter(|(name, _)| *name != TABLES);
         sinks.map(|(_, sink)| sink.epoch).min().unwrap_or(figures.closed.saturating_sub(1))
     }
 
@@ -183,13 +246,36 @@ impl Board {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use connectors::kafka::PartitionId;
+
     use super::*;
 
-    fn partition(next: u64, end: Option<u64>, idle: bool) -> PartitionStatus {
-        let topic = "in".to_owned();
-        let reachable = end.is_some();
-        PartitionStatus { topic, partition: 0, next, end, reachable, idle, bytes_queued: 0 }
+    pub(crate) fn partition(next: u64, end: Option<u64>, idle: bool) -> PartitionFigures {
+        let status = PartitionStatus {
+            id: PartitionId::new(0, 2),
+            topic: "in".to_owned(),
+            partition: 2,
+            next,
+            end,
+            reachable: end.is_some(),
+            idle,
+            bytes_queued: 700,
+            first: 0,
+            low: Some(3),
+            open: None,
+        };
+        PartitionFigures { status, needed: 7 }
+    }
+
+    #[test]
+    fn a_margin_is_what_may_still_go() {
+        let mut partition = partition(9, Some(10), false);
+        assert_eq!((partition.margin_records(), partition.lag_records()), (Some(4), Some(1)));
+        partition.status.low = Some(8);
+        assert_eq!(partition.margin_records(), Some(-1), "a record that is needed is gone");
+        (partition.status.low, partition.status.end) = (None, None);
+        assert_eq!((partition.margin_records(), partition.lag_records()), (None, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A small HTTP server: GET of three pages, one connection after the other.
+//! A small HTTP server: GET of four pages, one connection after the other.
 //!
 //! A client has a second to say what it wants, and at most 8 KiB to say it in.
 
@@ -9,11 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Board;
+use operators::model::Micros;
+
 use super::text::page;
+use super::{Board, State, lines};
 
 /// How long a client may take.
 const CLIENT_TIME: Duration = Duration::from_secs(1);
+/// How long an answer may take: the server is busy with another client for a second at most.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// What a request may have, in bytes.
 const REQUEST_BYTES_MAX: usize = 8 << 10;
 /// How often the server looks whether it is to end.
@@ -76,17 +80,23 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     let (status, body) = match (words.first().copied(), path) {
         (Some("GET" | "HEAD"), "/healthz") => state(board.is_healthy()),
         (Some("GET" | "HEAD"), "/readyz") => state(board.is_ready()),
-        (Some("GET" | "HEAD"), "/metrics") => ("200 OK", ""),
-        (Some("GET" | "HEAD"), _) => ("404 Not Found", "see /metrics, /healthz, /readyz\n"),
+        (Some("GET" | "HEAD"), "/metrics" | "/status") => ("200 OK", ""),
+        (Some("GET" | "HEAD"), _) => {
+            ("404 Not Found", "see /metrics, /status, /healthz, /readyz\n")
+        }
         _ => ("405 Method Not Allowed", "only GET\n"),
     };
-    let metrics = (path == "/metrics" && status == "200 OK").then(|| {
+    let made = (status == "200 OK" && body.is_empty()).then(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let ready = board.is_ready();
         let figures = board.figures().clone();
-        page(&figures, now.as_secs_f64(), ready, resident())
+        if path == "/status" {
+            lines(&figures, now.as_micros() as Micros, State::Runs { ready })
+        } else {
+            page(&figures, now.as_secs_f64(), ready, resident())
+        }
     });
-    let body = metrics.as_deref().unwrap_or(body);
+    let body = made.as_deref().unwrap_or(body);
     let length = body.len();
     let body = if words.first() == Some(&"HEAD") { "" } else { body };
     write!(
@@ -94,6 +104,22 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
+}
+
+/// Asks such a server for a page; gives the body.
+///
+/// # Errors
+/// Nobody answers there, or not with this page.
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut server = TcpStream::connect_timeout(&address, CLIENT_TIME)?;
+    server.set_read_timeout(Some(ANSWER_TIME))?;
+    write!(server, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    server.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other(format!("no page {path} there"))),
+    }
 }
 
 /// The lines before the body.
@@ -148,6 +174,8 @@ mod tests {
         let metrics = get("/metrics?x=1");
         assert!(metrics.contains("\nbraid_ready 1\n"), "{metrics}");
         assert!(metrics.contains("process_resident_memory_bytes"));
+        assert!(super::get(server.address(), "/status").unwrap().contains("has caught up"));
+        assert!(super::get(server.address(), "/other").is_err());
         assert!(get("/").starts_with("HTTP/1.1 404 "));
         assert!(ask(&server, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
         assert!(ask(&server, "HEAD /healthz HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));

@@ -1,8 +1,13 @@
-//! What a running job shows: `/metrics`, `/healthz` and `/readyz` over HTTP.
+//! What a running job shows over HTTP: `/metrics`, `/status`, `/healthz` and `/readyz`.
 
 mod board;
 mod http;
+mod status;
 mod text;
 
-pub use board::{Board, Figures, Histogram, SinkFigures, SnapshotFigures, SourceFigures};
-pub use http::Server;
+pub use board::{
+    Board, CHANGELOGS, Figures, FileFigures, Histogram, PartitionFigures, SinkFigures,
+    SnapshotFigures, SourceFigures, TABLES, TraceFigures,
+};
+pub use http::{Server, get};
+pub use status::{State, lines};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Figures, Histogram};
+use super::{Figures, Histogram, PartitionFigures};
 
 /// What a metric is, for Prometheus.
 const COUNTER: &str = "counter";
@@ -61,8 +61,14 @@ pub(super) fn page(figures: &Figures, now_s: f64, ready: bool, resident: Option<
     epochs(&mut page, figures, now_s);
     sources(&mut page, figures);
     sinks(&mut page, figures);
+    state(&mut page, figures, now_s);
     snapshot(&mut page, figures, now_s);
     processes(&mut page, figures);
+    let traces = figures.traces;
+    let help = "Traces of epochs that the collector has taken.";
+    page.one("braid_traces_sent_total", COUNTER, help, traces.sent);
+    let help = "Traces that were dropped: too many waited, or it did not take them.";
+    page.one("braid_traces_dropped_total", COUNTER, help, traces.dropped);
     if let Some(bytes) = resident {
         page.one("process_resident_memory_bytes", GAUGE, "Memory in use.", bytes);
     }
@@ -110,26 +116,47 @@ fn sources(page: &mut Page, figures: &Figures) {
     for source in &figures.sources {
         page.line(name, &[("source", &source.name)], u8::from(source.trouble.is_some()));
     }
-    let metrics: [(&str, &str, fn(&connectors::kafka::PartitionStatus) -> Option<u64>); 5] = [
-        ("braid_partition_offset", "The offset of the record that is read next.", |p| Some(p.next)),
+    let name = "braid_source_ahead_bytes";
+    page.metric(name, GAUGE, "Bytes of records that are read and not bound yet.");
+    for source in &figures.sources {
+        page.line(name, &[("source", &source.name)], source.bytes_ahead);
+    }
+    let metrics: [(&str, &str, fn(&PartitionFigures) -> Option<f64>); 7] = [
+        ("braid_partition_offset", "The offset of the record that is read next.", |p| {
+            Some(p.status.next as f64)
+        }),
         ("braid_partition_lag_records", "Offsets from there to the end.", |p| {
-            if p.idle { Some(0) } else { Some(p.end?.saturating_sub(p.next)) }
+            p.lag_records().map(|lag| lag as f64)
         }),
-        ("braid_partition_idle", "1 if it is read to its end.", |p| Some(u64::from(p.idle))),
+        ("braid_partition_idle", "1 if it is read to its end.", |p| {
+            Some(f64::from(u8::from(p.status.idle)))
+        }),
         ("braid_partition_reachable", "1 if brokers answer for it.", |p| {
-            Some(u64::from(p.reachable))
+            Some(f64::from(u8::from(p.status.reachable)))
         }),
-        ("braid_partition_queued_bytes", "Fetched and not read yet.", |p| Some(p.bytes_queued)),
+        ("braid_partition_queued_bytes", "Fetched and not read yet.", |p| {
+            Some(p.status.bytes_queued as f64)
+        }),
+        (
+            "braid_partition_margin_records",
+            "Offsets that are there before the first one that a restart needs.",
+            |p| p.margin_records().map(|margin| margin as f64),
+        ),
+        (
+            "braid_partition_open_transaction_seconds",
+            "How long a transaction has been seen open that holds up reading; 0 if none is.",
+            |p| Some(p.status.open.as_ref().map_or(0.0, |open| open.open.as_secs_f64())),
+        ),
     ];
     for (name, help, value) in metrics {
         page.metric(name, GAUGE, help);
         for source in &figures.sources {
             for partition in &source.partitions {
                 let Some(value) = value(partition) else { continue };
-                let number = partition.partition.to_string();
+                let number = partition.status.partition.to_string();
                 let labels = [
                     ("source", &*source.name),
-                    ("topic", &partition.topic),
+                    ("topic", &partition.status.topic),
                     ("partition", &number),
                 ];
                 page.line(name, &labels, value);
@@ -139,12 +166,15 @@ fn sources(page: &mut Page, figures: &Figures) {
 }
 
 fn sinks(page: &mut Page, figures: &Figures) {
-    let counts: [(&str, &str, &str, fn(&super::SinkFigures) -> u64); 5] = [
+    let counts: [(&str, &str, &str, fn(&super::SinkFigures) -> u64); 6] = [
         ("braid_sink_epoch", GAUGE, "The last epoch that is committed.", |s| s.epoch),
         ("braid_sink_upserts_total", COUNTER, "Rows sent.", |s| s.sent.upserts),
         ("braid_sink_tombstones_total", COUNTER, "Rows that went.", |s| s.sent.tombstones),
         ("braid_sink_bytes_total", COUNTER, "Bytes of their keys and values.", |s| s.sent.bytes),
         ("braid_sink_repeats_total", COUNTER, "Commits tried again.", |s| s.sent.repeats),
+        ("braid_sink_waiting_bytes", GAUGE, "Changes that wait for a commit, about.", |s| {
+            s.waiting_bytes
+        }),
     ];
     for (name, kind, help, value) in counts {
         page.metric(name, kind, help);
@@ -157,11 +187,34 @@ fn sinks(page: &mut Page, figures: &Figures) {
     for (sink, figures) in &figures.sinks {
         page.histogram(name, &[("sink", sink)], &figures.commits);
     }
+    let name = "braid_sink_open_transaction_seconds";
+    page.metric(name, GAUGE, "How long a transaction has been seen open in a topic of the sink.");
+    for (sink, figures) in &figures.sinks {
+        for open in &figures.open {
+            let number = open.partition.to_string();
+            let labels = [("sink", &**sink), ("topic", &open.topic), ("partition", &number)];
+            page.line(name, &labels, open.open.as_secs_f64());
+        }
+    }
+}
+
+fn state(page: &mut Page, figures: &Figures, now_s: f64) {
+    let name = "braid_state_bytes";
+    page.metric(name, GAUGE, "Memory that an operator holds on all workers, about.");
+    for (operator, bytes) in &figures.state_bytes {
+        page.line(name, &[("operator", operator)], bytes);
+    }
+    if let Some(since) = figures.needed_since {
+        let help = "How long ago the first record was bound that a restart needs of topics.";
+        page.one("braid_restart_reach_seconds", GAUGE, help, now_s - since as f64 / 1e6);
+    }
 }
 
 fn snapshot(page: &mut Page, figures: &Figures, now_s: f64) {
     let Some(snapshot) = &figures.snapshot else { return };
     page.one("braid_snapshot_epoch", GAUGE, "The epoch of the newest snapshot.", snapshot.epoch);
+    let help = "The epoch of the newest one that every output has passed.";
+    page.one("braid_snapshot_usable_epoch", GAUGE, help, snapshot.usable);
     let age_s = now_s - snapshot.taken as f64 / 1e6;
     page.one("braid_snapshot_age_seconds", GAUGE, "How long ago it was taken.", age_s);
     page.one("braid_snapshot_events", GAUGE, "Events in it.", snapshot.events);
@@ -184,27 +237,33 @@ fn processes(page: &mut Page, figures: &Figures) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
+    use super::super::board::tests::partition;
     use super::super::{SinkFigures, SnapshotFigures, SourceFigures};
     use super::*;
-    use connectors::kafka::PartitionStatus;
+    use connectors::kafka::OpenTransaction;
 
-    fn figures() -> Figures {
-        let partition = PartitionStatus {
+    pub(crate) fn figures() -> Figures {
+        let open = OpenTransaction {
             topic: "in".to_owned(),
             partition: 2,
-            next: 10,
-            end: Some(15),
-            reachable: true,
-            idle: false,
-            bytes_queued: 700,
+            offset: 12,
+            open: Duration::from_secs(65),
         };
-        let source =
-            SourceFigures { name: "a\"b".to_owned(), partitions: vec![partition], trouble: None };
+        let mut partition = partition(10, Some(15), false);
+        partition.status.open = Some(open.clone());
+        let source = SourceFigures {
+            name: "a\"b".to_owned(),
+            partitions: vec![partition],
+            files: None,
+            bytes_ahead: 90,
+            trouble: None,
+        };
         let mut sink = SinkFigures { epoch: 6, ..SinkFigures::default() };
         sink.commits.add(Duration::from_millis(15));
+        sink.open.push(OpenTransaction { topic: "shop.progress".to_owned(), ..open });
         let snapshot = SnapshotFigures { epoch: 4, taken: 1_050_000_000, ..Default::default() };
         Figures {
             job: "shop".to_owned(),
@@ -217,6 +276,8 @@ mod tests {
             snapshot: Some(snapshot),
             processes: 2,
             silent_s: [(1, 0.25)].into(),
+            state_bytes: [("store", 800)].into(),
+            needed_since: Some(1_000_000_000),
             ..Figures::default()
         }
     }
@@ -231,12 +292,18 @@ mod tests {
             "braid_epochs_in_flight 2",
             "braid_watermark_delay_seconds 60",
             "braid_partition_lag_records{source=\"a\\\"b\",topic=\"in\",partition=\"2\"} 5",
+            "braid_partition_margin_records{source=\"a\\\"b\",topic=\"in\",partition=\"2\"} 4",
+            "braid_state_bytes{operator=\"store\"} 800",
+            "braid_restart_reach_seconds 60",
+            "braid_source_ahead_bytes{source=\"a\\\"b\"} 90",
             "braid_sink_epoch{sink=\"shop\"} 6",
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"0.01\"} 0",
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"0.02\"} 1",
             "braid_sink_commit_seconds_bucket{sink=\"shop\",le=\"+Inf\"} 1",
             "braid_sink_commit_seconds_count{sink=\"shop\"} 1",
             "braid_snapshot_age_seconds 10",
+            "braid_sink_open_transaction_seconds{sink=\"shop\",topic=\"shop.progress\",\
+             partition=\"2\"} 65",
             "braid_processes 2",
             "braid_process_silence_seconds{process=\"1\"} 0.25",
             "process_resident_memory_bytes 5",

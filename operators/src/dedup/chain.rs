@@ -27,15 +27,25 @@ pub(super) struct Chain {
     counting: SortedChunks<Stamp>,
     /// Copies that began and ceased to count, not netted.
     flips: Vec<(Arc<Event>, i8)>,
+    /// Bytes of the events of all copies.
+    events: usize,
 }
 
 impl Chain {
     /// A chain of one copy, which counts and is known to.
     pub(super) fn new(event: Arc<Event>) -> Self {
-        let mut chain = Self::default();
+        let mut chain = Self { events: event.bytes(), ..Self::default() };
         chain.counting.insert(Stamp(Arc::clone(&event)));
         chain.all.insert(Stamp(event));
         chain
+    }
+
+    /// Memory that it takes, in bytes, with the share of the copies that do not count in the
+    /// events; as after the last [`Self::add`] or [`Self::trim`].
+    pub(super) fn bytes(&self) -> usize {
+        let copies = self.all.len().max(1);
+        let idle = self.events * (copies - self.counting.len().min(copies)) / copies;
+        size_of::<Self>() + self.all.bytes() + self.counting.bytes() + idle
     }
 
     /// Notes a flip.
@@ -55,6 +65,7 @@ impl Chain {
             return false;
         }
         self.all.insert(Stamp(Arc::clone(event)));
+        self.events += event.bytes();
         let first = self.counting.at_or_before(key).map(|stamp| stamp.0.key.time);
         if first.is_none_or(|first| key.time.saturating_sub(first) > ids) {
             self.begin(event);
@@ -127,7 +138,9 @@ impl Chain {
         let floor = self.counting.at_or_before(moment).map(Keyed::key);
         let Some(floor) = floor else { return 0 };
         let idle = self.idle();
-        self.all.drain(EventKey::MIN, floor);
+        for stamp in self.all.drain(EventKey::MIN, floor) {
+            self.events -= stamp.0.bytes();
+        }
         self.counting.drain(EventKey::MIN, floor);
         idle - self.idle()
     }

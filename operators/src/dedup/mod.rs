@@ -32,6 +32,7 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use self::chain::Chain;
+use crate::bytes;
 use crate::model::{Cause, Event, EventKey, Micros};
 use crate::shard::tenant;
 use crate::table::{Hashed, Table};
@@ -170,6 +171,8 @@ pub struct Dedup {
     next: usize,
     /// Slots to look at in the next call of `forget`.
     sweep: usize,
+    /// Bytes of all chains.
+    chained: usize,
 }
 
 impl Dedup {
@@ -185,6 +188,7 @@ impl Dedup {
             horizon: 0,
             next: 0,
             sweep: 0,
+            chained: 0,
         }
     }
 
@@ -196,6 +200,14 @@ impl Dedup {
     /// Whether no id is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Memory that is held, in bytes, about; of copies that count their events are left out.
+    pub fn bytes(&self) -> usize {
+        let of =
+            |part: &Part| part.ids.bytes() + bytes::list(&part.several) + bytes::list(&part.free);
+        let residue = bytes::map(self.residue.capacity(), size_of::<((u64, u128), Duplicates)>());
+        self.parts.iter().map(of).sum::<usize>() + residue + self.chained
     }
 
     /// Takes in a record.
@@ -258,8 +270,12 @@ impl Dedup {
         let known = match &mut copies.chain {
             None if order(&slot.event) == order(&event) => true,
             chain => {
+                let before = chain.as_ref().map_or(0, |chain| chain.bytes());
                 let first = || Box::new(Chain::new(Arc::clone(&slot.event)));
-                !chain.get_or_insert_with(first).add(&event, self.ids)
+                let chain = chain.get_or_insert_with(first);
+                let known = !chain.add(&event, self.ids);
+                self.chained = self.chained + chain.bytes() - before;
+                known
             }
         };
         copies.redelivered += u64::from(known);
@@ -336,7 +352,7 @@ impl Dedup {
             self.next = (self.next + 1) % PARTS;
             if part.forgotten < self.horizon {
                 left -= part.ids.slots() as isize;
-                part.forget(self.horizon, before, &mut self.residue);
+                part.forget(self.horizon, before, (&mut self.residue, &mut self.chained));
             }
         }
     }
@@ -353,7 +369,7 @@ impl Part {
         &mut self,
         horizon: u32,
         before: Micros,
-        residue: &mut HashMap<(u64, u128), Duplicates, FixedState>,
+        (residue, chained): (&mut HashMap<(u64, u128), Duplicates, FixedState>, &mut usize),
     ) {
         self.forgotten = horizon;
         let Self { ids, several, free, .. } = self;
@@ -366,12 +382,15 @@ impl Part {
             let newest = copies.chain.as_ref().map_or(slot.event.key.time, |c| c.newest());
             if coarse(newest) < horizon {
                 let copies = std::mem::take(copies);
+                *chained -= copies.chain.as_ref().map_or(0, |chain| chain.bytes());
                 free.push(index);
                 residue.insert(name(&slot.event), copies.reported);
                 return false;
             }
             if let Some(chain) = &mut copies.chain {
+                let held = chain.bytes();
                 copies.restamped += chain.trim(before);
+                *chained = *chained + chain.bytes() - held;
             }
             true
         });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes;
 use crate::model::{Event, EventKey, Token};
 use crate::shard::tenant;
 
@@ -33,6 +34,13 @@ struct Rivals {
     touched: bool,
 }
 
+impl Rivals {
+    fn bytes(&self) -> usize {
+        bytes::tree(self.events.len(), size_of::<(usize, EventKey)>())
+            + bytes::tree(self.shadowed.len(), size_of::<EventKey>())
+    }
+}
+
 /// The business keys of one shard.
 #[derive(Debug)]
 pub struct Shadows {
@@ -40,12 +48,20 @@ pub struct Shadows {
     strongest: Vec<Arc<str>>,
     by_key: std::collections::HashMap<(u64, Token), Rivals, FixedState>,
     touched: Vec<(u64, Token)>,
+    /// Bytes of what the keys hold.
+    held: usize,
 }
 
 impl Shadows {
     /// No keys yet.
     pub fn new(strongest: Vec<Arc<str>>) -> Self {
-        Self { strongest, by_key: std::collections::HashMap::default(), touched: Vec::new() }
+        let by_key = std::collections::HashMap::default();
+        Self { strongest, by_key, touched: Vec::new(), held: 0 }
+    }
+
+    /// Memory that is held, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        bytes::map(self.by_key.capacity(), size_of::<((u64, Token), Rivals)>()) + self.held
     }
 
     /// Takes in an event that begins or ceases to count; one without a business key is left alone.
@@ -55,11 +71,13 @@ impl Shadows {
         let entry = (strength.unwrap_or(self.strongest.len()), event.key);
         let key = (tenant(&event.tenant), business_key);
         let rivals = self.by_key.entry(key).or_default();
+        let before = rivals.bytes();
         if diff > 0 {
             rivals.events.insert(entry);
         } else {
             rivals.events.remove(&entry);
         }
+        self.held = self.held + rivals.bytes() - before;
         if !rivals.touched {
             rivals.touched = true;
             self.touched.push(key);
@@ -81,7 +99,9 @@ impl Shadows {
             for event in now.difference(&rivals.shadowed) {
                 tell(*event, true);
             }
+            let before = rivals.bytes();
             rivals.shadowed = now;
+            self.held = self.held + rivals.bytes() - before;
             if rivals.events.is_empty() {
                 self.by_key.remove(&key);
             }

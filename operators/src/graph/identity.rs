@@ -8,8 +8,9 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::Map as _;
 
-use super::Job;
+use super::held::Holder;
 use super::shell::{Batches, per_epoch};
+use super::{HeldBytes, Job};
 use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
@@ -59,9 +60,10 @@ impl IdentityOut {
 pub(super) fn resolve<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
     job: &Arc<Job>,
+    held: &HeldBytes,
 ) -> StreamVec<'scope, Epoch, IdentityOut> {
     let resolved = match job.engine {
-        EngineKind::Incremental => incremental(counted, &job.identity),
+        EngineKind::Incremental => incremental(counted, &job.identity, held.clone()),
         EngineKind::Differential => differential::resolve(counted.map(|c| seen(&c)), &job.identity),
     };
     resolved.flat_map(|(name, resolution)| hand_on(&name, resolution))
@@ -82,7 +84,9 @@ fn seen(counted: &Counted) -> Seen {
 fn incremental<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
     config: &Arc<IdentityConfig>,
+    held: HeldBytes,
 ) -> StreamVec<'scope, Epoch, (Arc<str>, Resolution)> {
+    let mut bytes = 0;
     let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.tenant));
     let mut tenants: BTreeMap<Arc<str>, Tenant> = BTreeMap::new();
     let config = Arc::clone(config);
@@ -103,8 +107,11 @@ fn incremental<'scope>(
             if let Some(tenant) = tenants.get_mut(&name) {
                 let resolution = tenant.advance();
                 out.push((name, resolution));
+                let now = tenant.engine.bytes();
+                bytes = bytes + now - std::mem::replace(&mut tenant.held, now);
             }
         }
+        held.say(Holder::Identity, bytes);
     })
 }
 
@@ -113,11 +120,13 @@ fn incremental<'scope>(
 struct Tenant {
     engine: Incremental,
     waiting: Vec<(i8, EventKey, Arc<Event>)>,
+    /// Bytes that the engine held when it acted last.
+    held: usize,
 }
 
 impl Tenant {
     fn new(config: &IdentityConfig) -> Self {
-        Self { engine: Incremental::new(config), waiting: Vec::new() }
+        Self { engine: Incremental::new(config), waiting: Vec::new(), held: 0 }
     }
 
     fn advance(&mut self) -> Resolution {

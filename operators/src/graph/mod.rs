@@ -11,6 +11,7 @@
 
 mod admit;
 mod coalesce;
+mod held;
 mod identity;
 mod rows;
 mod shell;
@@ -33,6 +34,8 @@ use timely::worker::Worker;
 
 use self::admit::{admit, watermarks};
 use self::coalesce::coalesce;
+use self::held::Holder;
+pub use self::held::{HeldBytes, STATEFUL};
 use self::identity::{IdentityOut, resolve};
 pub use self::rows::refused;
 use self::shell::{Batches, per_epoch};
@@ -111,6 +114,8 @@ pub struct Graph {
     runs: Option<InputHandleVec<Epoch, ()>>,
     /// Behind everything: epochs below its frontier are done on all workers.
     pub probe: ProbeHandle<Epoch>,
+    /// What its operators hold in memory.
+    pub held: HeldBytes,
 }
 
 impl Graph {
@@ -167,7 +172,8 @@ pub fn build(
     watermark: Watermark,
     emit: impl FnMut(Emitted) + 'static,
 ) -> Graph {
-    let emit = Emit(Rc::new(RefCell::new(emit)));
+    let emit = Emit(Rc::new(RefCell::new(emit)), HeldBytes::default());
+    let held = emit.1.clone();
     let job = Arc::clone(job);
     let index = worker.index() as u64;
     worker.dataflow::<Epoch, _, _>(move |scope| {
@@ -189,8 +195,8 @@ pub fn build(
             runs_in = Some(handle);
         }
         let counted = dedup(arrivals, &job, &emit);
-        let shadowings = shadow(counted.clone(), &job);
-        let resolved = resolve(counted.clone(), &job);
+        let shadowings = shadow(counted.clone(), &job, &held);
+        let resolved = resolve(counted.clone(), &job, &held);
         let facts = store(counted, shadowings, resolved.clone(), &job, &emit);
         let numbers = people(facts, resolved, &job, &emit);
         let counts = counts(numbers, &job, &emit);
@@ -204,23 +210,29 @@ pub fn build(
             marks: marks_in,
             runs: runs_in,
             probe,
+            held,
         }
     })
 }
 
 /// The callback, shared by the operators that hand something out. An operator does so before it
-/// lets its epoch go, hence before any worker's [`Emitted::Closed`] that passes the epoch.
-struct Emit<F>(Rc<RefCell<F>>);
+/// lets its epoch go, hence before any worker's [`Emitted::Closed`] that passes the epoch. Beside
+/// it stands what they hold.
+struct Emit<F>(Rc<RefCell<F>>, HeldBytes);
 
 impl<F> Clone for Emit<F> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
+        Self(Rc::clone(&self.0), self.1.clone())
     }
 }
 
 impl<F: FnMut(Emitted) + 'static> Emit<F> {
     fn tell(&self, emitted: Emitted) {
         (self.0.borrow_mut())(emitted);
+    }
+
+    fn holds(&self, holder: Holder, bytes: usize) {
+        self.1.say(holder, bytes);
     }
 
     fn changes(&self, epoch: Epoch, changes: Vec<Change>) {
@@ -270,6 +282,7 @@ fn dedup<'scope, F: FnMut(Emitted) + 'static>(
         let mut changes = Changes::default();
         dedup.advance(&mut changes);
         dedup.forget(watermark.saturating_sub(horizon));
+        emit.holds(Holder::Dedup, dedup.bytes());
         out.append(&mut changes.counted);
         if let Some(view) = view {
             let recounts = changes.recounts.iter();
@@ -281,7 +294,9 @@ fn dedup<'scope, F: FnMut(Emitted) + 'static>(
 fn shadow<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
     job: &Arc<Job>,
+    held: &HeldBytes,
 ) -> StreamVec<'scope, Epoch, Shadowing> {
+    let held = held.clone();
     let mut shadows = Shadows::new(job.strongest.clone());
     let keyed = counted.flat_map(|c| c.event.business_key.is_some().then_some(c));
     let by_key = Exchange::new(|c: &Counted| place(&(&c.event.tenant, c.event.business_key)));
@@ -290,6 +305,7 @@ fn shadow<'scope>(
             shadows.update(&counted.event, counted.diff);
         }
         shadows.advance(out);
+        held.say(Holder::Shadow, shadows.bytes());
     })
 }
 
@@ -368,6 +384,7 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
         }
         emit.changes(epoch, changes);
         store.advance(out);
+        emit.holds(Holder::Store, store.bytes());
     })
 }
 
@@ -411,6 +428,7 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
         }
         let mut output = PeopleOutput::default();
         people.advance(&mut output);
+        emit.holds(Holder::People, people.bytes());
         emit.changes(epoch, output.changes);
         out.append(&mut output.contributions);
     })
@@ -430,6 +448,7 @@ fn counts<'scope, F: FnMut(Emitted) + 'static>(
         }
         let mut changes = Vec::new();
         counts.advance(&mut changes);
+        emit.holds(Holder::Counts, counts.bytes());
         emit.changes(epoch, changes);
     })
 }

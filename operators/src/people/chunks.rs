@@ -1,5 +1,6 @@
 //! A sorted sequence in chunks: the container of a person's facts and sessions.
 
+use crate::bytes;
 use crate::model::EventKey;
 
 /// Something with a place in the total order.
@@ -56,6 +57,16 @@ impl<T: Keyed> SortedChunks<T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Memory that it takes, in bytes, without what its items refer to: exact for one chunk, an
+    /// estimate beyond.
+    pub fn bytes(&self) -> usize {
+        let items = match &self.chunks[..] {
+            [one] => bytes::list(one),
+            _ => self.len * size_of::<T>() * 5 / 4,
+        };
+        bytes::list(&self.chunks) + items
     }
 
     /// The first item.

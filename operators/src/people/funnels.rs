@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::person::{Presence, net, slot};
 use super::{PeopleOutput, SortedChunks};
+use crate::bytes;
 use crate::model::{Cause, Cell, DAY, Event, Matches, Micros, Row, Value};
 use crate::store::Fact;
 use crate::views::catalog::Catalog;
@@ -40,6 +41,12 @@ pub(super) struct Changed<'a> {
 }
 
 impl Funnels {
+    /// Memory that they take, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let states: usize = self.states.iter().map(|(_, state)| state.bytes()).sum();
+        bytes::list(&self.states) + states + self.traits.bytes()
+    }
+
     /// Brings the funnels up to date after the facts have changed. Rows are given only for `who`.
     pub(super) fn update(
         &mut self,
@@ -270,12 +277,19 @@ impl GroupFact {
 #[derive(Debug, Default)]
 pub(super) struct GroupState {
     pub touched: bool,
+    /// [`GroupState::bytes`] as it was last counted.
+    pub held: usize,
     pub pending: Vec<(Arc<Event>, i8, Cause)>,
     facts: SortedChunks<Arc<Event>>,
     funnels: Funnels,
 }
 
 impl GroupState {
+    /// Memory that it refers to, in bytes, about; events are left out.
+    pub(super) fn bytes(&self) -> usize {
+        self.facts.bytes() + self.funnels.bytes()
+    }
+
     /// Brings the group up to date; `true` if nothing is left of it.
     pub(super) fn advance(
         &mut self,

@@ -25,6 +25,7 @@ pub use self::chunks::{Keyed, SortedChunks};
 pub use self::funnels::GroupFact;
 use self::funnels::GroupState;
 use self::person::Person;
+use crate::bytes;
 use crate::identity::Membership;
 use crate::model::{Cause, Change, Row, Token};
 use crate::store::{Fact, PersonRef};
@@ -102,6 +103,8 @@ pub struct People {
     groups_touched: Vec<GroupKey>,
     /// Events of nobody: they count in trends of events and in the list of events only.
     nobody: Vec<Fact>,
+    /// Bytes of all people and groups.
+    held: usize,
 }
 
 impl People {
@@ -115,7 +118,15 @@ impl People {
             groups: std::collections::HashMap::default(),
             groups_touched: Vec::new(),
             nobody: Vec::new(),
+            held: 0,
         }
+    }
+
+    /// Memory that is held, in bytes, about; events are left out.
+    pub fn bytes(&self) -> usize {
+        let people = bytes::map(self.by_id.capacity(), size_of::<(PersonRef, Box<Person>)>());
+        let groups = bytes::map(self.groups.capacity(), size_of::<(GroupKey, GroupState)>());
+        people + groups + self.held
     }
 
     /// Number of people held.
@@ -192,14 +203,20 @@ impl People {
         trend::of_events(&mut self.catalog, &nobody, out);
         for key in std::mem::take(&mut self.groups_touched) {
             let Some(group) = self.groups.get_mut(&key) else { continue };
-            if group.advance(&mut self.catalog, (&key.0, key.1, &key.2), out) {
+            let over = group.advance(&mut self.catalog, (&key.0, key.1, &key.2), out);
+            let bytes = if over { 0 } else { group.bytes() };
+            self.held = self.held + bytes - std::mem::replace(&mut group.held, bytes);
+            if over {
                 self.groups.remove(&key);
             }
         }
         for id in std::mem::take(&mut self.touched) {
             let Some(person) = self.by_id.get_mut(&id) else { continue };
             person.advance(&mut self.catalog, &self.types, out);
-            if person.is_nobody() {
+            let over = person.is_nobody();
+            let bytes = if over { 0 } else { person.bytes() };
+            self.held = self.held + bytes - std::mem::replace(&mut person.held, bytes);
+            if over {
                 self.by_id.remove(&id);
             }
         }

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::funnels::{Changed, Funnels};
 use super::{PeopleOutput, SortedChunks};
+use crate::bytes;
 use crate::model::{Cause, Cell, Cells, Event, EventKey, Ident, Micros, Row, SECOND, Token};
 use crate::views::catalog::Catalog;
 use crate::views::sessions::{self, Session};
@@ -20,6 +21,8 @@ pub(super) type Presence = BTreeMap<(u16, Micros, Cell), u32>;
 #[derive(Debug, Default)]
 pub(super) struct Person {
     pub touched: bool,
+    /// [`Person::bytes`] as it was last counted.
+    pub held: usize,
     pub tenant: Option<Arc<str>>,
     /// Person id.
     pub name: Token,
@@ -47,6 +50,16 @@ impl Person {
     /// Whether nothing is left of the person.
     pub(super) fn is_nobody(&self) -> bool {
         !self.named && !self.has_rows()
+    }
+
+    /// Memory that it takes, in bytes, about; events are left out.
+    pub(super) fn bytes(&self) -> usize {
+        let sessions: usize = self.sessions.iter().map(|(_, list)| list.bytes()).sum();
+        let idents = bytes::list(&self.idents) + bytes::list(&self.sessions);
+        let presence = bytes::tree(self.presence.len(), size_of::<((u16, Micros, Cell), u32)>());
+        let rushes = bytes::tree(self.rushes.len(), size_of::<i64>());
+        let views = sessions + self.funnels.bytes() + presence + rushes;
+        size_of::<Self>() + self.facts.bytes() + idents + views
     }
 
     fn has_rows(&self) -> bool {

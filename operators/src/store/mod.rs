@@ -68,6 +68,8 @@ pub struct Store {
     index: Vec<HashTable<u32>>,
     events: Slab<Held>,
     touched: Vec<u32>,
+    /// Bytes of the events.
+    held: usize,
 }
 
 impl Default for Store {
@@ -83,7 +85,14 @@ fn hash(tenant: u64, key: EventKey) -> u64 {
 impl Store {
     /// No events yet.
     pub fn new() -> Self {
-        Self { index: vec![HashTable::new(); TABLES], events: Slab::default(), touched: Vec::new() }
+        let index = vec![HashTable::new(); TABLES];
+        Self { index, events: Slab::default(), touched: Vec::new(), held: 0 }
+    }
+
+    /// Memory that is held, in bytes, about: events with everything but their names.
+    pub fn bytes(&self) -> usize {
+        let index: usize = self.index.iter().map(HashTable::allocation_size).sum();
+        index + self.events.bytes() + self.held
     }
 
     fn touch(&mut self, tenant: u64, key: EventKey, cause: Cause) -> &mut Held {
@@ -115,11 +124,14 @@ impl Store {
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
         let held = self.touch(tenant(&event.tenant), event.key, cause);
+        let before = held.event.as_ref().map_or(0, |event| event.bytes());
         if diff > 0 {
             held.event = Some(event);
         } else if held.event.as_ref().is_some_and(|there| there.content == event.content) {
             held.event = None;
         }
+        let after = held.event.as_ref().map_or(0, |event| event.bytes());
+        self.held = self.held + after - before;
     }
 
     /// An event begins or ceases to be shadowed.

@@ -2,6 +2,8 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::bytes;
+
 /// Items in a block: large enough that blocks cost nothing, small enough that none is missed.
 const BLOCK: usize = 1024;
 
@@ -32,6 +34,11 @@ impl<T> Slab<T> {
         let block = self.blocks.len() - 1;
         self.blocks[block].push(Some(item));
         (block * BLOCK + self.blocks[block].len() - 1) as u32
+    }
+
+    /// Memory that it takes, in bytes, without what its items refer to.
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len() * BLOCK * size_of::<Option<T>>() + bytes::list(&self.free)
     }
 
     /// Takes an item out.

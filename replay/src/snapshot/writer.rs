@@ -161,6 +161,11 @@ impl Writer {
         self.collect()
     }
 
+    /// The epoch of the newest snapshot that every output has passed; 0 if there is none.
+    pub fn usable(&self) -> Epoch {
+        self.usable
+    }
+
     fn collect(&mut self) -> Result<(), SnapshotError> {
         let kept = self.taken.range(..=self.usable).rev().nth(KEPT - 1).map(|(epoch, _)| *epoch);
         let Some(kept) = kept else { return Ok(()) };

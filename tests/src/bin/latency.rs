@@ -10,17 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use braid_tests::kafka::measured::{PARTITIONS, job, record};
 use braid_tests::kafka::{Braid, Cluster, Writer, config, unique, wait};
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// Partitions of the input, and of each output.
-const PARTITIONS: i32 = 2;
 /// The first records find caches cold and a job that begins; they are not counted.
 const WARM: Duration = Duration::from_secs(5);
-/// People of whom the records are.
-const PEOPLE: u64 = 5_000;
 
 /// When each record was handed to the client, by message id.
 type Sent = Arc<Mutex<HashMap<String, Instant>>>;
@@ -57,33 +54,6 @@ fn follow(brokers: &str, topic: &str, sent: &Sent, stop: &Arc<AtomicBool>) -> Se
         }
         seen
     })
-}
-
-fn job(name: &str, brokers: &str) -> String {
-    format!(
-        "[job]\nname = {name:?}\nout = \"out\"\n\
-         [[source]]\nname = \"web\"\nconnector = \"kafka\"\nbrokers = {brokers:?}\n\
-         topics = [\"{name}.in\"]\nchannel = \"web\"\n\
-         [[view]]\nkind = \"sessions\"\n\
-         [[view]]\nkind = \"funnel\"\nname = \"buy\"\n\
-         steps = [{{ event = \"see\" }}, {{ event = \"buy\" }}]\n\
-         [[sink]]\nconnector = \"table\"\nevery = \"5s\"\n\
-         [[sink]]\nconnector = \"kafka\"\nbrokers = {brokers:?}\nprefix = \"{name}.out\"\n\
-         partitions = {PARTITIONS}\n"
-    )
-}
-
-/// The record of a number: of some person, as of now.
-fn record(number: u64) -> String {
-    let now = jiff::Timestamp::now();
-    let user = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-    let event = ["see", "see", "cart", "buy"][number as usize % 4];
-    format!(
-        "{{\"messageId\":\"m{number}\",\"userId\":\"u{}\",\"anonymousId\":\"a{}\",\
-         \"event\":\"{event}\",\"timestamp\":\"{now}\",\"type\":\"track\"}}",
-        user % PEOPLE,
-        user % (2 * PEOPLE)
-    )
 }
 
 fn report(name: &str, mut times_ms: Vec<f64>) {

@@ -61,7 +61,9 @@ impl Writer {
 
     /// Writes in transactions.
     pub fn transactional(brokers: &str) -> Self {
+        // Nobody ends one that a test leaves open, as long as it runs.
         let mut config = config(brokers);
+        config.set("transaction.timeout.ms", "600000");
         config.set("transactional.id", unique("writer")).set("linger.ms", "2");
         let producer: BaseProducer = config.create().unwrap();
         producer.init_transactions(PATIENCE).unwrap();
@@ -117,6 +119,11 @@ impl Writer {
     /// Sends a value.
     pub fn send(&self, topic: &str, partition: i32, value: &str) {
         self.send_full(topic, Some(partition), None, Some(value.as_bytes()), &[]);
+    }
+
+    /// Where a partition ends, markers included.
+    pub fn end(&self, topic: &str, partition: i32) -> i64 {
+        self.producer.client().fetch_watermarks(topic, partition, PATIENCE).unwrap().1
     }
 
     /// Waits until everything sent is with the broker.

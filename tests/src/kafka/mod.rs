@@ -11,6 +11,7 @@ mod client;
 mod cluster;
 mod counter;
 mod jars;
+pub mod measured;
 mod node;
 mod registry;
 mod secrets;

@@ -153,6 +153,28 @@ fn a_cut_connection_is_found_out() {
     check(&job, &expected);
 }
 
+/// Heartbeats come through, and a connection for records is cut without a word: between workers, or
+/// between process 0 and the workers elsewhere. It is found out, also where both sides only wait.
+#[test]
+fn a_connection_that_is_cut_alone_is_found_out() {
+    let expected = alone(&shop(60_000));
+    // The last connections of process 1 with process 0 are for data, and then for records.
+    for place in [1, 0] {
+        let job = shop(60_000);
+        let mut team = team(&job, 2, &[]);
+        let proxy = Proxy::new(team.address(0));
+        team.see(1, 0, proxy.address());
+        team.start_all();
+        wait_bound(&job);
+        proxy.cut_last([place]);
+        let said = end_well(&mut team);
+        assert!(said.contains("broke: "), "{said}");
+        assert!(said.contains("nothing came for 2 s"), "{said}");
+        assert!(!said.contains("says nothing"), "{said}");
+        check(&job, &expected);
+    }
+}
+
 /// Whatever must be the same and is not is said, and the others wait for a process that fits.
 #[test]
 fn one_that_differs_ends_with_2() {

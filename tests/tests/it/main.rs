@@ -23,5 +23,6 @@ mod snapshots;
 mod snowplow;
 mod support;
 mod tidy;
+mod traces;
 mod upgrades;
 mod whatif;

@@ -7,6 +7,7 @@ mod cluster;
 mod crash;
 mod exactly_once;
 mod gone;
+mod hanging;
 mod harness;
 mod job;
 mod outage;

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use braid_tests::kafka::{Braid, Broker, Cluster, Writer, read_all, shared, unique, wait};
@@ -39,6 +40,8 @@ impl Running {
             [bindings]
             connector = "kafka"
             brokers = "{}"
+            [snapshot]
+            every = "1s"
             "#,
             input.brokers(),
             output.brokers(),
@@ -76,6 +79,13 @@ impl Running {
             |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let values = page.lines().filter(of_metric);
         values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// The value of one line.
+    fn line(&self, name: &str) -> Option<f64> {
+        let (_, page) = self.get("/metrics");
+        let rest = page.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.trim().parse().ok()
     }
 
     fn wait_ready(&self) {
@@ -124,8 +134,81 @@ fn a_running_job_shows_its_figures() {
         assert_eq!(running.figure(metric).to_string(), value.to_string(), "{metric}");
     }
     assert!(running.figure("braid_sink_commit_seconds_count") >= 1.0);
+    for operator in ["dedup", "identity", "store", "people"] {
+        let name = format!("braid_state_bytes{{operator=\"{operator}\"}}");
+        wait(&name, || (running.line(&name)? > 10_000.0).then_some(()));
+    }
     assert_eq!(running.get("/other").0, 404);
     assert_eq!(running.job.ended(), None);
+}
+
+/// What `braid status` says of the job in a folder.
+fn status(folder: &Path) -> String {
+    let braid = env!("CARGO_BIN_EXE_braid-tested");
+    let output = Command::new(braid).args(["status", "job.toml"]).current_dir(folder).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a restart needs moves on with snapshots, and what a topic keeps before it is shown, also
+/// when the job does not run.
+#[test]
+fn a_person_asks_how_far_it_is() {
+    let broker = shared();
+    let running = Running::start(broker, broker);
+    running.wait_ready();
+    let (folder, input) = (running.folder.path(), format!("{}.in", running.name));
+    let writer = Writer::new(broker.brokers());
+    let send = |numbers: std::ops::Range<u64>| {
+        numbers.for_each(|number| writer.send(&input, 0, &record(number, "")));
+        writer.flush();
+    };
+    send(0..1000);
+    wait("a snapshot to be usable", || {
+        // The last second before a snapshot is not told apart.
+        send(0..1);
+        std::thread::sleep(Duration::from_millis(100));
+        (running.figure("braid_partition_margin_records") >= 1000.0).then_some(())
+    });
+    let reach_s = running.figure("braid_restart_reach_seconds");
+    assert!(reach_s < 60.0, "{reach_s}");
+    let text = status(folder);
+    for words in [": runs, ", " admitted", "duplicates: ", " kept before", "held in memory"] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    let open = Writer::transactional(broker.brokers());
+    open.begin();
+    open.send(&input, 0, "open");
+    open.flush();
+    wait("the open transaction", || {
+        (running.figure("braid_partition_open_transaction_seconds") > 0.0).then_some(())
+    });
+    open.abort();
+    wait("its end", || {
+        (running.figure("braid_partition_open_transaction_seconds") == 0.0).then_some(())
+    });
+    // As retention does.
+    broker.delete_records(&input, 0, 600);
+    wait("the margin to shrink", || {
+        let margin = running.figure("braid_partition_margin_records");
+        (400.0..1000.0).contains(&margin).then_some(())
+    });
+    // Behind it stands nothing, neither records that do not count nor markers.
+    send(0..1);
+    wait("the last record", || {
+        let (read, end) = (running.figure("braid_partition_offset"), writer.end(&input, 0));
+        (read >= end as f64).then_some(())
+    });
+    assert_eq!(running.job.term(), 0);
+    send(0..5);
+    let text = status(folder);
+    for words in [": does not run; ", " 5 behind; ", "complete up to epoch", "snapshot at epoch"] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
+    broker.delete_records(&input, 0, writer.end(&input, 0));
+    let text = status(folder);
+    assert!(text.contains("; A RESTART NEEDS 5 RECORDS THAT ARE GONE"), "{text}");
 }
 
 /// Bindings in a topic: a second run of the job shuts out the first one, which says so.

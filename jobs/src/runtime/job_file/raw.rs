@@ -26,6 +26,7 @@ pub struct JobFile {
     pub snapshot: Option<Snapshot>,
     #[serde(default)]
     pub cluster: Cluster,
+    pub trace: Option<Trace>,
 }
 
 /// `[job]`.
@@ -297,6 +298,17 @@ pub struct Tls {
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
+}
+
+/// `[trace]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
+pub struct Trace {
+    pub otlp: Spanned<String>,
+    pub every: Option<Spanned<String>>,
+    #[serde(default)]
+    pub headers: BTreeMap<Spanned<String>, Property>,
 }
 
 /// `[[sink]]`.

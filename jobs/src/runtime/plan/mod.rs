@@ -12,6 +12,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod trace;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub use self::archive::ArchivePlan;
 use self::checker::Checker;
 pub use self::cluster::ClusterPlan;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
+use crate::trace::TracePlan;
 
 /// A source, ready to be opened and decoded.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ pub struct Plan {
     pub archive: Option<ArchivePlan>,
     /// What holds if it runs in a cluster.
     pub cluster: ClusterPlan,
+    /// Where traces of some epochs go, if anywhere.
+    pub trace: Option<TracePlan>,
 }
 
 impl Plan {
@@ -157,6 +161,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let bounded = sources.iter().all(|source| source.records.files().is_some());
     let snapshots = snapshots(&mut check, file, bounded);
     let cluster = cluster::cluster(&mut check, file, &base);
+    let trace = trace::trace(&mut check, file);
     let hash = hash(text, file, &base);
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
@@ -186,6 +191,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             strongest: file.dedup.strongest.iter().map(|c| c.as_str().into()).collect(),
             epoch_records,
             cluster,
+            trace,
         }),
         (problems, _) => Err(problems),
     }
@@ -305,10 +311,11 @@ const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
-/// topics are, how often tables are committed and what holds in a cluster, and the erased list.
+/// topics are, how often tables are committed, what holds in a cluster and where traces go, and the
+/// erased list.
 fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
     let mut said = text.said().clone();
-    for elsewhere in ["bindings", "snapshot", "cluster"] {
+    for elsewhere in ["bindings", "snapshot", "cluster", "trace"] {
         said.remove(elsewhere);
     }
     if let Some(job) = said.get_mut("job").and_then(toml::Value::as_table_mut) {

@@ -2,6 +2,8 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::bytes;
+
 /// Bits of the index inside a chunk: 16,384 items.
 const BITS: u32 = 14;
 const MASK: u32 = (1 << BITS) - 1;
@@ -22,6 +24,11 @@ impl<T> Default for Chunks<T> {
 impl<T> Chunks<T> {
     pub(super) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Memory that it takes, in bytes, without what its items refer to.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.iter().map(bytes::list).sum::<usize>() + bytes::list(&self.chunks)
     }
 
     /// Adds an item; returns its index.

@@ -6,6 +6,7 @@ use super::chunks::Chunks;
 use super::slots::{ClusterId, NOBODY, Node, SlotList};
 use super::tally::Tally;
 use super::{Incremental, Touched};
+use crate::bytes;
 use crate::identity::{FOREVER, Handle, IdentityConfig, NO_LIMIT, Own};
 use crate::model::{EventKey, Micros, Token};
 
@@ -148,6 +149,8 @@ pub(super) struct Clusters {
     /// Limits of each type, and of the mixtures of types that occurred.
     limits: Vec<Limits>,
     none: Extra,
+    /// How many clusters have an [`Extra`].
+    extras: usize,
 }
 
 impl Clusters {
@@ -162,6 +165,12 @@ impl Clusters {
         let mut clusters = Self { limits: vec![Limits::NONE], ..Self::default() };
         clusters.limits.extend(config.types.iter().map(of));
         clusters
+    }
+
+    /// Memory that is held, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let extras = self.extras * size_of::<Extra>();
+        self.heads.bytes() + self.rest.bytes() + bytes::list(&self.free) + extras
     }
 
     /// Limits by index.
@@ -191,7 +200,9 @@ impl Clusters {
     }
 
     pub(super) fn extra_mut(&mut self, id: ClusterId) -> &mut Extra {
-        self.rest[id].extra.get_or_insert_default()
+        let extra = &mut self.rest[id].extra;
+        self.extras += usize::from(extra.is_none());
+        extra.get_or_insert_default()
     }
 
     /// Notes whether there are claims, after they changed.
@@ -205,13 +216,14 @@ impl Clusters {
         let rest = &mut self.rest[id];
         if rest.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             rest.extra = None;
+            self.extras -= 1;
         }
     }
 
     /// Frees an empty cluster, which is free until it is made anew.
     pub(super) fn release(&mut self, id: ClusterId) {
         self.heads[id].handle = 0;
-        self.rest[id].extra = None;
+        self.extras -= usize::from(self.rest[id].extra.take().is_some());
         self.free.push(id);
     }
 }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::Map;
 use super::chunks::Chunks;
 use super::slots::{ClusterId, NOBODY, Node, Slot};
+use crate::bytes;
 use crate::model::EventKey;
 
 /// The nodes of an event, strongest first.
@@ -48,6 +49,14 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// Memory that is held, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let many = self.many.len() as usize * (FEW + 2) * size_of::<Node>();
+        let lists = bytes::list(&self.free) + bytes::list(&self.free_many);
+        let seqs = bytes::map(self.seqs.capacity(), size_of::<(Slot, u64)>());
+        self.records.bytes() + self.many.bytes() + many + lists + seqs
+    }
+
     pub(super) fn add(&mut self, key: EventKey, nodes: &[Node]) -> Slot {
         let mut few = [0; FEW];
         if nodes.len() <= FEW {

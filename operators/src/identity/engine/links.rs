@@ -1,9 +1,11 @@
 //! Links between identifiers of one rank, and what they connect: units and groups.
 
 use super::cut::{Edge, cut};
+use super::neighbours::Neighbours;
 use super::slots::{NOBODY, Node};
 use super::units::Units;
 use super::{Incremental, Map, Set};
+use crate::bytes;
 use crate::identity::{IdentityConfig, NO_LIMIT};
 
 /// Links and what they connect.
@@ -30,6 +32,14 @@ impl Links {
     pub(super) fn new(config: &IdentityConfig) -> Self {
         let units = (config.cluster_max != NO_LIMIT).then(Units::default);
         Self { units, max: config.cluster_max as usize, ..Self::default() }
+    }
+
+    /// Memory that is held, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        // A list of merges has few of them.
+        let joins = bytes::map(self.joins.capacity(), size_of::<(Node, Vec<Node>)>() + 16);
+        let apart = bytes::map(self.apart.capacity(), size_of::<(Node, Node)>());
+        self.units.as_ref().map_or(0, Units::bytes) + joins + apart
     }
 
     pub(super) fn add_node(&mut self, node: Node) {
@@ -69,8 +79,12 @@ impl Incremental {
             self.nodes[y].neighbours.more(x);
             return;
         }
-        self.nodes[x].neighbours.add(y);
-        self.nodes[y].neighbours.add(x);
+        for (node, other) in [(x, y), (y, x)] {
+            let neighbours = &mut self.nodes[node].neighbours;
+            neighbours.add(other);
+            let apart = neighbours.len() > Neighbours::FEW;
+            self.nodes.linked += u64::from(apart);
+        }
         self.grow_hub(x, y);
         self.grow_hub(y, x);
         if self.in_force(x, y) {
@@ -84,6 +98,10 @@ impl Incremental {
         self.nodes[y].neighbours.less(x);
         if stays != Some(false) {
             return;
+        }
+        for node in [x, y] {
+            let apart = self.nodes[node].neighbours.len() >= Neighbours::FEW;
+            self.nodes.linked -= u64::from(apart);
         }
         if self.in_force(x, y) {
             self.link_down(x, y);

@@ -160,6 +160,12 @@ impl Incremental {
         self.nodes.len()
     }
 
+    /// Memory that is held, in bytes, about. Commands and groups that one divides, of which there
+    /// are few, are left out.
+    pub fn bytes(&self) -> usize {
+        self.nodes.bytes() + self.events.bytes() + self.clusters.bytes() + self.links.bytes()
+    }
+
     /// Number of events to evaluate since the last [`Engine::advance`]: a measure of the work that
     /// is left, for tests of growth.
     pub fn marked(&self) -> usize {

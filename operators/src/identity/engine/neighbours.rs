@@ -80,6 +80,9 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
+    /// Neighbours that need no memory of their own, unless there were more at some time.
+    pub(super) const FEW: usize = 3;
+
     /// Number of neighbours.
     pub(super) fn len(&self) -> usize {
         match self {

@@ -6,6 +6,7 @@ use super::Incremental;
 use super::chunks::Chunks;
 use super::neighbours::Neighbours;
 use super::slots::{ClusterId, NOBODY, Node, Slot, SlotList};
+use crate::bytes;
 use crate::model::{EventKey, Ident, Token};
 use crate::table::{Hashed, Parts};
 
@@ -96,6 +97,11 @@ impl NodeRecord {
     }
 }
 
+/// A weight, if it is that of a list with memory of its own, which has room for about as many.
+fn apart(weight: u64) -> u64 {
+    if weight > 5 { weight } else { 0 }
+}
+
 /// An entry of the table of identifiers.
 #[derive(Debug)]
 pub(super) struct Interned {
@@ -123,11 +129,23 @@ pub(super) struct Nodes {
     records: Chunks<NodeRecord>,
     rest: Chunks<NodeRest>,
     free: Vec<Node>,
+    /// Weights of the nodes whose lists of events have memory of their own.
+    listed: u64,
+    /// Links that have memory of their own, counted at each of their ends.
+    pub linked: u64,
 }
 
 impl Nodes {
     pub(super) fn len(&self) -> usize {
         self.interned.len()
+    }
+
+    /// Memory that is held, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = self.listed as usize * size_of::<Slot>() + bytes::list(&self.free);
+        // Long lists of links have an index beside them.
+        let links = self.linked as usize * 2 * size_of::<(Node, u32)>();
+        self.interned.bytes() + self.records.bytes() + self.rest.bytes() + lists + links
     }
 
     /// Brings near what a look-up of an identifier reads first.
@@ -271,6 +289,7 @@ impl Incremental {
         if before != after {
             let cluster = record.cluster;
             self.clusters.rest_mut(cluster).weight += after - before;
+            self.nodes.listed = self.nodes.listed + apart(after) - apart(before);
         }
     }
 
@@ -282,6 +301,7 @@ impl Incremental {
         record.last = record.events.last().map_or(0, |last| coarse(self.events.key(last)));
         let (after, cluster) = (record.weight(), record.cluster);
         self.clusters.rest_mut(cluster).weight -= before - after;
+        self.nodes.listed = self.nodes.listed + apart(after) - apart(before);
     }
 
     /// Whether the rules know the identifier: an event or a merge in force names it.

@@ -5,6 +5,7 @@ use super::Incremental;
 use super::Set;
 use super::chunks::Chunks;
 use super::slots::Node;
+use crate::bytes;
 
 /// The unit of each node and the size of each unit.
 #[derive(Debug, Default)]
@@ -15,6 +16,11 @@ pub(super) struct Units {
 }
 
 impl Units {
+    /// Memory that is held, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.unit.bytes() + self.sizes.bytes() + bytes::list(&self.free)
+    }
+
     /// A unit of one node.
     pub(super) fn add(&mut self, node: Node) {
         while self.unit.len() <= node {

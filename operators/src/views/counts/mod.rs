@@ -23,6 +23,7 @@ use super::catalog::Catalog;
 use super::contribution::{Contribution, Decimal, Group, Measure};
 use super::funnel::spec::{FunnelSpec, OTHER};
 use super::spec::{Metric, Period, ViewSpec};
+use crate::bytes;
 use crate::model::{Cause, Cell, Change, Micros, Row};
 use crate::people::difference;
 
@@ -47,9 +48,19 @@ struct Sums {
     steps: Vec<Step>,
     touched: Option<Cause>,
     shown: Vec<Row>,
+    /// [`Sums::bytes`] as it was last counted.
+    held: usize,
 }
 
 impl Sums {
+    /// Memory that it refers to, in bytes, about.
+    fn bytes(&self) -> usize {
+        let values = bytes::tree(self.values.len(), size_of::<(Decimal, i64)>());
+        let times = self.steps.iter().map(|step| step.previous.bytes() + step.start.bytes());
+        let rows: usize = self.shown.iter().map(Row::bytes).sum();
+        values + times.sum::<usize>() + bytes::list(&self.steps) + rows
+    }
+
     fn add(&mut self, measure: &Measure, diff: i64, spec: &ViewSpec) {
         self.count += diff;
         match (measure, spec) {
@@ -126,6 +137,8 @@ pub struct Counts {
     rankings: std::collections::HashMap<Home, Ranking, FixedState>,
     touched: Vec<Group>,
     homes: Vec<Home>,
+    /// Bytes of what all groups refer to.
+    held: usize,
 }
 
 impl Counts {
@@ -137,7 +150,13 @@ impl Counts {
             rankings: std::collections::HashMap::default(),
             touched: Vec::new(),
             homes: Vec::new(),
+            held: 0,
         }
+    }
+
+    /// Memory that is held, in bytes, about; the order of breakdowns' values is left out.
+    pub fn bytes(&self) -> usize {
+        bytes::map(self.groups.capacity(), size_of::<(Group, Sums)>()) + self.held
     }
 
     fn touch(&mut self, group: &Group, cause: Cause) -> &mut Sums {
@@ -227,6 +246,8 @@ impl Counts {
                 if has_rows { rows::rows(&mut self.catalog, &group, sums) } else { Vec::new() };
             let before = std::mem::replace(&mut sums.shown, rows.clone());
             difference(before, rows, |row, diff| out.push(Change { row, diff, cause }));
+            let bytes = if sums.count == 0 { 0 } else { sums.bytes() };
+            self.held = self.held + bytes - std::mem::replace(&mut sums.held, bytes);
             if sums.count == 0 {
                 self.groups.remove(&group);
             }

@@ -1,5 +1,7 @@
 //! A multiset of numbers that gives its median without a walk over all of them.
 
+use crate::bytes;
+
 /// Different values in a chunk at most.
 const CHUNK: usize = 256;
 
@@ -11,6 +13,12 @@ pub(super) struct Multiset {
 }
 
 impl Multiset {
+    /// Memory that it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let values: usize = self.chunks.iter().map(|(_, values)| bytes::list(values)).sum();
+        bytes::list(&self.chunks) + values
+    }
+
     /// Adds a value `diff` times, or takes it out. What was never added can't be taken out.
     pub(super) fn add(&mut self, value: i64, diff: i64) {
         let last_below = |chunk: &(u64, Vec<(i64, u64)>)| {

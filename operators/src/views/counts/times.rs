@@ -25,6 +25,11 @@ pub(super) struct Times {
 }
 
 impl Times {
+    /// Memory that it refers to, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.spans_us.bytes()
+    }
+
     /// Adds a span `diff` times, or takes it out.
     pub(super) fn add(&mut self, took: Micros, diff: i64) {
         self.count += diff;

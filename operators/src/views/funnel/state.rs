@@ -17,6 +17,7 @@ use super::scan::{Scan, View, scans};
 use super::spec::{Attribution, Counting, FunnelSpec, Order};
 use super::traits::Traits;
 use super::units::{Change, Fresh, Units, difference};
+use crate::bytes;
 use crate::model::{Cause, Cell, Event, EventKey, Matches, Micros};
 use crate::people::SortedChunks;
 use crate::time::Calendar;
@@ -123,6 +124,12 @@ pub(super) fn key(time: Micros) -> EventKey {
 }
 
 impl FunnelState {
+    /// Memory that it refers to, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        let ranked = bytes::tree(self.ranked.len(), size_of::<(Cell, Rank, (Cell, EventKey))>());
+        self.units.bytes() + ranked + self.sessions.bytes() + bytes::list(&self.firsts)
+    }
+
     /// Brings the state up to date; returns the person's best outcomes that went and came.
     pub fn update(
         &mut self,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use super::spec::{Cohort, Filter};
+use crate::bytes;
 use crate::model::{Event, EventKey, Value};
 
 /// The values of some traits, each with the event that set it. A value holds from its event on.
@@ -18,6 +19,14 @@ pub struct Traits {
 }
 
 impl Traits {
+    /// Memory that they refer to, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        let of = |values: &BTreeMap<EventKey, Value>| {
+            bytes::tree(values.len(), size_of::<(EventKey, Value)>())
+        };
+        self.list.iter().map(|(_, values)| of(values)).sum()
+    }
+
     /// How many steps of a view the person has behind it: 1 for a trend that counts it, 0 where it
     /// does not occur.
     pub fn reached(&self, view: u16) -> usize {

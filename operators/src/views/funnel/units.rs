@@ -56,6 +56,14 @@ pub(super) struct Units {
 }
 
 impl Units {
+    /// Memory that they take, in bytes, about: each with an outcome of some steps.
+    pub(super) fn bytes(&self) -> usize {
+        let outcome = size_of::<Outcome>() + 2 * size_of::<usize>();
+        let of = |units: &SortedChunks<Unit>| units.bytes() + units.len() * outcome;
+        let list = if self.list.spilled() { size_of_val(&*self.list) } else { 0 };
+        self.list.iter().map(|(_, units)| of(units)).sum::<usize>() + list
+    }
+
     fn place(&self, value: &Cell) -> Result<usize, usize> {
         self.list.binary_search_by(|(v, _)| v.cmp(value))
     }
