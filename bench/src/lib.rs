@@ -17,4 +17,5 @@ pub const BENCHES: &[&Bench] = &[
     &micro::FUNNELS,
     &micro::GROWTH,
     &whole::JOB,
+    &whole::REPLAY,
 ];

@@ -41,13 +41,14 @@ funnelWindowIntervalUnit = "day"
 breakdown = "channel"
 "#;
 
-struct Shop {
-    folder: tempfile::TempDir,
+/// A shop's files, gone when dropped.
+pub(super) struct Shop {
+    pub folder: tempfile::TempDir,
     bytes: u64,
 }
 
 impl Shop {
-    fn new(events: u64, tenants: u32) -> Result<Self, String> {
+    pub(super) fn new(events: u64, tenants: u32) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let options = ShopOptions { events, tenants, ..ShopOptions::default() };
         write(&options, &FileOptions::new(folder.path()), &mut |_| ())
@@ -76,7 +77,7 @@ impl Shop {
         Ok(files)
     }
 
-    fn finish(&self, sample: Sample) -> Sample {
+    pub(super) fn finish(&self, sample: Sample) -> Sample {
         let mb = self.bytes as f64 / 1e6;
         let (per_s, per_event) = (mb / sample.seconds, self.bytes as f64 / sample.items as f64);
         sample.with("MB_per_s", per_s).with("bytes_per_event", per_event)
@@ -94,7 +95,8 @@ fn lines(path: &Path) -> Result<u64, String> {
     Ok(lines)
 }
 
-fn parse(size: u64, threads: usize) -> Result<Sample, String> {
+/// Bare JSON parsing.
+pub(super) fn parse(size: u64, threads: usize) -> Result<Sample, String> {
     let shop = Shop::new(size, 1)?;
     let files = shop.files()?;
     let next = AtomicUsize::new(0);

@@ -32,6 +32,14 @@ impl Number {
         self.after.unwrap_or(0.0) - self.before.unwrap_or(0.0)
     }
 
+    /// By which part of what it is it would change; 1 for one that is not there, or is 0.
+    pub fn part(&self) -> f64 {
+        match self.before {
+            Some(before) if before != 0.0 => self.by() / before.abs(),
+            _ => 1.0,
+        }
+    }
+
     /// The value of a column of the key.
     pub fn of(&self, column: &str) -> Option<&str> {
         self.key.iter().find(|(name, _)| *name == column).map(|(_, value)| value.as_str())
@@ -48,10 +56,14 @@ pub struct ViewChange {
 }
 
 impl ViewChange {
-    /// Those that would change, those that change most first.
+    /// Those that would change: those of all time first, counts before times, and of these those
+    /// that change most for what they are.
     pub fn changed(&self) -> Vec<&Number> {
         let mut changed: Vec<&Number> = self.numbers.iter().filter(|n| n.changes()).collect();
-        changed.sort_by(|a, b| b.by().abs().total_cmp(&a.by().abs()));
+        let detail = |n: &Number| (n.of("period") != Some("all"), n.column.ends_with("_s"));
+        changed.sort_by(|a, b| {
+            detail(a).cmp(&detail(b)).then_with(|| b.part().abs().total_cmp(&a.part().abs()))
+        });
         changed
     }
 }

@@ -92,13 +92,13 @@ pub(super) fn of_number(number: &Number) -> String {
     let key: Vec<String> = number
         .key
         .iter()
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(column, value)| !value.is_empty() && (*column, &**value) != ("tenant", "default"))
         .map(|(column, value)| format!("{column}={value}"))
         .collect();
     let value = |value: Option<f64>| value.map_or("none".to_owned(), short);
     let part = match (number.before, number.after) {
-        (Some(before), Some(after)) if before != 0.0 => {
-            format!(" ({:+.1} %)", (after - before) / before.abs() * 100.0)
+        (Some(before), Some(_)) if before != 0.0 => {
+            format!(" ({:+.1} %)", number.part() * 100.0)
         }
         _ => String::new(),
     };

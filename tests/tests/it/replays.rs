@@ -351,6 +351,10 @@ fn what_can_not_be_replayed_is_said() {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(views, BTreeSet::from(["sessions".to_owned()]));
+    let asked = ["select count(*) as n from sessions", "--replay", "r1", "--format", "csv"];
+    let answer = job.command("query").args(asked).output().unwrap();
+    let count = job.table("sessions").rows.len();
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), format!("n\n{count}\n"));
     let other = said(&["r1", "--set", "view.sessions.gap=1m"]);
     assert!(other.1.contains("r1 is there and of something else"), "{}", other.1);
     assert_eq!(said(&["r1"]).0, Some(0), "it is run again by its name");
