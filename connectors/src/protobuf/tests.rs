@@ -177,7 +177,7 @@ fn single_values() {
 fn nonsense_is_told() {
     for (schema, said) in [
         ("message {", "expected an identifier"),
-        ("message M { Nothing a = 1; }", "Nothing"),
+        ("syntax = \"proto3\"; message M { Nothing a = 1; }", "Nothing"),
         ("import \"other.proto\";", "other.proto"),
         ("{\"type\":\"string\"}", "expected"),
     ] {

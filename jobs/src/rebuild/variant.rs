@@ -239,8 +239,9 @@ out = \"out\"
 
 [[source]]
 name = \"web\"
-connector = \"file\"
-path = \"*.ndjson\"
+connector = \"kafka\"
+brokers = \"kafka-1:9092\"
+topics = \"web\"
 
 [[view]]
 kind = \"sessions\"
