@@ -9,4 +9,5 @@ pub mod frame;
 pub mod kafka;
 pub mod moments;
 pub mod protobuf;
+pub mod store;
 pub mod table;

@@ -7,4 +7,5 @@ mod http;
 pub mod kafka;
 pub mod python;
 pub mod rows;
+pub mod s3;
 pub mod team;

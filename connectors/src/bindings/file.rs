@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{Binding, BindingError, BindingLog};
+use super::{Binding, BindingError, BindingLog, Logged};
 use crate::durable;
 use crate::frame::{Read, frame, read};
 
@@ -16,80 +16,135 @@ const HEADER: &[u8; 8] = b"braidbl2";
 pub struct FileBindingLog {
     path: PathBuf,
     file: File,
+    /// Its length.
+    end: u64,
 }
 
 impl FileBindingLog {
-    /// Opens the log, creating it if it is not there, and reads its bindings. An end that was not
-    /// written whole is cut off: its records never entered the graph.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Binding>), BindingError> {
-        let fail =
-            |e: std::io::Error| BindingError::Disk { path: path.into(), message: e.to_string() };
+    /// Opens the log, creating it if it is not there, and reads its bindings after `beginning`, or
+    /// all. An end that was not written whole is cut off: its records never entered the graph.
+    pub fn open(
+        path: &Path,
+        beginning: Option<&Logged>,
+    ) -> Result<(Self, Vec<Logged>), BindingError> {
+        let fail = failing(path);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(fail)?;
+            std::fs::create_dir_all(folder).map_err(&fail)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(fail)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(&fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(BindingError::Held { path: path.into() }),
             Err(TryLockError::Error(e)) => return Err(fail(e)),
         }
-        let mut log = Vec::new();
-        file.read_to_end(&mut log).map_err(fail)?;
-        let (bindings, whole) = parse(path, &log)?;
-        file.set_len(whole as u64).map_err(fail)?;
-        file.seek(SeekFrom::End(0)).map_err(fail)?;
-        if whole == 0 {
-            file.write_all(HEADER).map_err(fail)?;
-            file.sync_all().map_err(fail)?;
-            durable::sync_folder(path).map_err(fail)?;
+        let mut log = Self { path: path.into(), file, end: 0 };
+        if let Some(beginning) = beginning
+            && let Some(bindings) = log.read_after(beginning)?
+        {
+            return Ok((log, bindings));
         }
-        Ok((Self { path: path.into(), file }, bindings))
+        let bindings = log.read()?;
+        if log.end == 0 {
+            log.file.write_all(HEADER).map_err(&fail)?;
+            log.file.sync_all().map_err(&fail)?;
+            durable::sync_folder(path).map_err(fail)?;
+            log.end = HEADER.len() as u64;
+        }
+        Ok((log, bindings))
     }
-}
 
-impl FileBindingLog {
     /// The bindings of a log that another process may be writing.
     pub fn peek(path: &Path) -> Result<Vec<Binding>, BindingError> {
-        let log = std::fs::read(path)
-            .map_err(|e| BindingError::Disk { path: path.into(), message: e.to_string() })?;
-        Ok(parse(path, &log)?.0)
+        Ok(Self::peek_logged(path)?.into_iter().map(|logged| logged.binding).collect())
+    }
+
+    /// As [`FileBindingLog::peek`], and where each is.
+    pub fn peek_logged(path: &Path) -> Result<Vec<Logged>, BindingError> {
+        let bytes = std::fs::read(path).map_err(failing(path))?;
+        Ok(parse(path, &bytes, 0)?.0)
+    }
+
+    fn bytes_from(&mut self, at: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// `beginning` and what comes after it; `None` if it does not stand for the beginning of this
+    /// log.
+    fn read_after(&mut self, beginning: &Logged) -> Result<Option<Vec<Logged>>, BindingError> {
+        let bytes = self.bytes_from(beginning.at).map_err(failing(&self.path))?;
+        // Where there is another log, there need not be a binding.
+        let read = parse(&self.path, &bytes, beginning.at);
+        let Some((mut bindings, whole)) = read.ok().filter(|_| beginning.at > 0) else {
+            return Ok(None);
+        };
+        match bindings.first_mut().filter(|first| beginning.ends_with(first.at, &first.binding)) {
+            Some(first) => first.clone_from(beginning),
+            None => return Ok(None),
+        }
+        self.cut(whole)?;
+        Ok(Some(bindings))
+    }
+
+    /// Cuts off what is behind the last binding.
+    fn cut(&mut self, end: u64) -> Result<(), BindingError> {
+        let cut = self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::End(0)));
+        self.end = cut.map_err(failing(&self.path))?;
+        Ok(())
     }
 }
 
-/// The bindings in a log's bytes, and how many bytes they take.
-fn parse(path: &Path, log: &[u8]) -> Result<(Vec<Binding>, usize), BindingError> {
-    let damaged = |at: usize| BindingError::Damaged { path: path.into(), at: at as u64 };
-    if log.len() < HEADER.len() && HEADER.starts_with(log) {
-        return Ok((Vec::new(), 0));
+fn failing(path: &Path) -> impl Fn(std::io::Error) -> BindingError {
+    |e| BindingError::Disk { path: path.into(), message: e.to_string() }
+}
+
+/// The bindings in a log's bytes from `from` on, and where they end.
+fn parse(path: &Path, log: &[u8], from: u64) -> Result<(Vec<Logged>, u64), BindingError> {
+    let damaged = |at: usize| BindingError::Damaged { path: path.into(), at: from + at as u64 };
+    let mut at = 0;
+    if from == 0 {
+        if log.len() < HEADER.len() && HEADER.starts_with(log) {
+            return Ok((Vec::new(), 0));
+        }
+        if !log.starts_with(HEADER) {
+            return Err(damaged(0));
+        }
+        at = HEADER.len();
     }
-    if !log.starts_with(HEADER) {
-        return Err(damaged(0));
-    }
-    let (mut bindings, mut at) = (Vec::new(), HEADER.len());
+    let mut bindings = Vec::new();
     loop {
         match read(log, at) {
             Read::Frame(bytes, next) => {
-                bindings.push(bincode::deserialize(bytes).map_err(|_| damaged(at))?);
+                let binding = bincode::deserialize(bytes).map_err(|_| damaged(at))?;
+                bindings.push(Logged { at: from + at as u64, binding });
                 at = next;
             }
-            Read::End | Read::Torn => return Ok((bindings, at)),
+            Read::End | Read::Torn => return Ok((bindings, from + at as u64)),
             Read::Damaged => return Err(damaged(at)),
         }
     }
 }
 
 impl BindingLog for FileBindingLog {
-    fn append(&mut self, binding: &Binding) -> Result<(), BindingError> {
+    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
         let fail = |message: String| BindingError::Disk { path: self.path.clone(), message };
         let bytes = bincode::serialize(binding).map_err(|e| fail(e.to_string()))?;
-        let written = self.file.write_all(&frame(&bytes)).and_then(|()| self.file.sync_data());
-        written.map_err(|e| fail(e.to_string()))
+        let (at, framed) = (self.end, frame(&bytes));
+        let written = self.file.write_all(&framed).and_then(|()| self.file.sync_data());
+        written.map_err(|e| fail(e.to_string()))?;
+        self.end += framed.len() as u64;
+        Ok(at)
+    }
+
+    fn read(&mut self) -> Result<Vec<Logged>, BindingError> {
+        let bytes = self.bytes_from(0).map_err(failing(&self.path))?;
+        let (bindings, whole) = parse(&self.path, &bytes, 0)?;
+        self.cut(whole)?;
+        Ok(bindings)
     }
 }
 
@@ -112,27 +167,34 @@ mod tests {
         }
     }
 
-    fn log_of(count: u64) -> Vec<u8> {
+    /// A log of so many bindings in a folder, and where each is.
+    fn log_of(count: u64) -> (tempfile::TempDir, PathBuf, Vec<u64>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
-        let (mut log, _) = FileBindingLog::open(&path).unwrap();
-        for epoch in 1..=count {
-            log.append(&binding(epoch)).unwrap();
-        }
-        drop(log);
-        std::fs::read(&path).unwrap()
+        let (mut log, _) = FileBindingLog::open(&path, None).unwrap();
+        let places = (1..=count).map(|epoch| log.append(&binding(epoch)).unwrap()).collect();
+        (folder, path, places)
+    }
+
+    fn bytes_of(count: u64) -> Vec<u8> {
+        std::fs::read(log_of(count).1).unwrap()
+    }
+
+    fn open(path: &Path) -> Result<(FileBindingLog, Vec<Binding>), BindingError> {
+        let (log, bindings) = FileBindingLog::open(path, None)?;
+        Ok((log, bindings.into_iter().map(|logged| logged.binding).collect()))
     }
 
     /// Whatever a crash leaves of the file, what is read is what was written up to some append.
     #[test]
     fn every_prefix_reopens_to_a_prefix() {
-        let bytes = log_of(4);
+        let bytes = bytes_of(4);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
         let mut seen = 0;
         for cut in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            let (mut log, bindings) = FileBindingLog::open(&path).unwrap();
+            let (mut log, bindings) = open(&path).unwrap();
             let expected: Vec<Binding> = (1..=bindings.len() as u64).map(binding).collect();
             assert_eq!(bindings, expected);
             assert!(bindings.len() >= seen);
@@ -140,22 +202,65 @@ mod tests {
             // What is appended after a torn end is read again.
             log.append(&binding(99)).unwrap();
             drop(log);
-            assert_eq!(FileBindingLog::open(&path).unwrap().1.last(), Some(&binding(99)));
+            assert_eq!(open(&path).unwrap().1.last(), Some(&binding(99)));
         }
         assert_eq!(seen, 4);
+    }
+
+    /// From whichever binding on it is read: what stands for the beginning, and all that follows,
+    /// also after a torn end.
+    #[test]
+    fn the_end_is_read_from_any_binding() {
+        let (_folder, path, places) = log_of(6);
+        let bytes = std::fs::read(&path).unwrap();
+        let mut beginning = Logged { at: places[0], binding: binding(1) };
+        for (at, first) in places.iter().zip(1..=6) {
+            if first > 1 {
+                beginning.extend(Logged { at: *at, binding: binding(first) });
+            }
+            std::fs::write(&path, [&bytes[..], &bytes[8..20]].concat()).unwrap();
+            let (mut log, end) = FileBindingLog::open(&path, Some(&beginning)).unwrap();
+            assert_eq!(end[0], beginning);
+            let expected: Vec<Binding> = (first + 1..=6).map(binding).collect();
+            let later = end[1..].iter().map(|logged| logged.binding.clone());
+            assert_eq!(later.collect::<Vec<_>>(), expected);
+            assert_eq!(
+                end.iter().map(|logged| logged.at).collect::<Vec<_>>(),
+                places[first as usize - 1..]
+            );
+            assert_eq!(log.read().unwrap().len(), 6, "all of it is there");
+            let at = log.append(&binding(7)).unwrap();
+            assert_eq!(at, bytes.len() as u64);
+        }
+    }
+
+    /// What stands for the beginning of another log, or of a longer one, is no beginning of this.
+    #[test]
+    fn all_is_read_where_nothing_is_known_of_the_beginning() {
+        let (_folder, path, places) = log_of(6);
+        let end = std::fs::metadata(&path).unwrap().len();
+        let wrong = [0, 1, 8, places[2] + 1, places[3], end, end + 1, u64::MAX >> 1];
+        for at in wrong {
+            let beginning = Logged { at, binding: binding(3) };
+            let (_, bindings) = FileBindingLog::open(&path, Some(&beginning)).unwrap();
+            assert_eq!(bindings.len(), 6, "from {at}");
+        }
+        let other = Binding { wall_time: 6, ..binding(3) };
+        let beginning = Logged { at: places[2], binding: other };
+        assert_eq!(FileBindingLog::open(&path, Some(&beginning)).unwrap().1.len(), 6);
     }
 
     /// A flipped bit is never taken for a binding: it is a torn end, or damage.
     #[test]
     fn flipped_bits_are_recognised() {
-        let bytes = log_of(3);
+        let bytes = bytes_of(3);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
         for place in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[place] ^= 1;
             std::fs::write(&path, &flipped).unwrap();
-            if let Ok((_, bindings)) = FileBindingLog::open(&path) {
+            if let Ok((_, bindings)) = open(&path) {
                 let expected: Vec<Binding> = (1..=bindings.len() as u64).map(binding).collect();
                 assert!(bindings.len() < 3 && bindings == expected, "byte {place}");
             }
@@ -166,9 +271,9 @@ mod tests {
     fn a_second_run_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
-        let held = FileBindingLog::open(&path).unwrap();
-        assert!(matches!(FileBindingLog::open(&path), Err(BindingError::Held { .. })));
+        let held = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(BindingError::Held { .. })));
         drop(held);
-        assert!(FileBindingLog::open(&path).is_ok());
+        assert!(open(&path).is_ok());
     }
 }

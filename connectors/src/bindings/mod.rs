@@ -8,6 +8,8 @@
 //!    each sink passes over the epochs that it has committed.
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use operators::model::{Epoch, Micros};
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,47 @@ pub struct Binding {
     pub job: String,
 }
 
+impl Binding {
+    /// Takes in the binding that comes next: what goes on from the two goes on from the outcome.
+    pub fn extend(&mut self, next: Self) {
+        let mut files = std::mem::take(&mut self.files);
+        let mut kafka = std::mem::take(&mut self.kafka);
+        files.extend(next.files);
+        for (source, part) in next.kafka {
+            match kafka.iter_mut().find(|(of, _)| *of == source) {
+                Some((_, before)) => *before = KafkaPart::sum(&[before, &part]),
+                None => kafka.push((source, part)),
+            }
+        }
+        *self = Self { files, kafka, ..next };
+    }
+}
+
+/// A binding, and where its log has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Logged {
+    /// The byte of the file, or the offset in the topic.
+    pub at: u64,
+    /// The binding.
+    pub binding: Binding,
+}
+
+impl Logged {
+    /// Takes in the binding that comes next, as [`Binding::extend`] does. What stands for all up to
+    /// a binding stands for the beginning of the log.
+    pub fn extend(&mut self, next: Self) {
+        self.at = next.at;
+        self.binding.extend(next.binding);
+    }
+
+    /// Whether what stands for the beginning of a log ends with a binding that the log has there.
+    pub fn ends_with(&self, at: u64, last: &Binding) -> bool {
+        let sum = &self.binding;
+        let [ours, its] = [sum, last].map(|b| (b.epoch, b.generation, b.wall_time));
+        self.at == at && ours == its && sum.job == last.job && sum.sources == last.sources
+    }
+}
+
 /// Why the bindings can't be used.
 #[derive(Debug, Error)]
 pub enum BindingError {
@@ -79,7 +122,15 @@ pub enum BindingError {
 }
 
 /// A durable log of bindings.
+///
+/// It grows for ever: all of it says when what was known. A run needs only its end, so logs are
+/// opened with what stands for their beginning, if somebody knows it: then they read on from there.
+/// The first binding that they give is then what stands for all before. If it is of another log,
+/// which is seen in what it ends with, they read all.
 pub trait BindingLog {
-    /// Adds a binding. When it returns, the binding survives a crash.
-    fn append(&mut self, binding: &Binding) -> Result<(), BindingError>;
+    /// Adds a binding, and says where it is. When it returns, the binding survives a crash.
+    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError>;
+
+    /// All bindings, for whoever needs more than the end after all.
+    fn read(&mut self) -> Result<Vec<Logged>, BindingError>;
 }

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::hanging::HANGS;
-use super::log::{Own, read};
-use super::producer::{Fault, Transactional, Transactions};
+use super::log::{Own, Start, read};
+use super::producer::{Ends, Fault, Transactional, Transactions};
 use super::topics::{Needed, Topics};
 use super::{ClientSpec, KafkaError};
-use crate::bindings::{Binding, BindingError, BindingLog};
+use crate::bindings::{Binding, BindingError, BindingLog, Logged};
 
 /// Where the bindings of a job are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,11 +58,14 @@ const HEADER: &[u8; 8] = b"braidbl2";
 
 impl KafkaBindingLog {
     /// Opens the log, creating its topic if it is not there; fences off earlier runs and reads the
-    /// bindings.
+    /// bindings after `beginning`, or all.
     ///
     /// # Errors
     /// Brokers that don't answer; a topic whose records would be lost; records of somebody else.
-    pub fn open(spec: &KafkaBindingsSpec) -> Result<(Self, Vec<Binding>), KafkaError> {
+    pub fn open(
+        spec: &KafkaBindingsSpec,
+        beginning: Option<&Logged>,
+    ) -> Result<(Self, Vec<Logged>), KafkaError> {
         let what = spec.what();
         Topics::open(&spec.client, &what, spec.patience)?.need(&Needed {
             name: &spec.topic,
@@ -81,44 +84,67 @@ impl KafkaBindingLog {
             patience: spec.patience,
         })?;
         spec.own(&what).wait_settled((TIMEOUT * HANGS).min(spec.patience))?;
-        let bindings = Self::peek(spec)?;
-        Ok((Self { spec: spec.clone(), producer }, bindings))
+        let log = Self { spec: spec.clone(), producer };
+        if let Some(beginning) = beginning {
+            let mut end = bindings(spec, Start::Offset(beginning.at))?;
+            if let Some(first) =
+                end.first_mut().filter(|first| beginning.ends_with(first.at, &first.binding))
+            {
+                first.clone_from(beginning);
+                return Ok((log, end));
+            }
+        }
+        Ok((log, bindings(spec, Start::First)?))
     }
 
     /// The bindings of a log that another run may be writing.
     pub fn peek(spec: &KafkaBindingsSpec) -> Result<Vec<Binding>, KafkaError> {
-        let what = spec.what();
-        let mut bindings: Vec<Binding> = Vec::new();
-        for record in read(&spec.own(&what), None)? {
-            let foreign = |detail: String| KafkaError::Foreign {
-                what: what.clone(),
-                topic: spec.topic.clone(),
-                offset: record.offset,
-                detail,
-            };
-            let Some(bytes) = record.value.strip_prefix(HEADER) else {
-                return Err(foreign("not a binding of this version".to_owned()));
-            };
-            let binding: Binding =
-                bincode::deserialize(bytes).map_err(|e| foreign(e.to_string()))?;
-            if bindings.last().is_some_and(|last| last.epoch >= binding.epoch) {
-                return Err(foreign(format!("epoch {} comes again", binding.epoch)));
-            }
-            bindings.push(binding);
-        }
-        Ok(bindings)
+        Ok(Self::peek_logged(spec)?.into_iter().map(|logged| logged.binding).collect())
     }
 
-    fn try_append(&self, value: &[u8]) -> Result<(), Fault> {
+    /// As [`KafkaBindingLog::peek`], and where each is.
+    pub fn peek_logged(spec: &KafkaBindingsSpec) -> Result<Vec<Logged>, KafkaError> {
+        bindings(spec, Start::First)
+    }
+
+    fn try_append(&self, value: &[u8]) -> Result<Ends, Fault> {
         self.producer.begin()?;
         self.producer.send(&self.spec.topic, Some(0), &[], Some(value), &[])?;
-        self.producer.drain()?;
-        self.producer.commit()
+        let ends = self.producer.drain()?;
+        self.producer.commit()?;
+        Ok(ends)
     }
 }
 
+/// The bindings in the topic.
+fn bindings(spec: &KafkaBindingsSpec, start: Start) -> Result<Vec<Logged>, KafkaError> {
+    let what = spec.what();
+    let mut bindings: Vec<Logged> = Vec::new();
+    for record in read(&spec.own(&what), start)? {
+        let foreign = |detail: String| KafkaError::Foreign {
+            what: what.clone(),
+            topic: spec.topic.clone(),
+            offset: record.offset,
+            detail,
+        };
+        let Some(bytes) = record.value.strip_prefix(HEADER) else {
+            return Err(foreign("not a binding of this version".to_owned()));
+        };
+        let binding: Binding = bincode::deserialize(bytes).map_err(|e| foreign(e.to_string()))?;
+        if bindings.last().is_some_and(|last| last.binding.epoch >= binding.epoch) {
+            return Err(foreign(format!("epoch {} comes again", binding.epoch)));
+        }
+        bindings.push(Logged { at: record.offset, binding });
+    }
+    Ok(bindings)
+}
+
 impl BindingLog for KafkaBindingLog {
-    fn append(&mut self, binding: &Binding) -> Result<(), BindingError> {
+    fn read(&mut self) -> Result<Vec<Logged>, BindingError> {
+        Ok(bindings(&self.spec, Start::First)?)
+    }
+
+    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
         let what = self.spec.what();
         let mut value = HEADER.to_vec();
         bincode::serialize_into(&mut value, binding)
@@ -126,7 +152,8 @@ impl BindingLog for KafkaBindingLog {
         let begun = std::time::Instant::now();
         loop {
             return Err(match self.try_append(&value) {
-                Ok(()) => return Ok(()),
+                // If it is not known where it is, whoever looks there sees so, and reads all.
+                Ok(ends) => return Ok(ends.values().next().map_or(0, |end| end.saturating_sub(1))),
                 Err(Fault::TakenBack(_)) if begun.elapsed() < self.spec.patience => continue,
                 Err(Fault::TakenBack(detail)) => KafkaError::Client { what, detail },
                 // Whether the binding counts is seen by the next run, which reads the log.

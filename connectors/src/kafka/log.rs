@@ -72,9 +72,19 @@ impl Own<'_> {
     }
 }
 
-/// Reads the committed records of a partition, from at most `last` before its end or from its
-/// beginning, to its end.
-pub(super) fn read(own: &Own<'_>, last: Option<u64>) -> Result<Vec<Record>, KafkaError> {
+/// Where reading begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Start {
+    /// At the first record.
+    First,
+    /// At most so many offsets before the end.
+    Last(u64),
+    /// At this offset, or at the first record if there is no such offset.
+    Offset(u64),
+}
+
+/// Reads the committed records of a partition to its end.
+pub(super) fn read(own: &Own<'_>, start: Start) -> Result<Vec<Record>, KafkaError> {
     let Own { client: spec, what, topic, partition, patience } = *own;
     let ours = [
         ("group.id", "braid-log"),
@@ -106,7 +116,13 @@ pub(super) fn read(own: &Own<'_>, last: Option<u64>) -> Result<Vec<Record>, Kafk
             Err(error) => late(&error)?,
         }
     };
-    let from = last.map_or(low, |last| low.max(high.saturating_sub_unsigned(last)));
+    let from = match start {
+        Start::First => low,
+        Start::Last(last) => low.max(high.saturating_sub_unsigned(last)),
+        Start::Offset(at) => {
+            i64::try_from(at).ok().filter(|at| (low..high).contains(at)).unwrap_or(low)
+        }
+    };
     let mut list = TopicPartitionList::new();
     let fail = |error: ClientError| KafkaError::client(what, &error);
     list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(fail)?;

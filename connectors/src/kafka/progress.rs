@@ -9,7 +9,7 @@ use std::time::Duration;
 use operators::model::{Epoch, Micros};
 use serde::{Deserialize, Serialize};
 
-use super::log::{Own, Record, read};
+use super::log::{Own, Record, Start, read};
 use super::topics::{Needed, Topics};
 use super::{ClientSpec, KafkaError};
 
@@ -101,9 +101,9 @@ impl Progress {
         let ours = |records: Vec<Record>| {
             records.into_iter().rfind(|record| record.key == self.key.as_bytes())
         };
-        let mut found = ours(read(&self.own(), Some(LAST))?);
+        let mut found = ours(read(&self.own(), Start::Last(LAST))?);
         if found.is_none() {
-            found = ours(read(&self.own(), None)?);
+            found = ours(read(&self.own(), Start::First)?);
         }
         let Some(record) = found else { return Ok(None) };
         let claim = serde_json::from_slice(&record.value).map_err(|e| KafkaError::Foreign {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use connectors::bindings::Binding;
+use connectors::bindings::{Binding, Logged};
 use connectors::file::Position;
 use connectors::kafka::{KafkaPart, KafkaSink, KafkaSinkSpec, KafkaSpec, look};
 use connectors::table::TableSink;
@@ -89,10 +89,15 @@ fn figures(plan: &Plan, bindings: &[Binding], last: &Binding) -> Result<Figures,
     let known = |name: &str, sink: &SinkFigures| name != TABLES && sink.trouble.is_none();
     let outputs = figures.sinks.iter().filter(|(name, sink)| known(name, sink));
     let passed = outputs.map(|(_, sink)| sink.epoch).min().unwrap_or(last.epoch);
-    let begin = match plan.snapshots {
-        Some(_) => find(&snapshots_of(plan), &plan.hash, passed.min(last.epoch)),
-        None => Ok(replay::snapshot::Found::default()),
+    // Bound then and there: of these bindings.
+    let ours = |sum: &Logged| {
+        let of = |b: &Binding| (b.epoch, b.wall_time);
+        Some(bindings.iter().any(|binding| of(binding) == of(&sum.binding)))
     };
+    let begin = snapshots_of(plan).and_then(|place| match place {
+        Some(place) => find(&place, &plan.hash, passed.min(last.epoch), ours, |_, _| {}),
+        None => Ok(replay::snapshot::Found::default()),
+    });
     let begin = begin.map_err(|error| error.to_string())?.begin;
     let done = begin.as_ref().map_or(0, |begin| begin.manifest.epoch);
     if let Some(begin) = begin {

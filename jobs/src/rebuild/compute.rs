@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use connectors::bindings::Binding;
+use connectors::bindings::Logged;
 use connectors::table::{Archive, epochs};
 use operators::model::Epoch;
 
 use super::{RebuildError, Replay, Scope};
-use crate::runtime::{Around, Past, Plan, RunOptions, Summary, peek, rerun};
+use crate::runtime::{Around, Past, Plan, RunOptions, Summary, peek_logged, rerun};
 
 /// What a replay has come to.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub fn compute(
     let holds = epochs(&replay.plan.out)?.last().map(|last| last.0);
     reach.to = reach.to.map(|to| holds.map_or(to, |holds| holds.max(to)));
     let bindings = bound(live, &reach)?;
-    let upto = bindings.last().map_or(0, |last| last.epoch);
+    let upto = bindings.last().map_or(0, |last| last.binding.epoch);
     let archive = if reading.archive {
         around.progress.note(
             "reads the archive, which has no records that could not be used: there will be no dead \
@@ -95,9 +95,9 @@ pub fn settled(live: &Plan, scope: &Scope) -> Result<(), RebuildError> {
 }
 
 /// The epochs up to the end of a scope.
-fn bound(live: &Plan, scope: &Scope) -> Result<Vec<Binding>, RebuildError> {
-    let mut bindings = peek(live)?;
-    let last = bindings.last().map_or(0, |last| last.epoch);
+fn bound(live: &Plan, scope: &Scope) -> Result<Vec<Logged>, RebuildError> {
+    let mut bindings = peek_logged(live)?;
+    let last = bindings.last().map_or(0, |last| last.binding.epoch);
     let first = scope.after() + 1;
     let wrong = |message: String| Err(RebuildError::Usage(message));
     if last == 0 {
@@ -110,6 +110,6 @@ fn bound(live: &Plan, scope: &Scope) -> Result<Vec<Binding>, RebuildError> {
     if first > to {
         return wrong(format!("there is no epoch from {first} to {to}"));
     }
-    bindings.retain(|binding| binding.epoch <= to);
+    bindings.retain(|logged| logged.binding.epoch <= to);
     Ok(bindings)
 }

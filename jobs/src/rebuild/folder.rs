@@ -15,7 +15,8 @@ use operators::views::catalog::BUILT_IN;
 use serde::{Deserialize, Serialize};
 
 use super::RebuildError;
-use crate::runtime::{Plan, REPLAYS, job_file, plan};
+use crate::runtime::plan::SnapshotPlan;
+use crate::runtime::{Plan, REPLAYS, job_file, plan, snapshots_within};
 
 /// How often a replay takes a snapshot, from which it goes on after a crash.
 const SNAPSHOT_EVERY: Duration = Duration::from_mins(1);
@@ -172,8 +173,9 @@ fn planned(
         // What it has is not what the job has.
         plan.hash = format!("{}-from-{from}", plan.hash);
     }
+    let place = snapshots_within(&out);
+    plan.snapshots = Some(SnapshotPlan { every: SNAPSHOT_EVERY, place });
     plan.out = out;
-    plan.snapshots = Some(SNAPSHOT_EVERY);
     plan.archive = None;
     let tables = plan.tables.take().unwrap_or_else(|| TableOptions {
         job: plan.name.clone(),

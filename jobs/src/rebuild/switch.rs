@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use connectors::bindings::Binding;
-use replay::snapshot::{Writer, find};
+use replay::snapshot::{Shelf, find};
 
 use super::folder::Scope;
 use super::{Reading, RebuildError, Replay, compute};
@@ -51,8 +51,8 @@ pub fn switch(
         return Err(RebuildError::Usage("stopped before it was at the present".to_owned()));
     }
     let mut before = Ok(String::new());
-    let summary = change(live, options, around, |bindings| {
-        before = keep((job, live), bindings);
+    let summary = change(live, options, around, |last| {
+        before = keep((job, live), last);
         // What stands is kept before anything changes, or nothing changes.
         match &before {
             Ok(_) => Ok(()),
@@ -102,9 +102,9 @@ fn check(job: &Path, live: &Plan, replay: &Replay) -> Result<(), RebuildError> {
 
 /// Keeps what stands as a replay: its job, its tables, its newest snapshot. Files that are never
 /// changed are linked.
-fn keep((job, live): (&Path, &Plan), bindings: &[Binding]) -> Result<String, RebuildError> {
-    let (epoch, hash) = bindings.last().map_or((0, ""), |last| (last.epoch, &last.job));
-    let generation = bindings.last().map_or(1, |last| last.generation);
+fn keep((job, live): (&Path, &Plan), last: Option<&Binding>) -> Result<String, RebuildError> {
+    let (epoch, hash) = last.map_or((0, ""), |last| (last.epoch, &last.job));
+    let generation = last.map_or(1, |last| last.generation);
     let name = format!("{BEFORE}{epoch}");
     if let Some(half) = Replay::open(job, live, &name)? {
         half.drop()?; // of a switch that did not come to its end
@@ -112,9 +112,11 @@ fn keep((job, live): (&Path, &Plan), bindings: &[Binding]) -> Result<String, Reb
     let text = job_text_of(live, hash);
     let text = fs::read_to_string(&text).map_err(RebuildError::disk(&text))?;
     let before = Replay::create((job, &text), live, &name, Scope::default())?;
-    let found = find(&snapshots_of(live), hash, epoch)?;
-    if let Some(mut begin) = found.begin {
-        Writer::open(&snapshots_of(&before.plan), hash, generation, Some(&mut begin))?;
+    let places = [snapshots_of(live)?, snapshots_of(&before.plan)?];
+    if let [Some(from), Some(to)] = &places
+        && let Some(mut begin) = find(from, hash, epoch, |_| Some(true), |_, _| {})?.begin
+    {
+        Shelf::open(to, hash, generation, Some(&mut begin))?;
     }
     let views = before.plan.catalog.schemas.iter().map(|schema| PathBuf::from(&*schema.name));
     let views: Vec<PathBuf> = views.collect();

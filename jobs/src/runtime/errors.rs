@@ -111,6 +111,8 @@ impl RunError {
                 4
             }
             Self::Topic(error) if error.is_usage() => 2,
+            Self::Snapshot(error) if error.is_usage() => 2,
+            Self::Snapshot(SnapshotError::TakenOver { .. }) => 4,
             Self::Cluster(end) => end.code,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             Self::Binding(BindingError::Held { .. }) => 4,

@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use connectors::bindings::{Binding, BindingLog};
+use connectors::bindings::{Binding, Logged};
 use connectors::file::RawBatch;
 use connectors::kafka::{KafkaSource, PartitionId, PartitionStatus, Replayed};
 use connectors::moments::{Moment, reach};
 use connectors::table::Archive;
+use crossbeam_channel::Sender;
 use operators::graph::Mark;
 use operators::model::{Epoch, Micros, Origin};
 use operators::time::Lane;
 use replay::history::{Source, marks};
-use replay::snapshot::{Begin, Blocks, encode, events_in};
+use replay::snapshot::{Begin, encode, events_in};
 
+use super::bound::Bound;
 use super::plan::Plan;
+use super::progress::Extent;
 use super::retention::{Retention, positions};
 use super::supervisor::Around;
 use super::topics::hanging;
@@ -54,6 +57,8 @@ pub(super) struct Feeding<'a> {
     pub snapshots: bool,
     /// Follows some epochs.
     pub tracer: Tracer,
+    /// Where bindings go that snapshots stand for.
+    pub keeps: Option<Sender<Logged>>,
     pub around: Around<'a>,
     /// If bound epochs are all that is computed: where that begins, and how fast it may go.
     pub past: Option<Pace>,
@@ -90,6 +95,14 @@ impl Feeding<'_> {
         shown::bound(self.around.board, epoch, workers.bytes_in_flight(), workers.held());
     }
 
+    /// Hands a binding to whoever takes snapshots, before its epoch closes.
+    fn keep(&self, at: u64, binding: &Binding) {
+        if let Some(keeps) = &self.keeps {
+            // Who has failed says so elsewhere.
+            let _ = keeps.send(Logged { at, binding: binding.clone() });
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.around.stop.load(Ordering::Acquire)
     }
@@ -101,8 +114,10 @@ impl Feeding<'_> {
         // As large as epochs were at most, so there are not more of them than there were.
         let size = RESTORED_EVENTS.max(manifest.events().div_ceil(manifest.epoch.max(1)));
         let (mut epoch, mut events) = (1, 0);
-        for entry in &manifest.segments {
-            let mut blocks = Blocks::open(&begin.folder, entry)?;
+        let (mut bytes, mut restored) = (0, 0);
+        self.around.progress.begin(Extent::Bytes(manifest.bytes()));
+        for segment in 0..manifest.segments.len() {
+            let mut blocks = begin.blocks(segment)?;
             while let Some(block) = blocks.next()? {
                 if self.stopped() {
                     return Ok(false);
@@ -113,6 +128,8 @@ impl Feeding<'_> {
                     self.around.board.beat();
                 }
                 events += events_in(&block);
+                (bytes, restored) = (bytes + block.len() as u64, restored + events_in(&block));
+                self.around.progress.update(bytes, restored);
                 workers.restore(epoch, block)?;
             }
         }
@@ -123,12 +140,14 @@ impl Feeding<'_> {
     /// Feeds the epochs of earlier runs after `done` again. When stopped, it ends with an epoch.
     pub(super) fn replay(
         &self,
-        (bindings, done): (&[Binding], Epoch),
+        (bound, done): (&Bound, Epoch),
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
         let (mut records, mut run) = (0, 0);
-        for binding in bindings.iter().filter(|binding| binding.epoch > done) {
+        let bindings = bound.bindings.iter().zip(&bound.places);
+        for (binding, at) in bindings.filter(|(binding, _)| binding.epoch > done) {
+            self.keep(*at, binding);
             for source in &mut *sources {
                 loop {
                     match source.replay(binding, BATCH_RECORDS)? {
@@ -144,7 +163,7 @@ impl Feeding<'_> {
                     }
                 }
             }
-            self.close((binding, bindings), &marks(binding), &mut run, workers)?;
+            self.close((binding, &bound.bindings), &marks(binding), &mut run, workers)?;
             self.show(sources, workers, binding.epoch);
             self.hold_back(records);
             if self.stopped() {
@@ -157,12 +176,14 @@ impl Feeding<'_> {
     /// As [`Feeding::replay`], with the events that an archive has kept.
     pub(super) fn replay_kept(
         &self,
-        (bindings, done): (&[Binding], Epoch),
+        (bound, done): (&Bound, Epoch),
         (archive, plan): (&mut Archive, &Plan),
         workers: &mut Workers,
     ) -> Result<(), RunError> {
         let (mut records, mut run) = (0, 0);
-        for binding in bindings.iter().filter(|binding| binding.epoch > done) {
+        let bindings = bound.bindings.iter().zip(&bound.places);
+        for (binding, at) in bindings.filter(|(binding, _)| binding.epoch > done) {
+            self.keep(*at, binding);
             let events = archive.next(binding.epoch)?;
             records += events.len() as u64;
             run += events.len();
@@ -181,7 +202,7 @@ impl Feeding<'_> {
             // As a worker does: first how far it is, then what is quiet.
             let mut all: Vec<Mark> = largest.into_iter().map(mark).collect();
             all.extend(marks(binding));
-            self.close((binding, bindings), &all, &mut run, workers)?;
+            self.close((binding, &bound.bindings), &all, &mut run, workers)?;
             self.show(&[], workers, binding.epoch);
             self.hold_back(records);
             if self.stopped() {
@@ -224,13 +245,8 @@ impl Feeding<'_> {
     }
 
     /// Mints the epoch that publishes what a change of the job has changed: one without records.
-    pub(super) fn change(
-        &self,
-        bindings: &mut Vec<Binding>,
-        log: &mut dyn BindingLog,
-        workers: &mut Workers,
-    ) -> Result<(), RunError> {
-        let Some(last) = bindings.last().filter(|last| last.job != self.job) else { return Ok(()) };
+    pub(super) fn change(&self, bound: &mut Bound, workers: &mut Workers) -> Result<(), RunError> {
+        let Some(last) = bound.last().filter(|last| last.job != self.job) else { return Ok(()) };
         let binding = Binding {
             epoch: last.epoch + 1,
             generation: self.generation,
@@ -241,23 +257,24 @@ impl Feeding<'_> {
             job: self.job.to_owned(),
         };
         reach(Moment::Binding);
-        log.append(&binding)?;
+        let at = bound.append(&binding)?;
         reach(Moment::Bound);
+        self.keep(at, &binding);
         workers.close(binding.epoch, &[], || {})?;
         reach(Moment::Fed);
-        bindings.push(binding);
+        bound.places.push(at);
+        bound.bindings.push(binding);
         Ok(())
     }
 
     /// Mints epochs until every source is at its end, or until stopped.
     pub(super) fn mint(
         &self,
-        bindings: &[Binding],
-        log: &mut dyn BindingLog,
+        bound: &mut Bound,
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
-        let mut epoch = bindings.last().map_or(0, |binding| binding.epoch);
+        let mut epoch = bound.epoch();
         let bounded = sources.iter().all(Source::is_bounded);
         let mut shown = Instant::now();
         let mut retention = Retention::new(self.since, self.snapshots);
@@ -288,8 +305,9 @@ impl Feeding<'_> {
                 epoch += 1;
                 reach(Moment::Binding);
                 let read = clock();
-                log.append(&binding)?;
+                let at = bound.append(&binding)?;
                 reach(Moment::Bound);
+                self.keep(at, &binding);
                 if self.tracer.wants() {
                     let records = batches.iter().map(RawBatch::len).sum::<usize>() as u64;
                     self.tracer.bound(epoch, records, (begun, read), (read, clock()));
@@ -317,6 +335,7 @@ impl Feeding<'_> {
                 shown::sources(self.around.board, &self.names, sources, &retention);
                 self.tell_hanging(sources, &mut hanging);
                 self.around.board.beat();
+                self.around.pass_on();
                 shown = Instant::now();
             }
         }

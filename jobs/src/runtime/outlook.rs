@@ -6,9 +6,10 @@ use std::fs;
 use connectors::table::{Granularity, Stored, Which};
 use operators::model::Epoch;
 
+use super::bound::Bound;
 use super::plan::Plan;
 use super::upgrade::{check_sources, kept};
-use super::{RunError, peek, snapshots};
+use super::{RunError, peek_logged, snapshots};
 
 /// What a run of a job would begin with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,8 +50,8 @@ pub struct JobChange {
 ///
 /// Bindings that can't be read; a change that can't be carried over.
 pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
-    let bindings = peek(plan)?;
-    let Some(last) = bindings.last() else { return Ok(Outlook::New) };
+    let bound = Bound::past(peek_logged(plan)?);
+    let Some(last) = bound.last() else { return Ok(Outlook::New) };
     if last.job == plan.hash {
         return Ok(Outlook::Unchanged { epoch: last.epoch });
     }
@@ -66,7 +67,8 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
         of.keys().filter_map(|name| Some(name.strip_prefix("view ")?.to_owned())).collect()
     };
     let (were, are) = (views(&old), views(&new));
-    let begin = snapshots::find(plan, last.epoch, &BTreeMap::new(), |_| {})?;
+    let place = snapshots::place(plan)?;
+    let begin = snapshots::newest(plan, place.as_ref(), (&bound, &BTreeMap::new()), None)?;
     let events = plan.catalog.built_in.events.map(|view| &plan.catalog.schemas[usize::from(view)]);
     let events = match events {
         Some(schema) => {
@@ -77,7 +79,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
     };
     Ok(Outlook::Changed(JobChange {
         published: last.epoch,
-        epochs: bindings.len(),
+        epochs: bound.bindings.len(),
         hydrated: begin.map(|begin| begin.manifest.epoch),
         events,
         sections: changed,

@@ -1,20 +1,30 @@
-//! The thread that takes snapshots, and where a run begins.
+//! The threads that take snapshots, and where a run begins.
+//!
+//! One thread writes down what was admitted, one brings it to the place where snapshots are. If
+//! that place, an object store, can't be reached, the run goes on: what is written down waits for
+//! the next snapshot, and nothing depends on there being one but how long a start takes, and what
+//! sources must still have by then.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use connectors::bindings::Logged;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use operators::graph::Mark;
 use operators::model::{Epoch, Event};
 use operators::time::Watermark;
-use replay::snapshot::{Begin, Counts, SnapshotError, Writer};
+use replay::snapshot::{
+    Begin, Counts, Part, Place, PlaceSpec, Shelf, SnapshotError, Taken, Writer, find, oldest,
+};
 
+use super::bound::Bound;
 use super::feeding::now;
 use super::plan::Plan;
+use super::progress::{Extent, Progress};
 use super::summary::Summary;
 use super::{RunError, shown};
 use crate::serve::Board;
@@ -30,36 +40,59 @@ pub const REPLAYS: &str = "replays";
 /// The folder of snapshots in a job's `out`, and in that of a replay.
 const FOLDER: &str = "snapshots";
 
-/// Where a job's snapshots are.
-pub fn place(plan: &Plan) -> PathBuf {
-    plan.out.join(FOLDER)
-}
-
 /// The watermark that a run begins with.
 pub(super) fn watermark(plan: &Plan, begin: Option<&Begin>) -> Watermark {
     let new = || Watermark::new(plan.time.disorder, plan.sources.len() as u16);
     begin.map_or_else(new, |begin| begin.manifest.watermark.clone())
 }
 
-/// The newest snapshot that bindings and every output have passed. Why others are passed over is
-/// said to `note`.
-pub(super) fn find(
+/// Where snapshots are that are in an `out`.
+pub fn within(out: &Path) -> PlaceSpec {
+    PlaceSpec::Folder(out.join(FOLDER))
+}
+
+/// Where a job's snapshots are, if it takes any.
+pub fn place(plan: &Plan) -> Result<Option<Place>, SnapshotError> {
+    plan.snapshots.as_ref().map(|snapshots| Place::open(&snapshots.place)).transpose()
+}
+
+/// What stands for the bindings that no run needs which begins with a snapshot.
+pub(super) fn beginning(
     plan: &Plan,
-    bound: Epoch,
-    outputs: &BTreeMap<String, Option<Epoch>>,
-    note: impl Fn(&str),
+    place: Option<&Place>,
+) -> Result<Option<Logged>, SnapshotError> {
+    place.map_or(Ok(None), |place| oldest(place, &plan.hash))
+}
+
+/// The newest snapshot that bindings and every output have passed. Why others are passed over is
+/// said to `progress`.
+pub(super) fn newest(
+    plan: &Plan,
+    place: Option<&Place>,
+    (bound, outputs): (&Bound, &BTreeMap<String, Option<Epoch>>),
+    progress: Option<&dyn Progress>,
 ) -> Result<Option<Begin>, SnapshotError> {
-    let passed = outputs.values().map(|epoch| epoch.unwrap_or(0)).min().unwrap_or(bound);
-    let upto = passed.min(bound);
+    let passed = outputs.values().map(|epoch| epoch.unwrap_or(0)).min();
+    let upto = passed.unwrap_or(Epoch::MAX).min(bound.epoch());
     if upto == 0 {
         return Ok(None);
     }
-    let own = plan.snapshots.map(|_| place(plan));
     let mut newest: Option<Begin> = None;
-    for root in own.into_iter().chain(of_replays(plan)) {
-        let found = replay::snapshot::find(&root, &plan.hash, upto)?;
+    for place in place.into_iter().chain(&of_replays(plan)?) {
+        let mut all = 0;
+        let looked = |bytes, of| {
+            let Some(progress) = progress else { return };
+            if all != of {
+                progress.begin(Extent::Bytes(of));
+                all = of;
+            }
+            progress.update(bytes, 0);
+        };
+        let found = find(place, &plan.hash, upto, |sum| bound.begins(sum), looked)?;
         for words in found.passed_over {
-            note(&format!("passes over a snapshot: {words}"));
+            if let Some(progress) = progress {
+                progress.note(&format!("passes over a snapshot: {words}"));
+            }
         }
         let at = |begin: &Option<Begin>| begin.as_ref().map(|begin| begin.manifest.epoch);
         if at(&found.begin) > at(&newest) {
@@ -71,12 +104,12 @@ pub(super) fn find(
 
 /// Where the snapshots of replays are: of the same job, from the first epoch on, they are as good
 /// as its own.
-fn of_replays(plan: &Plan) -> Vec<PathBuf> {
+fn of_replays(plan: &Plan) -> Result<Vec<Place>, SnapshotError> {
     let replays = fs::read_dir(plan.out.join(REPLAYS)).into_iter().flatten().flatten();
-    let mut places: Vec<PathBuf> = replays.map(|entry| entry.path().join(FOLDER)).collect();
-    places.retain(|place| place.is_dir());
-    places.sort();
-    places
+    let mut folders: Vec<PathBuf> = replays.map(|entry| entry.path().join(FOLDER)).collect();
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    folders.into_iter().map(|folder| Place::open(&PlaceSpec::Folder(folder))).collect()
 }
 
 /// What was counted so far, as snapshots have it.
@@ -115,36 +148,53 @@ pub(super) struct Kept {
     pub counts: Counts,
 }
 
-/// A thread that takes snapshots.
+/// The threads that take snapshots.
 pub(super) struct SnapshotWriter {
     inbox: Sender<Kept>,
-    thread: JoinHandle<Result<(), SnapshotError>>,
+    bindings: Sender<Logged>,
+    threads: [JoinHandle<Result<(), SnapshotError>>; 2],
 }
 
 impl SnapshotWriter {
-    /// Begins the folder of a run.
+    /// Begins the folder of a run, which goes on from a snapshot and what stands for the bindings
+    /// up to it.
     pub(super) fn start(
         plan: &Plan,
-        every: Duration,
+        place: &Place,
         generation: u64,
-        mut begin: Option<&mut Begin>,
+        (mut begin, beginning): (Option<&mut Begin>, Option<Logged>),
         board: Arc<Board>,
     ) -> Result<Self, SnapshotError> {
-        let writer = Writer::open(&place(plan), &plan.hash, generation, begin.as_deref_mut())?;
+        let every = plan.snapshots.as_ref().map(|snapshots| snapshots.every).unwrap_or_default();
+        let shelf = Shelf::open(place, &plan.hash, generation, begin.as_deref_mut())?;
+        let writer = shelf.writer();
         let (inbox, closed) = bounded(INBOX_MAX);
-        let taking = Taking {
+        let (cuts, cut) = bounded(1);
+        // As many as there are epochs between binding and close, which is bounded elsewhere.
+        let (bindings, bound) = unbounded();
+        let taking = Taking { shelf, board, owed: None, every };
+        let writing = Writing {
             writer,
-            board,
+            cuts,
             watermark: watermark(plan, begin.as_deref()),
+            bound,
+            beginning,
+            next: None,
             last: None,
             every,
             due: Instant::now() + every,
         };
-        let thread = thread::spawn(move || taking.run(&closed));
-        Ok(Self { inbox, thread })
+        let threads =
+            [thread::spawn(move || writing.run(&closed)), thread::spawn(move || taking.run(&cut))];
+        Ok(Self { inbox, bindings, threads })
     }
 
-    /// Hands over a closed epoch. Says false when the thread has failed;
+    /// Where each binding goes before its epoch closes.
+    pub(super) fn bindings(&self) -> Sender<Logged> {
+        self.bindings.clone()
+    }
+
+    /// Hands over a closed epoch. Says false when a thread has failed;
     /// [`SnapshotWriter::finish`] says why.
     pub(super) fn take(&self, closed: Kept) -> bool {
         self.inbox.send(closed).is_ok()
@@ -153,40 +203,49 @@ impl SnapshotWriter {
     /// Takes the last snapshot, when everything is written.
     pub(super) fn finish(self) -> Result<(), RunError> {
         drop(self.inbox);
-        let stopped = |_| RunError::Worker("the thread that takes snapshots".to_owned());
-        Ok(self.thread.join().map_err(stopped)??)
+        let stopped = |_| RunError::Worker("a thread that takes snapshots".to_owned());
+        for thread in self.threads {
+            thread.join().map_err(stopped)??;
+        }
+        Ok(())
     }
 }
 
-struct Taking {
+/// What a snapshot is to be taken of.
+struct Cut {
+    parts: Vec<Part>,
+    taken: Taken,
+    begun: Instant,
+}
+
+/// The thread that writes down what was admitted.
+struct Writing {
     writer: Writer,
-    board: Arc<Board>,
+    cuts: Sender<Cut>,
     watermark: Watermark,
-    /// The last epoch that was handed over, with what was counted up to it, if no snapshot has it.
+    bound: Receiver<Logged>,
+    /// What stands for the bindings up to the last epoch that was handed over.
+    beginning: Option<Logged>,
+    /// A binding of a later one.
+    next: Option<Logged>,
+    /// The last epoch that was handed over, with what was counted up to it, if no cut has it.
     last: Option<(Epoch, Counts)>,
     every: Duration,
     due: Instant,
 }
 
-impl Taking {
+impl Writing {
     fn run(mut self, inbox: &Receiver<Kept>) -> Result<(), SnapshotError> {
-        let mut look = Instant::now();
         loop {
-            match inbox.recv_timeout(LOOK_EVERY) {
+            let wait = self.due.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(wait.max(LOOK_EVERY)) {
                 Ok(closed) => self.add(closed)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.take()?;
-                    return self.writer.passed(self.board.published());
-                }
+                Err(RecvTimeoutError::Disconnected) => return self.cut().map(drop),
             }
-            if Instant::now() >= self.due {
-                self.take()?;
-            }
-            if look.elapsed() >= LOOK_EVERY {
-                self.writer.passed(self.board.published())?;
-                shown::usable(&self.board, self.writer.usable());
-                look = Instant::now();
+            // While one is being taken, the next grows.
+            if Instant::now() >= self.due && self.cuts.is_empty() && !self.cut()? {
+                return Ok(()); // the other thread says why
             }
         }
     }
@@ -200,17 +259,104 @@ impl Taking {
         }
         let events = closed.records.into_iter().flatten();
         self.writer.add(events)?;
+        while let Some(logged) = self.next.take().or_else(|| self.bound.try_recv().ok()) {
+            if logged.binding.epoch > closed.epoch {
+                self.next = Some(logged);
+                break;
+            }
+            match &mut self.beginning {
+                Some(beginning) => beginning.extend(logged),
+                None => self.beginning = Some(logged),
+            }
+        }
         self.last = Some((closed.epoch, closed.counts));
         Ok(())
     }
 
-    fn take(&mut self) -> Result<(), SnapshotError> {
-        if let Some((epoch, counts)) = self.last.take() {
-            let begun = Instant::now();
-            let manifest = self.writer.take(epoch, now(), &self.watermark, &counts)?;
-            shown::snapshot(&self.board, &manifest, Some(begun.elapsed()));
-        }
+    /// Hands over what came since the last time. Says false if nobody takes it.
+    fn cut(&mut self) -> Result<bool, SnapshotError> {
         self.due = Instant::now() + self.every;
+        let (Some((epoch, counts)), Some(beginning)) = (self.last.take(), self.beginning.clone())
+        else {
+            return Ok(true);
+        };
+        let begun = Instant::now();
+        let parts = self.writer.cut()?;
+        let (at, watermark) = (now(), self.watermark.clone());
+        let taken = Taken { epoch, at, watermark, counts, beginning };
+        Ok(self.cuts.send(Cut { parts, taken, begun }).is_ok())
+    }
+}
+
+/// The thread that takes snapshots.
+struct Taking {
+    shelf: Shelf,
+    board: Arc<Board>,
+    /// The last snapshot that could not be taken, and when it is tried again.
+    owed: Option<(Taken, Instant)>,
+    every: Duration,
+}
+
+impl Taking {
+    fn run(mut self, cuts: &Receiver<Cut>) -> Result<(), SnapshotError> {
+        loop {
+            match cuts.recv_timeout(LOOK_EVERY) {
+                Ok(Cut { parts, taken, begun }) => self.take(parts, taken, begun)?,
+                Err(RecvTimeoutError::Timeout) => self.retry(|due| due <= Instant::now())?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.retry(|_| true)?;
+                    if let Some((taken, _)) = &self.owed {
+                        let epoch = taken.epoch;
+                        self.board.say(&format!("ends without a snapshot at epoch {epoch}"));
+                    }
+                    return self.tidy();
+                }
+            }
+            self.tidy()?;
+        }
+    }
+
+    /// Tries again what could not be taken, if it is time.
+    fn retry(&mut self, is_time: impl Fn(Instant) -> bool) -> Result<(), SnapshotError> {
+        match self.owed.clone() {
+            Some((taken, due)) if is_time(due) => self.take(Vec::new(), taken, Instant::now()),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(
+        &mut self,
+        parts: Vec<Part>,
+        taken: Taken,
+        begun: Instant,
+    ) -> Result<(), SnapshotError> {
+        match self.shelf.take(parts, taken.clone()) {
+            Ok(manifest) => {
+                if self.owed.take().is_some() {
+                    self.board.say("snapshots are taken again");
+                }
+                shown::snapshot(&self.board, &manifest, Some(begun.elapsed()));
+                Ok(())
+            }
+            Err(error) if error.is_passing() => {
+                if self.owed.is_none() {
+                    self.board.say(&format!("{error}; the run goes on, and tries it again"));
+                }
+                self.board.figures().snapshot_failures += 1;
+                self.owed = Some((taken, Instant::now() + self.every));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what is no longer needed, if it can be reached.
+    fn tidy(&mut self) -> Result<(), SnapshotError> {
+        match self.shelf.passed(self.board.published()) {
+            Err(error) if !error.is_passing() => return Err(error),
+            // What can't be removed is removed later.
+            _ => shown::usable(&self.board, self.shelf.usable()),
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use connectors::bindings::{Binding, BindingLog};
+use connectors::bindings::{Binding, Logged};
 use connectors::decode::Decoder;
 use connectors::kafka::KafkaSink;
 use connectors::table::{Archive, ArchiveSink, TableSink};
@@ -14,10 +14,11 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use operators::graph::Job;
 use operators::model::{Epoch, Micros};
 use replay::history::Source;
-use replay::snapshot::{Begin, Counts};
+use replay::snapshot::{Begin, Counts, Place};
 use timely::worker::Worker;
 
 use super::archive::{ARCHIVE, ArchiveWriter};
+use super::bound::Bound;
 use super::feeding::{Feeding, Pace, now};
 use super::plan::Plan;
 use super::progress::{Extent, Progress};
@@ -55,6 +56,13 @@ pub struct Around<'a> {
     pub cluster: Option<&'a Cluster>,
 }
 
+impl Around<'_> {
+    /// Passes on what threads of the run have said.
+    pub(super) fn pass_on(&self) {
+        self.board.said().iter().for_each(|words| self.progress.note(words));
+    }
+}
+
 /// Runs a job to the end of its sources, or until it is stopped. What has been read by then is
 /// computed and written.
 pub fn run_until(
@@ -62,37 +70,38 @@ pub fn run_until(
     options: RunOptions,
     around: Around<'_>,
 ) -> Result<Summary, RunError> {
-    let (log, bindings) = begin(plan)?;
-    compute(plan, options, around, History::new(bindings, Next::Mint(log)))
+    let (bound, place) = begin(plan)?;
+    compute(plan, options, around, History { bound, place, next: Next::Mint, archive: None })
 }
 
-/// Opens the bindings of a job that may have changed since.
-fn begin(plan: &Plan) -> Result<(Box<dyn BindingLog>, Vec<Binding>), RunError> {
-    let (log, bindings) = bound::open(plan)?;
-    if let Some(before) = bindings.last().filter(|binding| binding.job != plan.hash) {
+/// Opens the bindings of a job that may have changed since, and the place of its snapshots.
+fn begin(plan: &Plan) -> Result<(Bound, Option<Place>), RunError> {
+    let place = snapshots::place(plan)?;
+    let bound = Bound::open(plan, snapshots::beginning(plan, place.as_ref())?.as_ref())?;
+    if let Some(before) = bound.last().filter(|binding| binding.job != plan.hash) {
         upgrade::check_sources(plan, &before.job)?;
     }
     upgrade::keep(plan)?;
-    Ok((log, bindings))
+    Ok((bound, place))
 }
 
 /// Publishes what a change of the job changes, and nothing more: no record that is not bound is
-/// read. `held` is called when no other run of the job can go on, with what is bound.
+/// read. `held` is called when no other run of the job can go on, with what was bound last.
 pub fn change(
     plan: &Plan,
     options: RunOptions,
     around: Around<'_>,
-    held: impl FnOnce(&[Binding]) -> Result<(), RunError>,
+    held: impl FnOnce(Option<&Binding>) -> Result<(), RunError>,
 ) -> Result<Summary, RunError> {
-    let (log, bindings) = begin(plan)?;
-    held(&bindings)?;
-    compute(plan, options, around, History::new(bindings, Next::Change(log)))
+    let (bound, place) = begin(plan)?;
+    held(bound.last())?;
+    compute(plan, options, around, History { bound, place, next: Next::Change, archive: None })
 }
 
 /// What a job is computed anew from: epochs that another run has bound, or is binding.
 pub struct Past {
     /// All of them, from the first.
-    pub bindings: Vec<Binding>,
+    pub bindings: Vec<Logged>,
     /// Nothing up to this epoch is read; 0 to begin at the beginning.
     pub after: Epoch,
     /// Records read in a second at most.
@@ -114,27 +123,24 @@ pub fn rerun(
     let Past { bindings, after, records_per_s_max, archive, coalesces } = past;
     let begun = Instant::now();
     let next = Next::End(Pace { after, records_per_s_max, coalesces, begun });
-    compute(plan, options, around, History { bindings, next, archive })
+    let (bound, place) = (Bound::past(bindings), snapshots::place(plan)?);
+    compute(plan, options, around, History { bound, place, next, archive })
 }
 
 /// What is bound when a run begins, and what follows it.
 struct History {
-    bindings: Vec<Binding>,
+    bound: Bound,
+    /// Where snapshots are, if any are taken.
+    place: Option<Place>,
     next: Next,
     archive: Option<Archive>,
 }
 
-impl History {
-    fn new(bindings: Vec<Binding>, next: Next) -> Self {
-        Self { bindings, next, archive: None }
-    }
-}
-
 enum Next {
     /// Epochs that the run mints and binds.
-    Mint(Box<dyn BindingLog>),
+    Mint,
     /// The epoch that publishes what a change of the job has changed.
-    Change(Box<dyn BindingLog>),
+    Change,
     /// Nothing.
     End(Pace),
 }
@@ -146,14 +152,14 @@ fn compute(
     history: History,
 ) -> Result<Summary, RunError> {
     let begun = Instant::now();
-    let History { mut bindings, next, archive: mut kept } = history;
+    let History { mut bound, place, next, archive: mut kept } = history;
     let past = match &next {
-        Next::Mint(_) | Next::Change(_) => None,
+        Next::Mint | Next::Change => None,
         Next::End(pace) => Some(*pace),
     };
-    let generation = bindings.last().map_or(1, |binding| binding.generation + 1);
+    let generation = bound.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation);
-    let (tables, topics) = sinks(plan, &bindings, generation)?;
+    let (tables, topics) = sinks(plan, bound.epoch(), generation)?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
             .map(|sink| (sink, archive.every))
@@ -162,17 +168,24 @@ fn compute(
     let mut outputs = outputs(tables.as_ref(), &topics);
     let tracer = tracer(plan, generation, &outputs, around.board)?;
     outputs.iter().for_each(|(name, holds)| shown::opened(around.board, name, *holds));
-    let bound = bindings.last().map_or(0, |binding| binding.epoch);
-    let upgrade = match upgrade::epoch(&bindings, &plan.hash).filter(|_| past.is_none()) {
-        Some(epoch) => Upgrade::begin(plan, epoch, &outputs)?,
-        None => None,
-    };
+    let (last, published) = (bound.epoch(), outputs.clone());
     // One that has not begun begins wherever the run does.
     if let Some(epoch) = archive.as_ref().and_then(|(sink, _)| sink.committed()) {
         outputs.insert(ARCHIVE.to_owned(), Some(epoch));
         shown::opened(around.board, ARCHIVE, Some(epoch));
     }
-    let mut begin = snapshots::find(plan, bound, &outputs, |words| around.progress.note(words))?;
+    let newest = |bound: &Bound| {
+        snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around.progress))
+    };
+    let mut begin = newest(&bound)?;
+    if begin.is_none() && !bound.whole {
+        bound.read()?;
+        begin = newest(&bound)?;
+    }
+    let upgrade = match upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| past.is_none()) {
+        Some(epoch) => Upgrade::begin(plan, epoch, &published)?,
+        None => None,
+    };
     say_begin(around, upgrade.as_ref(), begin.as_ref());
     let (done, counts) = match &begin {
         Some(begin) => (begin.manifest.epoch, begin.manifest.counts.clone()),
@@ -183,28 +196,28 @@ fn compute(
     let mut decoders = Vec::new();
     for source in &plan.sources {
         if kept.is_none() {
-            sources.push(Source::open(&source.records, &bindings, done)?);
+            sources.push(Source::open(&source.records, &bound.bindings, done)?);
         }
         decoders.push(Decoder::new(&source.decode)?);
     }
-    if let Some(kept) = kept.as_mut().filter(|_| done < bound) {
-        kept.begin((done + 1, bound))?;
+    if let Some(kept) = kept.as_mut().filter(|_| done < last) {
+        kept.begin((done + 1, last))?;
     }
-    let take = |every| {
-        let board = Arc::clone(around.board);
-        SnapshotWriter::start(plan, every, generation, begin.as_mut(), board)
+    let take = |place: &Place| {
+        let (board, beginning) = (Arc::clone(around.board), bound.beginning(done));
+        SnapshotWriter::start(plan, place, generation, (begin.as_mut(), beginning), board)
     };
-    let snapshots = plan.snapshots.map(take).transpose()?;
+    let snapshots = place.as_ref().map(take).transpose()?;
+    let keeps = snapshots.as_ref().map(SnapshotWriter::bindings);
     let team = match around.cluster {
         Some(cluster) => Some((cluster, cluster.begin(generation).map_err(RunError::Cluster)?)),
         None => None,
     };
     let processes = around.cluster.map_or(1, Cluster::processes);
-    around.progress.begin(match past {
+    let extent = match past {
         None => Extent::Bytes(sources.iter().map(Source::bytes_total).sum()),
-        Some(past) => Extent::Epochs(bound.saturating_sub(past.after)),
-    });
-
+        Some(past) => Extent::Epochs(last.saturating_sub(past.after)),
+    };
     let (told, heard) = unbounded();
     let coalesces = past.is_some_and(|past| past.coalesces);
     let (closed, complete) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -249,7 +262,8 @@ fn compute(
         size,
         records: &records,
         names,
-        since: since(&bindings, done),
+        keeps,
+        since: since(&bound.bindings, done),
         snapshots: plan.snapshots.is_some(),
         tracer,
         around,
@@ -265,20 +279,16 @@ fn compute(
         })
         .and_then(|whole| {
             if whole {
-                let later = (bindings.as_slice(), done);
+                around.progress.begin(extent);
+                let later = (&bound, done);
                 match &mut kept {
                     None => feeding.replay(later, &mut sources, &mut workers)?,
                     Some(kept) => feeding.replay_kept(later, (kept, plan), &mut workers)?,
                 }
-                let (mints, log) = match next {
-                    Next::Mint(log) => (true, Some(log)),
-                    Next::Change(log) => (false, Some(log)),
-                    Next::End(_) => (false, None),
-                };
-                if let Some(mut log) = log.filter(|_| !around.stop.load(Ordering::Acquire)) {
-                    feeding.change(&mut bindings, &mut *log, &mut workers)?;
-                    if mints {
-                        feeding.mint(&bindings, &mut *log, &mut sources, &mut workers)?;
+                if past.is_none() && !around.stop.load(Ordering::Acquire) {
+                    feeding.change(&mut bound, &mut workers)?;
+                    if matches!(next, Next::Mint) {
+                        feeding.mint(&mut bound, &mut sources, &mut workers)?;
                     }
                 }
             }
@@ -302,6 +312,7 @@ fn ended(
 ) -> Result<Summary, RunError> {
     let ends = guards.join();
     let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
+    around.pass_on();
     around.progress.end();
     for end in ends {
         if let Some(words) = end.map_err(RunError::Worker)? {
@@ -351,10 +362,9 @@ fn say_begin(around: Around<'_>, upgrade: Option<&Upgrade>, begin: Option<&Begin
 /// Opens the outputs; none of them may be ahead of the bindings.
 fn sinks(
     plan: &Plan,
-    bindings: &[Binding],
+    bound: Epoch,
     generation: u64,
 ) -> Result<(Option<TableSink>, Vec<KafkaSink>), RunError> {
-    let bound = bindings.last().map_or(0, |binding| binding.epoch);
     let check = |what: String, holds: Option<Epoch>| match holds {
         Some(epoch) if epoch > bound => {
             let bindings = bound::place(plan);

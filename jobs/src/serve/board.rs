@@ -181,6 +181,8 @@ pub struct Figures {
     pub traces: TraceFigures,
     /// When the first record was bound that a restart needs of topics, in microseconds since 1970.
     pub needed_since: Option<Micros>,
+    /// Snapshots that could not be taken for the time being.
+    pub snapshot_failures: u64,
 }
 
 impl Figures {
@@ -202,6 +204,7 @@ impl Figures {
 pub struct Board {
     figures: Mutex<Figures>,
     alive: Mutex<Instant>,
+    said: Mutex<Vec<String>>,
 }
 
 /// A run whose feeding has not come by for so long stands still.
@@ -211,7 +214,8 @@ const BEHIND_RECORDS: u64 = 65_536;
 
 impl Default for Board {
     fn default() -> Self {
-        Self { figures: Mutex::default(), alive: Mutex::new(Instant::now()) }
+        let (figures, said) = (Mutex::default(), Mutex::default());
+        Self { figures, alive: Mutex::new(Instant::now()), said }
     }
 }
 
@@ -224,6 +228,16 @@ impl Board {
     /// The run goes on.
     pub fn beat(&self) {
         *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Says something that a person should know. Whoever says it again and again says it once.
+    pub fn say(&self, words: &str) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(words.to_owned());
+    }
+
+    /// What was said since the last time.
+    pub fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The epoch up to which every output holds everything, if only in a changelog: current tables

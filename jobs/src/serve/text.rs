@@ -211,6 +211,9 @@ fn state(page: &mut Page, figures: &Figures, now_s: f64) {
 }
 
 fn snapshot(page: &mut Page, figures: &Figures, now_s: f64) {
+    let failures = figures.snapshot_failures;
+    let help = "Snapshots that could not be taken for the time being.";
+    page.one("braid_snapshot_failures_total", COUNTER, help, failures);
     let Some(snapshot) = &figures.snapshot else { return };
     page.one("braid_snapshot_epoch", GAUGE, "The epoch of the newest snapshot.", snapshot.epoch);
     let help = "The epoch of the newest one that every output has passed.";
@@ -274,6 +277,7 @@ pub(super) mod tests {
             sources: vec![source],
             sinks: [("shop".to_owned(), sink)].into(),
             snapshot: Some(snapshot),
+            snapshot_failures: 3,
             processes: 2,
             silent_s: [(1, 0.25)].into(),
             state_bytes: [("store", 800)].into(),
@@ -304,6 +308,7 @@ pub(super) mod tests {
             "braid_snapshot_age_seconds 10",
             "braid_sink_open_transaction_seconds{sink=\"shop\",topic=\"shop.progress\",\
              partition=\"2\"} 65",
+            "braid_snapshot_failures_total 3",
             "braid_processes 2",
             "braid_process_silence_seconds{process=\"1\"} 0.25",
             "process_resident_memory_bytes 5",

@@ -1,21 +1,18 @@
 //! What a snapshot consists of.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::Path;
 
-use connectors::durable;
+use connectors::bindings::Logged;
 use connectors::frame::{Read, frame, read};
 use operators::model::{Epoch, Micros};
 use operators::time::Watermark;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotError;
+use super::place::{Place, SEGMENTS};
 
 /// What stands at the beginning of a manifest: its name and the version of the layout.
-const HEADER: &[u8; 8] = b"braidsm1";
+const HEADER: &[u8; 8] = b"braidsm2";
 
 /// What was counted up to an epoch and does not follow from the events that were admitted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -36,12 +33,26 @@ pub struct Counts {
 
 /// Name of the file of a segment.
 pub(super) fn segment_file(number: u64) -> String {
-    format!("segment-{number:09}")
+    format!("{SEGMENTS}{number:09}")
 }
 
+/// What the names of files of snapshots begin with.
+const FILES: &str = "manifest-";
+
 /// Name of the file of the snapshot at an epoch.
-pub(super) fn file(epoch: Epoch) -> String {
-    format!("manifest-{epoch:020}")
+fn file(epoch: Epoch) -> String {
+    format!("{FILES}{epoch:020}")
+}
+
+/// Whether a file has the name of a snapshot.
+pub(super) fn is_manifest(file: &str) -> bool {
+    file.starts_with(FILES)
+}
+
+/// The epoch of the snapshot that a file of this name is of.
+pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
+    let epoch = name.strip_prefix(FILES)?.parse().ok()?;
+    (file(epoch) == name).then_some(epoch)
 }
 
 /// A segment, as a manifest names it.
@@ -75,6 +86,8 @@ pub struct Manifest {
     pub watermark: Watermark,
     /// What was counted up to the epoch.
     pub counts: Counts,
+    /// What stands for the bindings up to the epoch.
+    pub beginning: Logged,
     /// Where the events are.
     pub segments: Vec<SegmentEntry>,
 }
@@ -94,31 +107,35 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
-}
 
-/// Writes a small file as a whole or not at all, with a checksum.
-pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), SnapshotError> {
-    let bytes =
-        bincode::serialize(value).map_err(|e| SnapshotError::damaged(path, e.to_string()))?;
-    let bytes = [HEADER.as_slice(), &frame(&bytes)].concat();
-    durable::write(path, &bytes, false).map_err(|e| SnapshotError::disk(path, &e))
-}
-
-/// Reads what [`write`] wrote; `None` if it is not there.
-pub(super) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, SnapshotError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(SnapshotError::disk(path, &error)),
-    };
-    let damaged = |message: &str| SnapshotError::damaged(path, message);
-    if !bytes.starts_with(HEADER) {
-        return Err(damaged("it does not begin as one of this version does"));
+    /// Writes it, with a checksum. From now on the snapshot is there.
+    pub(super) fn save(&self, place: &Place, run: &str) -> Result<(), SnapshotError> {
+        let bytes = bincode::serialize(self);
+        let bytes = bytes
+            .map_err(|e| SnapshotError::damaged(&place.path(run, &self.file()), e.to_string()))?;
+        place.write(run, &self.file(), &[HEADER.as_slice(), &frame(&bytes)].concat())
     }
-    match read(&bytes, HEADER.len()) {
-        Read::Frame(value, end) if end == bytes.len() => {
-            bincode::deserialize(value).map(Some).map_err(|e| damaged(&e.to_string()))
+
+    /// Reads one from a file of a run; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::Damaged`] if it is not as it was written.
+    pub(super) fn load(
+        place: &Place,
+        run: &str,
+        file: &str,
+    ) -> Result<Option<Self>, SnapshotError> {
+        let Some(bytes) = place.load(run, file)? else { return Ok(None) };
+        let damaged = |message: &str| SnapshotError::damaged(&place.path(run, file), message);
+        if !bytes.starts_with(HEADER) {
+            return Err(damaged("it does not begin as one of this version does"));
         }
-        _ => Err(damaged("it is not whole")),
+        match read(&bytes, HEADER.len()) {
+            Read::Frame(value, end) if end == bytes.len() => {
+                bincode::deserialize(value).map(Some).map_err(|e| damaged(&e.to_string()))
+            }
+            _ => Err(damaged("it is not whole")),
+        }
     }
 }

@@ -99,7 +99,8 @@ impl Counter {
     /// What is wrong.
     pub fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
         let client = ClientSpec::new(&self.brokers);
-        let (mut log, bindings) = KafkaBindingLog::open(&self.bindings())?;
+        let (mut log, bindings) = KafkaBindingLog::open(&self.bindings(), None)?;
+        let bindings: Vec<Binding> = bindings.into_iter().map(|logged| logged.binding).collect();
         let mut spec = KafkaSpec::new("in", 0, client.clone(), &[&self.input]);
         spec.group.clone_from(&self.job);
         spec.refresh = Duration::from_millis(300);

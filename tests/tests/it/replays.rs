@@ -37,7 +37,7 @@ fn a_replay_is_what_the_live_job_has() {
         let job = ran(seed, 3);
         let plan = job.plan();
         // The live job goes on meanwhile: it holds its bindings.
-        let (live, _) = FileBindingLog::open(&job.out().join("bindings")).unwrap();
+        let (live, _) = FileBindingLog::open(&job.out().join("bindings"), None).unwrap();
         let replay = create(&job, "again", &plan.text, Scope::default());
         computed(&job, &replay, workers);
         drop(live);

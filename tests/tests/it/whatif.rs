@@ -27,7 +27,7 @@ fn pair(seed: u64, change: &str) -> (Job, Job) {
         write_part(job, 0, &records);
     }
     job.run(2, 20);
-    let (mut log, _) = FileBindingLog::open(&other.out().join("bindings")).unwrap();
+    let (mut log, _) = FileBindingLog::open(&other.out().join("bindings"), None).unwrap();
     for mut binding in FileBindingLog::peek(&job.out().join("bindings")).unwrap() {
         binding.job = other.plan().hash;
         log.append(&binding).unwrap();

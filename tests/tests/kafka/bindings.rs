@@ -1,7 +1,7 @@
 //! Bindings in a topic.
 
 use braid_tests::kafka::{Writer, read_all, shared, unique};
-use connectors::bindings::{Binding, BindingError, BindingLog as _};
+use connectors::bindings::{Binding, BindingError, BindingLog as _, Logged};
 use connectors::kafka::{
     ClientSpec, KafkaBindingLog, KafkaBindingsSpec, KafkaError, KafkaPart, PartitionEnd,
     PartitionId, TopicEntry,
@@ -37,22 +37,48 @@ fn what_was_appended_is_read() {
     let spec = spec();
     let mut appended = Vec::new();
     for run in 0..3 {
-        let (mut log, bindings) = KafkaBindingLog::open(&spec).unwrap();
+        let (mut log, bindings) = KafkaBindingLog::open(&spec, None).unwrap();
         assert_eq!(bindings, appended);
         for epoch in 1..=4 {
             let binding = binding(run * 4 + epoch);
-            log.append(&binding).unwrap();
-            appended.push(binding);
+            let at = log.append(&binding).unwrap();
+            appended.push(Logged { at, binding });
         }
+    }
+}
+
+/// From whichever binding on it is read: what stands for the beginning, and all that follows. What
+/// stands for that of another log is none of this.
+#[test]
+fn the_end_is_read_from_any_binding() {
+    let spec = spec();
+    let (mut log, _) = KafkaBindingLog::open(&spec, None).unwrap();
+    let logged = |epoch| {
+        let binding = binding(epoch);
+        Logged { at: log.append(&binding).unwrap(), binding }
+    };
+    let all: Vec<Logged> = (1..=5).map(logged).collect();
+    let mut beginning = all[0].clone();
+    for upto in 1..=5 {
+        if upto > 1 {
+            beginning.extend(all[upto - 1].clone());
+        }
+        let (mut log, end) = KafkaBindingLog::open(&spec, Some(&beginning)).unwrap();
+        assert_eq!(end, [&[beginning.clone()], &all[upto..]].concat());
+        assert_eq!(log.read().unwrap(), all);
+    }
+    for at in [0, all[0].at, all[4].at + 1, 1 << 40] {
+        let other = Logged { at, ..beginning.clone() };
+        assert_eq!(KafkaBindingLog::open(&spec, Some(&other)).unwrap().1, all, "from {at}");
     }
 }
 
 #[test]
 fn a_later_run_fences_off_the_earlier_one() {
     let spec = spec();
-    let (mut old, _) = KafkaBindingLog::open(&spec).unwrap();
+    let (mut old, _) = KafkaBindingLog::open(&spec, None).unwrap();
     old.append(&binding(1)).unwrap();
-    let (mut new, bindings) = KafkaBindingLog::open(&spec).unwrap();
+    let (mut new, bindings) = KafkaBindingLog::open(&spec, None).unwrap();
     assert_eq!(bindings.len(), 1);
     let error = old.append(&binding(2)).unwrap_err();
     assert!(matches!(&error, BindingError::Kafka(error) if error.is_fenced()), "{error}");
@@ -65,20 +91,20 @@ fn a_later_run_fences_off_the_earlier_one() {
 fn strangers_are_recognised() {
     let spec = spec();
     let broker = shared();
-    drop(KafkaBindingLog::open(&spec).unwrap());
+    drop(KafkaBindingLog::open(&spec, None).unwrap());
     let writer = Writer::new(broker.brokers());
     writer.send(&spec.topic, 0, "hello");
     writer.flush();
-    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    let error = KafkaBindingLog::open(&spec, None).err().unwrap();
     assert!(matches!(&error, KafkaError::Foreign { .. }), "{error}");
 
     let spec = self::spec();
     broker.create_topic(&spec.topic, 1, &[("retention.ms", "1000")]);
-    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    let error = KafkaBindingLog::open(&spec, None).err().unwrap();
     assert!(error.is_usage() && error.to_string().contains("retention.ms = -1"), "{error}");
 
     let spec = self::spec();
     broker.create_topic(&spec.topic, 2, &[("retention.ms", "-1")]);
-    let error = KafkaBindingLog::open(&spec).err().unwrap();
+    let error = KafkaBindingLog::open(&spec, None).err().unwrap();
     assert!(error.is_usage() && error.to_string().contains("must have 1"), "{error}");
 }

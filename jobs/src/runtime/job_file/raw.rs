@@ -85,7 +85,7 @@ impl OneOrMany {
     }
 }
 
-/// A value of `[source.properties]` or `[sink.properties]`, as text.
+/// A value of `[source.properties]`, `[sink.properties]` or `[snapshot.options]`, as text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Property(pub String);
 
@@ -279,6 +279,9 @@ pub struct Bindings {
 #[expect(missing_docs, reason = "the keys of a job file; the README lists them")]
 pub struct Snapshot {
     pub every: Option<Spanned<String>>,
+    pub to: Option<Spanned<String>>,
+    #[serde(default)]
+    pub options: BTreeMap<Spanned<String>, Property>,
 }
 
 /// `[cluster]`.

@@ -8,6 +8,7 @@ mod fields;
 mod funnels;
 mod identity;
 mod kinds;
+mod snapshots;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use replay::history::SourceSpec;
 pub use self::archive::ArchivePlan;
 use self::checker::Checker;
 pub use self::cluster::ClusterPlan;
+pub use self::snapshots::SnapshotPlan;
 use super::job_file::{self, JobFile, Problem, Text, nearest};
 use crate::trace::TracePlan;
 
@@ -75,8 +77,8 @@ pub struct Plan {
     pub epoch_records: usize,
     /// The topic of its bindings; `None` if they are in a file.
     pub bindings: Option<KafkaBindingsSpec>,
-    /// How often a snapshot is taken, if at all.
-    pub snapshots: Option<Duration>,
+    /// The snapshots, if any are taken.
+    pub snapshots: Option<SnapshotPlan>,
     /// The topics that the job writes.
     pub topics: Vec<KafkaSinkSpec>,
     /// The tables, if the job writes any.
@@ -159,7 +161,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let (tables, topics) = sinks(&mut check, file);
     let bindings = topics::bindings(&mut check, file);
     let bounded = sources.iter().all(|source| source.records.files().is_some());
-    let snapshots = snapshots(&mut check, file, bounded);
+    let snapshots = snapshots::snapshots(&mut check, file, &base, bounded);
     let cluster = cluster::cluster(&mut check, file, &base);
     let trace = trace::trace(&mut check, file);
     let hash = hash(text, file, &base);
@@ -231,26 +233,6 @@ fn time(check: &mut Checker, file: &JobFile) -> TimeConfig {
         check.at(&place(t.history.as_ref().or(t.ids.as_ref())), message);
     }
     time
-}
-
-/// How often a snapshot is taken: of a job on topics each minute, of one on files never, unless the
-/// job file says otherwise.
-fn snapshots(check: &mut Checker, file: &JobFile, bounded: bool) -> Option<Duration> {
-    const USUAL: Duration = Duration::from_mins(1);
-    let every = file.snapshot.as_ref().map(|snapshot| snapshot.every.as_ref());
-    match every {
-        None if bounded => None,
-        None | Some(None) => Some(USUAL),
-        Some(Some(every)) if every.get_ref() == "never" => None,
-        Some(Some(every)) => {
-            let time = check.span_or(Some(every), 0);
-            if time == 0 && every.get_ref().starts_with('0') {
-                check
-                    .at(&every.span(), "no time lies between snapshots; write \"1m\" or \"never\"");
-            }
-            Some(Duration::from_micros(time.max(0) as u64))
-        }
-    }
 }
 
 fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<KafkaSinkSpec>) {

@@ -1,5 +1,6 @@
 //! Jobs in folders of their own, what their tables hold, and naive answers to compare with.
 
+mod alike;
 mod history;
 mod job;
 pub(crate) mod replayed;
@@ -11,6 +12,7 @@ use jobs::query::{Known, rows};
 use jobs::runtime::Plan;
 use operators::model::Cell;
 
+pub(crate) use alike::Published;
 pub(crate) use braid_tests::delta::Table;
 pub(crate) use history::{as_read, events, source, sources, write_part};
 pub(crate) use job::{Job, data, unpacked};

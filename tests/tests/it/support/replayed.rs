@@ -86,7 +86,7 @@ pub(crate) fn calm(job: &Job, text: &str, parts: &[Vec<(bool, String)>]) -> Job 
     for (part, records) in parts.iter().enumerate() {
         write_part(&calm, part, records);
     }
-    let (mut log, _) = FileBindingLog::open(&calm.out().join("bindings")).unwrap();
+    let (mut log, _) = FileBindingLog::open(&calm.out().join("bindings"), None).unwrap();
     let hash = calm.plan().hash;
     for mut binding in FileBindingLog::peek(&job.out().join("bindings")).unwrap() {
         binding.job.clone_from(&hash);

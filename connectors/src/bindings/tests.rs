@@ -1,0 +1,92 @@
+//! What stands for the beginning of a log says what its bindings say.
+
+use super::*;
+use crate::kafka::{PartitionEnd, PartitionId, TopicEntry};
+
+/// A random number generator of a few lines.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Bindings of a source of files and of two of topics, to which partitions come now and then.
+fn bindings(random: &mut Random, count: u64) -> Vec<Binding> {
+    let mut offsets = [Vec::<u64>::new(), Vec::new()];
+    let mut files = 0;
+    let mut all = Vec::new();
+    for epoch in 1..=count {
+        let mut binding = Binding {
+            epoch,
+            generation: 1 + epoch / 10,
+            wall_time: epoch as i64,
+            sources: vec![SourceEnd {
+                upper: Position { file: files, record: epoch },
+                at_end: random.below(2) == 0,
+            }],
+            files: Vec::new(),
+            kafka: Vec::new(),
+            job: format!("job {}", epoch / 7),
+        };
+        for (source, offsets) in (1..).zip(&mut offsets) {
+            let mut part = KafkaPart::default();
+            if random.below(4) == 0 {
+                let partition = PartitionId::new(0, offsets.len() as u32);
+                if offsets.is_empty() {
+                    part.topics.push(TopicEntry { name: "t".to_owned(), id: None });
+                }
+                offsets.push(random.below(100));
+                part.partitions.push((partition, offsets[offsets.len() - 1]));
+            }
+            for (number, offset) in offsets.iter_mut().enumerate() {
+                if random.below(3) == 0 {
+                    let records = random.below(9);
+                    *offset += records;
+                    let partition = PartitionId::new(0, number as u32);
+                    let idle = random.below(2) == 0;
+                    part.ends.push(PartitionEnd { partition, upper: *offset, records, idle });
+                }
+            }
+            if part != KafkaPart::default() {
+                binding.kafka.push((source, part));
+            }
+        }
+        if random.below(5) == 0 {
+            files += 1;
+        }
+        all.push(binding);
+    }
+    all
+}
+
+/// What a source of topics goes on from after some bindings.
+fn of_topics(bindings: &[Binding], source: u16) -> KafkaPart {
+    let parts = bindings.iter().flat_map(|binding| &binding.kafka);
+    let parts: Vec<_> = parts.filter(|(of, _)| *of == source).map(|(_, part)| part).collect();
+    KafkaPart::sum(&parts)
+}
+
+#[test]
+fn a_sum_says_what_its_bindings_say() {
+    for seed in 0..50 {
+        let all = bindings(&mut Random(seed), 40);
+        let mut sum = all[0].clone();
+        for upto in 1..=all.len() {
+            if upto > 1 {
+                sum.extend(all[upto - 1].clone());
+            }
+            let last = &all[upto - 1];
+            assert_eq!((sum.epoch, &sum.sources, &sum.job), (last.epoch, &last.sources, &last.job));
+            // Whether the end is read after it or all: sources go on from the same.
+            for end in [upto, (upto + 7).min(all.len()), all.len()] {
+                let short = [&[sum.clone()], &all[upto..end]].concat();
+                for source in [1, 2] {
+                    assert_eq!(of_topics(&short, source), of_topics(&all[..end], source));
+                }
+            }
+        }
+    }
+}
