@@ -18,4 +18,6 @@ pub const BENCHES: &[&Bench] = &[
     &micro::GROWTH,
     &whole::JOB,
     &whole::REPLAY,
+    &micro::BINDINGS,
+    &whole::RECOVERY,
 ];

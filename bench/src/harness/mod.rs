@@ -69,7 +69,7 @@ pub enum By {
     Cpu,
     /// Items by second: what a user waits for.
     Wall,
-    /// CPU time, of a case that does ten times the work of its limit: 10 is linear.
+    /// CPU time, of a case that does several times the work of its limit.
     Growth,
 }
 

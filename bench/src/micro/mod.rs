@@ -1,5 +1,6 @@
 //! Benchmarks of single cores.
 
+mod bindings;
 mod connectivity;
 mod decode;
 mod dedup;
@@ -8,6 +9,7 @@ mod growth;
 mod latency;
 mod people;
 
+pub use bindings::BINDINGS;
 pub use connectivity::CONNECTIVITY;
 pub use decode::DECODE;
 pub use dedup::DEDUP;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jobs::generate::{FileOptions, ShopOptions, write};
-use jobs::runtime::{RunOptions, Silent, plan, run};
+use jobs::runtime::{RunOptions, Silent, Summary, plan, run};
 use serde::de::IgnoredAny;
 
 use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample};
@@ -63,6 +63,27 @@ impl Shop {
             shop.bytes += fs::metadata(path).map_err(|e| e.to_string())?.len();
         }
         Ok(shop)
+    }
+
+    /// Adds to its job file.
+    pub(super) fn add_to_job(&self, more: &str) -> Result<(), String> {
+        let path = self.folder.path().join("job.toml");
+        let job = fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        fs::write(&path, job + more).map_err(|e| e.to_string())
+    }
+
+    /// Where its results are.
+    pub(super) fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    /// Runs its job to the end.
+    pub(super) fn run(&self, workers: usize) -> Result<Summary, String> {
+        let plan = plan::load(&self.folder.path().join("job.toml")).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        })?;
+        let options = RunOptions { workers, epoch_records: None };
+        run(&plan, options, &Silent).map_err(|e| e.to_string())
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, String> {
@@ -127,12 +148,8 @@ pub(crate) fn of_tenants(size: u64, tenants: u32) -> Result<Sample, String> {
 }
 
 fn run_job(shop: &Shop, workers: usize) -> Result<Sample, String> {
-    let plan = plan::load(&shop.folder.path().join("job.toml")).map_err(|problems| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
     let meter = Meter::start();
-    let options = RunOptions { workers, epoch_records: None };
-    let summary = run(&plan, options, &Silent).map_err(|e| e.to_string())?;
+    let summary = shop.run(workers)?;
     let sample = shop.finish(meter.stop(summary.read, summary.read));
     Ok(sample.with("rows", summary.rows_written as f64))
 }
