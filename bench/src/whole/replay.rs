@@ -1,5 +1,5 @@
-//! The past computed anew beside the run that was live: from its files, with its epochs or with small
-//! ones made one, and from its archive.
+//! The past computed anew beside the run that was live: from its files, with its epochs or with
+//! small ones made one, and from its archive.
 
 use std::fs;
 use std::path::PathBuf;

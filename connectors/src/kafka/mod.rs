@@ -26,11 +26,12 @@
 //! # Sink
 //!
 //! [`KafkaSink`] writes the rows of each view to the topic `<prefix>.<view>`: a row that comes or
-//! changes as an upsert, a row that goes as a tombstone. The key is the row's key columns, the value
-//! all its columns, as JSON ([`json_schemas`] says how) or as Avro ([`RowFormat`]); headers are `epoch`, `status`, `cause`
-//! (none for new data in order), `job` (its hash), and for a provisional row `final_at`, the
-//! watermark in microseconds from which on it is final. Topics are compacted, so a new reader has
-//! the rows that stand; equal keys are in one partition, by the hash that Java's clients use.
+//! changes as an upsert, a row that goes as a tombstone. The key is the row's key columns, the
+//! value all its columns, as JSON ([`json_schemas`] says how) or as Avro ([`RowFormat`]); headers
+//! are `epoch`, `status`, `cause` (none for new data in order), `job` (its hash), and for a
+//! provisional row `final_at`, the watermark in microseconds from which on it is final. Topics are
+//! compacted, so a new reader has the rows that stand; equal keys are in one partition, by the hash
+//! that Java's clients use.
 //!
 //! Exactly once, through a crash at any moment:
 //!

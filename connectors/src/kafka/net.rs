@@ -38,8 +38,8 @@ struct Rows {
 /// The records of an epoch, by view and key.
 ///
 /// # Errors
-/// [`KafkaError::Inconsistent`] if two rows of one key come, [`KafkaError::NoValue`] if one can't be
-/// written.
+/// [`KafkaError::Inconsistent`] if two rows of one key come, [`KafkaError::NoValue`] if one can't
+/// be written.
 pub(super) fn net(
     views: &[View],
     changes: Vec<Change>,
