@@ -4,11 +4,24 @@
 //! state, and leaves out what is shared with others (names, and events, which `store` counts) and
 //! what an allocator adds.
 
-use crate::model::{Cells, Event, Row, Value};
+use thin_vec::ThinVec;
+
+use crate::model::{Cells, Event, Overview, Row, Value};
 
 /// A list, by what it has room for.
 pub(crate) fn list<T>(list: &Vec<T>) -> usize {
     list.capacity() * size_of::<T>()
+}
+
+/// A list that is one word while it is empty.
+pub(crate) fn thin<T>(list: &ThinVec<T>) -> usize {
+    // With its length and capacity in front.
+    if list.capacity() == 0 { 0 } else { 2 * size_of::<usize>() + list.capacity() * size_of::<T>() }
+}
+
+/// Something in an `Arc`.
+pub(crate) fn shared<T>() -> usize {
+    SHARED + size_of::<T>()
 }
 
 /// A hash map or set with room for so many entries of this size: a byte and a seventh more each.
@@ -46,11 +59,12 @@ impl Event {
 }
 
 impl Row {
-    /// Memory that it takes, in bytes, without texts and events, which are shared.
+    /// Memory that it takes, in bytes, without texts, events and sessions, which are shared.
     pub fn bytes(&self) -> usize {
         let cells = match &self.cells {
             Cells::List(cells) => size_of_val(&**cells),
-            Cells::Event(..) => 0,
+            Cells::Event(..) | Cells::Nobody(_) | Cells::Session(..) => 0,
+            Cells::Overview(_) => size_of::<Overview>(),
         };
         size_of::<Self>() + cells
     }

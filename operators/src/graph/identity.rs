@@ -62,11 +62,17 @@ pub(super) fn resolve<'scope>(
     job: &Arc<Job>,
     held: &HeldBytes,
 ) -> StreamVec<'scope, Epoch, IdentityOut> {
-    let resolved = match job.engine {
+    match job.engine {
         EngineKind::Incremental => incremental(counted, &job.identity, held.clone()),
-        EngineKind::Differential => differential::resolve(counted.map(|c| seen(&c)), &job.identity),
-    };
-    resolved.flat_map(|(name, resolution)| hand_on(&name, resolution))
+        EngineKind::Differential => {
+            let resolved = differential::resolve(counted.map(|c| seen(&c)), &job.identity);
+            resolved.flat_map(|(name, mut resolution)| {
+                let mut out = Vec::new();
+                hand_on(&name, &mut resolution, &mut out);
+                out
+            })
+        }
+    }
 }
 
 /// What identity is told of an event.
@@ -85,7 +91,7 @@ fn incremental<'scope>(
     counted: StreamVec<'scope, Epoch, Counted>,
     config: &Arc<IdentityConfig>,
     held: HeldBytes,
-) -> StreamVec<'scope, Epoch, (Arc<str>, Resolution)> {
+) -> StreamVec<'scope, Epoch, IdentityOut> {
     let mut bytes = 0;
     let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.tenant));
     let mut tenants: BTreeMap<Arc<str>, Tenant> = BTreeMap::new();
@@ -105,8 +111,7 @@ fn incremental<'scope>(
         }
         for name in touched {
             if let Some(tenant) = tenants.get_mut(&name) {
-                let resolution = tenant.advance();
-                out.push((name, resolution));
+                tenant.advance(&name, out);
                 let now = tenant.engine.bytes();
                 bytes = bytes + now - std::mem::replace(&mut tenant.held, now);
             }
@@ -122,40 +127,43 @@ struct Tenant {
     waiting: Vec<(i8, EventKey, Arc<Event>)>,
     /// Bytes that the engine held when it acted last.
     held: usize,
+    /// Empty; its memory is used again.
+    resolution: Resolution,
 }
 
 impl Tenant {
     fn new(config: &IdentityConfig) -> Self {
-        Self { engine: Incremental::new(config), waiting: Vec::new(), held: 0 }
+        let (waiting, resolution) = (Vec::new(), Resolution::default());
+        Self { engine: Incremental::new(config), waiting, held: 0, resolution }
     }
 
-    fn advance(&mut self) -> Resolution {
+    fn advance(&mut self, name: &Arc<str>, out: &mut Vec<IdentityOut>) {
         // The order decides handles and named causes: it must not depend on how records arrived.
-        self.waiting.sort_unstable_by(|(a_diff, a_key, a), (b_diff, b_key, b)| {
+        // Records of a source mostly come in order: a sort by merging runs uses that.
+        self.waiting.sort_by(|(a_diff, a_key, a), (b_diff, b_key, b)| {
             (a_diff, a_key).cmp(&(b_diff, b_key)).then_with(|| sighting(a).cmp(&sighting(b)))
         });
         for (diff, _, event) in self.waiting.drain(..) {
             self.engine.update(sighting(&event), diff);
         }
-        let mut resolution = Resolution::default();
-        self.engine.advance(&mut resolution);
-        resolution
+        self.engine.advance(&mut self.resolution);
+        hand_on(name, &mut self.resolution, out);
     }
 }
 
-fn hand_on(name: &Arc<str>, resolution: Resolution) -> Vec<IdentityOut> {
+/// Empties a resolution into what is handed on.
+fn hand_on(name: &Arc<str>, resolution: &mut Resolution, out: &mut Vec<IdentityOut>) {
     let tenant = tenant(name);
-    let mut out = Vec::new();
-    out.extend(resolution.assigns.into_iter().map(|a| IdentityOut::Assign(tenant, a)));
-    out.extend(resolution.names.into_iter().map(|(handle, token, cause)| {
+    let Resolution { assigns, names, memberships, changes } = resolution;
+    out.extend(assigns.drain(..).map(|a| IdentityOut::Assign(tenant, a)));
+    out.extend(names.drain(..).map(|(handle, token, cause)| {
         IdentityOut::Name(PersonRef { tenant, handle }, token, cause)
     }));
-    out.extend(resolution.changes.into_iter().map(|c| IdentityOut::Change(Arc::clone(name), c)));
+    out.extend(changes.drain(..).map(|c| IdentityOut::Change(Arc::clone(name), c)));
     let moved: BTreeSet<_> =
-        resolution.memberships.iter().filter(|(_, d)| *d < 0).map(|(m, _)| m.ident).collect();
-    for (member, diff) in resolution.memberships {
+        memberships.iter().filter(|(_, d)| *d < 0).map(|(m, _)| m.ident).collect();
+    for (member, diff) in memberships.drain(..) {
         let cause = if moved.contains(&member.ident) { Cause::Merge } else { Cause::New };
         out.push(IdentityOut::Member { name: Arc::clone(name), member, diff, cause });
     }
-    out
 }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::core::OkErr as _;
 use timely::dataflow::operators::generic::operator::Operator as _;
 use timely::dataflow::operators::vec::Map as _;
 use timely::dataflow::operators::{Concat as _, Input as _, Probe as _};
@@ -197,8 +198,15 @@ pub fn build(
         let counted = dedup(arrivals, &job, &emit);
         let shadowings = shadow(counted.clone(), &job, &held);
         let resolved = resolve(counted.clone(), &job, &held);
-        let facts = store(counted, shadowings, resolved.clone(), &job, &emit);
-        let numbers = people(facts, resolved, &job, &emit);
+        let (of_events, of_people) = resolved.ok_err::<Vec<_>, _, Vec<_>, _, _>(|out| {
+            if out.event().is_some() {
+                Ok(StoreIn::Identity(out))
+            } else {
+                Err(PeopleIn::Identity(out))
+            }
+        });
+        let facts = store(counted, shadowings, of_events, &job, &emit);
+        let numbers = people(facts, of_people, &job, &emit);
         let counts = counts(numbers, &job, &emit);
         let letters = letters_out(letters, &job, &emit);
         let probe = ProbeHandle::new();
@@ -317,17 +325,14 @@ fn at_event(key: EventKey) -> u64 {
 fn store<'scope, F: FnMut(Emitted) + 'static>(
     counted: StreamVec<'scope, Epoch, Counted>,
     shadowings: StreamVec<'scope, Epoch, Shadowing>,
-    resolved: StreamVec<'scope, Epoch, IdentityOut>,
+    resolved: StreamVec<'scope, Epoch, StoreIn>,
     job: &Arc<Job>,
     emit: &Emit<F>,
 ) -> StreamVec<'scope, Epoch, Fact> {
     let emit = emit.clone();
     let mut store = Store::new();
-    let resolved = resolved.flat_map(|out| out.event().is_some().then_some(out));
-    let all = counted
-        .map(StoreIn::Counted)
-        .concat(shadowings.map(StoreIn::Shadowing))
-        .concat(resolved.map(StoreIn::Identity));
+    let shadowings = shadowings.map(StoreIn::Shadowing);
+    let all = counted.map(StoreIn::Counted).concat(shadowings).concat(resolved);
     let by_id = Exchange::new(|item: &StoreIn| match item {
         StoreIn::Counted(counted) => at_event(counted.event.key),
         StoreIn::Shadowing(shadowing) => at_event(shadowing.event),
@@ -390,20 +395,20 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
 
 fn people<'scope, F: FnMut(Emitted) + 'static>(
     facts: StreamVec<'scope, Epoch, Fact>,
-    resolved: StreamVec<'scope, Epoch, IdentityOut>,
+    resolved: StreamVec<'scope, Epoch, PeopleIn>,
     job: &Arc<Job>,
     emit: &Emit<F>,
 ) -> StreamVec<'scope, Epoch, Contribution> {
     let emit = emit.clone();
     let types = job.identity.types.iter().map(|t| t.name.as_str().into()).collect();
     let mut people = People::new(&job.catalog, types);
-    let resolved = resolved.flat_map(|out| out.person().is_some().then_some(out));
+    let (mut output, mut usual) = (PeopleOutput::default(), 0);
     let catalog = Arc::clone(&job.catalog);
     let facts = facts.flat_map(move |fact| {
         let groups: Vec<PeopleIn> = GroupFact::of(&catalog, &fact).map(PeopleIn::Group).collect();
         groups.into_iter().chain([PeopleIn::Fact(fact)])
     });
-    let all = facts.concat(resolved.map(PeopleIn::Identity));
+    let all = facts.concat(resolved);
     let by_person = Exchange::new(|item: &PeopleIn| match item {
         PeopleIn::Group(group) => place(&(&group.fact.event.tenant, group.property, &group.id)),
         PeopleIn::Fact(fact) => match fact.person {
@@ -426,10 +431,13 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
                 PeopleIn::Identity(_) => {}
             }
         }
-        let mut output = PeopleOutput::default();
+        // As many rows as in the epoch before: they go to another thread, and a list that grows
+        // takes twice the memory.
+        output.changes.reserve_exact(usual);
         people.advance(&mut output);
         emit.holds(Holder::People, people.bytes());
-        emit.changes(epoch, output.changes);
+        usual = output.changes.len();
+        emit.changes(epoch, std::mem::take(&mut output.changes));
         out.append(&mut output.contributions);
     })
 }

@@ -33,8 +33,7 @@ pub enum Cell {
 impl Cell {
     /// A real number; not-a-number becomes null.
     pub fn float(value: f64) -> Self {
-        // `+ 0.0` turns the negative zero into the positive one: they are one number in a table.
-        if value.is_nan() { Self::Null } else { Self::Float((value + 0.0).to_bits()) }
+        CellRef::float(value).into()
     }
 
     /// Text.
@@ -80,6 +79,14 @@ pub enum CellRef<'a> {
     Bytes(&'a [u8]),
     /// A list of cells of one type.
     List(&'a [Cell]),
+}
+
+impl CellRef<'_> {
+    /// A real number; not-a-number becomes null.
+    pub fn float(value: f64) -> Self {
+        // `+ 0.0` turns the negative zero into the positive one: they are one number in a table.
+        if value.is_nan() { Self::Null } else { Self::Float((value + 0.0).to_bits()) }
+    }
 }
 
 impl From<CellRef<'_>> for Cell {

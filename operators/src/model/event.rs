@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::{Ident, Micros, Token, Value, names};
 
@@ -48,30 +49,63 @@ pub struct Origin {
 
 /// Which of the job's predicates an event satisfies: bit `i` is predicate `i` of the `Matcher`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct Matches(SmallVec<[u64; 1]>);
+#[serde(from = "Words", into = "Words")]
+pub struct Matches {
+    first: u64,
+    /// Most jobs have few predicates: then it is empty, and one word.
+    rest: ThinVec<u64>,
+}
+
+/// [`Matches`] as they are written: the words up to the last that is not empty.
+type Words = SmallVec<[u64; 1]>;
+
+impl From<Words> for Matches {
+    fn from(words: Words) -> Self {
+        let (first, rest) = words.split_first().unwrap_or((&0, &[]));
+        Self { first: *first, rest: rest.into() }
+    }
+}
+
+impl From<Matches> for Words {
+    fn from(matches: Matches) -> Self {
+        let none = matches.first == 0 && matches.rest.is_empty();
+        let first = (!none).then_some(matches.first);
+        first.into_iter().chain(matches.rest).collect()
+    }
+}
 
 impl Matches {
     /// Whether predicate `index` holds.
     pub fn has(&self, index: usize) -> bool {
-        self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        let word = match (index / 64).checked_sub(1) {
+            None => self.first,
+            Some(place) => self.rest.get(place).copied().unwrap_or(0),
+        };
+        word >> (index % 64) & 1 == 1
     }
 
     /// Whether any predicate holds in both.
     pub fn meets(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+        self.first & other.first != 0 || self.rest.iter().zip(&other.rest).any(|(a, b)| a & b != 0)
     }
 
     /// All words in one: what two have in common, these have as well.
     pub fn folded(&self) -> u64 {
-        self.0.iter().fold(0, |all, word| all | word)
+        self.rest.iter().fold(self.first, |all, word| all | word)
     }
 
     /// Notes that predicate `index` holds.
     pub fn set(&mut self, index: usize) {
-        if self.0.len() <= index / 64 {
-            self.0.resize(index / 64 + 1, 0);
-        }
-        self.0[index / 64] |= 1 << (index % 64);
+        let word = match (index / 64).checked_sub(1) {
+            None => &mut self.first,
+            Some(place) => {
+                if self.rest.len() <= place {
+                    self.rest.resize(place + 1, 0);
+                }
+                &mut self.rest[place]
+            }
+        };
+        *word |= 1 << (index % 64);
     }
 }
 
@@ -127,4 +161,35 @@ pub struct Event {
     /// Hash of the record's content without its origin; orders copies of the same time and
     /// sequence.
     pub content: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each event: with the two counts of its `Arc` it fills 256 bytes.
+    #[test]
+    fn an_event_is_small() {
+        assert!(size_of::<Event>() <= 240);
+    }
+
+    #[test]
+    fn matches_are_written_as_words() {
+        for bits in [vec![], vec![3], vec![64], vec![0, 63, 64, 200]] {
+            let mut matches = Matches::default();
+            bits.iter().for_each(|bit| matches.set(*bit));
+            assert!((0..300).all(|bit| matches.has(bit) == bits.contains(&bit)));
+            let mut words = vec![0_u64; bits.last().map_or(0, |last| last / 64 + 1)];
+            bits.iter().for_each(|bit| words[bit / 64] |= 1 << (bit % 64));
+            let written = serde_json::to_value(&matches).unwrap();
+            assert_eq!(written, serde_json::to_value(&words).unwrap());
+            assert_eq!(serde_json::from_value::<Matches>(written).unwrap(), matches);
+            let meets = |bit: &usize| {
+                let mut one = Matches::default();
+                one.set(*bit);
+                one.meets(&matches) && matches.meets(&one) && one.folded() & matches.folded() != 0
+            };
+            assert!(bits.iter().all(meets));
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod names;
 mod row;
 mod token;
 mod value;
+mod wide;
 
 pub use cause::Cause;
 pub use cell::{Cell, CellRef};
@@ -18,6 +19,8 @@ pub use letter::{DeadLetter, Reason};
 pub use row::{Cells, Change, Column, ColumnType, Row, Status, ViewSchema};
 pub use token::{Ident, Secret, Token, message_hash};
 pub use value::Value;
+pub(crate) use wide::list;
+pub use wide::{Overview, Session, Texts};
 
 /// A moment or a span of event time: microseconds, UTC where it is a moment.
 pub type Micros = i64;

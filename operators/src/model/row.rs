@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Cell, CellRef, Event, Micros, Token};
+use super::{Cause, Cell, CellRef, Event, Micros, Overview, Session, Token};
 
 /// Type of a column, as the tables declare it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +97,13 @@ pub enum Cells {
     /// Each by itself.
     List(Box<[Cell]>),
     /// A row of `events`, of which there is one for each event: the event, shared, and its person.
-    Event(Arc<Event>, Option<Token>),
+    Event(Arc<Event>, Token),
+    /// The same of an event that nobody has.
+    Nobody(Arc<Event>),
+    /// A row of `sessions`: the session, shared, and its person.
+    Session(Arc<Session>, Token),
+    /// A row of `people`.
+    Overview(Box<Overview>),
 }
 
 impl Cells {
@@ -108,7 +114,9 @@ impl Cells {
     pub fn len(&self) -> usize {
         match self {
             Self::List(cells) => cells.len(),
-            Self::Event(..) => Self::EVENT,
+            Self::Event(..) | Self::Nobody(_) => Self::EVENT,
+            Self::Session(..) => Session::COLUMNS,
+            Self::Overview(_) => Overview::COLUMNS,
         }
     }
 
@@ -122,15 +130,17 @@ impl Cells {
     pub fn get(&self, column: usize) -> CellRef<'_> {
         match self {
             Self::List(cells) => cells.get(column).map_or(CellRef::Null, Cell::as_ref),
-            Self::Event(event, person) => match column {
+            Self::Event(_, person) if column == Self::EVENT - 1 => CellRef::Id(*person),
+            Self::Event(event, _) | Self::Nobody(event) => match column {
                 0 => CellRef::Str(&event.tenant),
                 1 => CellRef::Str(&event.message_id),
                 2 => CellRef::Time(event.key.time),
                 3 => CellRef::Str(&event.channel),
                 4 => CellRef::Str(&event.name),
-                5 => person.map_or(CellRef::Null, CellRef::Id),
                 _ => CellRef::Null,
             },
+            Self::Session(session, person) => session.cell(column, *person),
+            Self::Overview(overview) => overview.cell(column),
         }
     }
 
@@ -149,6 +159,7 @@ impl PartialEq for Cells {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Event(a, x), Self::Event(b, y)) if Arc::ptr_eq(a, b) => x == y,
+            (Self::Nobody(a), Self::Nobody(b)) if Arc::ptr_eq(a, b) => true,
             _ => self.iter().eq(other.iter()),
         }
     }
@@ -160,6 +171,7 @@ impl Ord for Cells {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Event(a, x), Self::Event(b, y)) if Arc::ptr_eq(a, b) => x.cmp(y),
+            (Self::Nobody(a), Self::Nobody(b)) if Arc::ptr_eq(a, b) => Ordering::Equal,
             _ => self.iter().cmp(other.iter()),
         }
     }
@@ -198,4 +210,15 @@ pub struct Change {
     pub diff: i64,
     /// Why.
     pub cause: Cause,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are several for each event: a line of memory.
+    #[test]
+    fn a_change_is_small() {
+        assert!(size_of::<Change>() <= 64);
+    }
 }

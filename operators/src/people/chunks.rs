@@ -1,25 +1,61 @@
 //! A sorted sequence in chunks: the container of a person's facts and sessions.
 
+use std::sync::Arc;
+
+use thin_vec::ThinVec;
+
 use crate::bytes;
-use crate::model::EventKey;
+use crate::model::{Event, EventKey, Micros};
 
 /// Something with a place in the total order.
 pub trait Keyed {
     /// Its place.
     fn key(&self) -> EventKey;
-}
 
-impl Keyed for std::sync::Arc<crate::model::Event> {
-    fn key(&self) -> EventKey {
-        self.key
+    /// Whether it stands before a place.
+    fn is_before(&self, key: &EventKey) -> bool {
+        self.key() < *key
     }
 }
 
+/// An event of a person, with its time beside it: to look for a moment reads no event.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// [`EventKey::time`] of the event.
+    pub time: Micros,
+    /// The event.
+    pub event: Arc<Event>,
+}
+
+impl Placed {
+    /// An event at its place.
+    pub fn new(event: &Arc<Event>) -> Self {
+        Self { time: event.key.time, event: Arc::clone(event) }
+    }
+}
+
+impl Keyed for Placed {
+    fn key(&self) -> EventKey {
+        self.event.key
+    }
+
+    fn is_before(&self, key: &EventKey) -> bool {
+        self.time < key.time || self.time == key.time && self.event.key < *key
+    }
+}
+
+/// A person's facts.
+pub type Facts = SortedChunks<Placed>;
+
 /// Items in the total order, at most one per key. Insertion and removal move at most one chunk.
+///
+/// Most people are small and there are many of them: what fits one chunk has nothing else.
 #[derive(Clone, Debug)]
 pub struct SortedChunks<T> {
-    /// No chunk is empty.
-    chunks: Vec<Vec<T>>,
+    /// The first chunk; empty only if there are no items.
+    first: ThinVec<T>,
+    /// The chunks after it, none of them empty.
+    rest: ThinVec<ThinVec<T>>,
     len: usize,
 }
 
@@ -29,19 +65,19 @@ fn place_in<T: Keyed>(items: &[T], key: EventKey) -> usize {
     let (mut low, mut high, mut stride) = (0, items.len(), 1);
     while stride <= high {
         let at = high - stride;
-        if items[at].key() < key {
+        if items[at].is_before(&key) {
             low = at + 1;
             break;
         }
         high = at;
         stride *= 2;
     }
-    low + items[low..high].partition_point(|item| item.key() < key)
+    low + items[low..high].partition_point(|item| item.is_before(&key))
 }
 
 impl<T> Default for SortedChunks<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { first: ThinVec::new(), rest: ThinVec::new(), len: 0 }
     }
 }
 
@@ -62,47 +98,60 @@ impl<T: Keyed> SortedChunks<T> {
     /// Memory that it takes, in bytes, without what its items refer to: exact for one chunk, an
     /// estimate beyond.
     pub fn bytes(&self) -> usize {
-        let items = match &self.chunks[..] {
-            [one] => bytes::list(one),
-            _ => self.len * size_of::<T>() * 5 / 4,
-        };
-        bytes::list(&self.chunks) + items
+        let more = self.len - self.first.len();
+        bytes::thin(&self.first) + bytes::thin(&self.rest) + more * size_of::<T>() * 5 / 4
+    }
+
+    fn chunks(&self) -> usize {
+        usize::from(self.len > 0) + self.rest.len()
+    }
+
+    fn chunk(&self, chunk: usize) -> &[T] {
+        match chunk.checked_sub(1) {
+            None => &self.first,
+            Some(after) => self.rest.get(after).map_or(&[], |items| items),
+        }
+    }
+
+    fn chunk_mut(&mut self, chunk: usize) -> &mut ThinVec<T> {
+        match chunk.checked_sub(1) {
+            None => &mut self.first,
+            Some(after) => &mut self.rest[after],
+        }
     }
 
     /// The first item.
     pub fn first(&self) -> Option<&T> {
-        self.chunks.first()?.first()
+        self.first.first()
     }
 
     /// The last item.
     pub fn last(&self) -> Option<&T> {
-        self.chunks.last()?.last()
+        self.rest.last().unwrap_or(&self.first).last()
     }
 
     /// All items in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.first.iter().chain(self.rest.iter().flatten())
     }
 
     /// Chunk and place of the first item at or after `key`; past the last chunk if there is none.
     fn locate(&self, key: EventKey) -> (usize, usize) {
-        let below = |chunk: &Vec<T>| chunk.last().is_some_and(|item| item.key() < key);
         // Most items come at the end.
-        if self.chunks.last().is_none_or(below) {
-            return (self.chunks.len(), 0);
+        if self.last().is_none_or(|item| item.is_before(&key)) {
+            return (self.chunks(), 0);
         }
-        let chunk = self.chunks.partition_point(below);
-        (chunk, place_in(&self.chunks[chunk], key))
+        let below = |chunk: &ThinVec<T>| chunk.last().is_some_and(|item| item.is_before(&key));
+        let after = !self.rest.is_empty() && below(&self.first);
+        let chunk = if after { 1 + self.rest.partition_point(below) } else { 0 };
+        (chunk, place_in(self.chunk(chunk), key))
     }
 
     /// Items at or after `key`.
     pub fn from(&self, key: EventKey) -> impl Iterator<Item = &T> {
         let (chunk, place) = self.locate(key);
-        let (first, rest) = match self.chunks.get(chunk) {
-            Some(first) => (&first[place..], &self.chunks[chunk + 1..]),
-            None => (&[][..], &[][..]),
-        };
-        first.iter().chain(rest.iter().flatten())
+        let first = self.chunk(chunk).get(place..).unwrap_or(&[]);
+        first.iter().chain(self.rest.get(chunk..).unwrap_or(&[]).iter().flatten())
     }
 
     /// The last item at or before `key`.
@@ -114,22 +163,22 @@ impl<T: Keyed> SortedChunks<T> {
     pub fn last_before(&self, key: EventKey) -> Option<&T> {
         let (chunk, place) = self.locate(key);
         match place.checked_sub(1) {
-            Some(before) => self.chunks[chunk].get(before),
-            None => self.chunks.get(chunk.checked_sub(1)?)?.last(),
+            Some(before) => self.chunk(chunk).get(before),
+            None => self.chunk(chunk.checked_sub(1)?).last(),
         }
     }
 
     /// The last item at or before `key`, and the first after it.
     pub fn around(&self, key: EventKey) -> (Option<&T>, Option<&T>) {
         let (chunk, place) = self.locate(key);
-        let at = |chunk: usize, place: usize| self.chunks.get(chunk)?.get(place);
+        let at = |chunk: usize, place: usize| self.chunk(chunk).get(place);
         let after = |chunk: usize, place: usize| at(chunk, place).or_else(|| at(chunk + 1, 0));
         match at(chunk, place) {
             Some(item) if item.key() == key => (Some(item), after(chunk, place + 1)),
             here => {
                 let before = match place.checked_sub(1) {
                     Some(before) => at(chunk, before),
-                    None => chunk.checked_sub(1).and_then(|chunk| self.chunks[chunk].last()),
+                    None => chunk.checked_sub(1).and_then(|chunk| self.chunk(chunk).last()),
                 };
                 (before, here)
             }
@@ -139,56 +188,53 @@ impl<T: Keyed> SortedChunks<T> {
     /// The item with this key.
     pub fn get(&self, key: EventKey) -> Option<&T> {
         let (chunk, place) = self.locate(key);
-        self.chunks.get(chunk)?.get(place).filter(|item| item.key() == key)
+        self.chunk(chunk).get(place).filter(|item| item.key() == key)
     }
 
     /// Adds an item; returns the one of the same key that it replaces.
     pub fn insert(&mut self, item: T) -> Option<T> {
         let (mut chunk, mut place) = self.locate(item.key());
-        if chunk == self.chunks.len() {
+        if chunk == self.chunks() {
             // After all others: in the last chunk while it has room.
-            match self.chunks.last() {
-                Some(last) if last.len() < Self::CHUNK => {
-                    chunk -= 1;
-                    place = last.len();
-                }
-                _ => {
-                    if self.chunks.is_empty() {
-                        self.chunks.reserve_exact(1);
-                    }
-                    self.chunks.push(vec![item]);
-                    self.len += 1;
-                    return None;
-                }
+            chunk = chunk.saturating_sub(1);
+            place = self.chunk(chunk).len();
+            if place >= Self::CHUNK {
+                self.rest.push(ThinVec::from([item]));
+                self.len += 1;
+                return None;
             }
         }
-        let items = &mut self.chunks[chunk];
+        let items = self.chunk_mut(chunk);
         if items.get(place).is_some_and(|there| there.key() == item.key()) {
             return Some(std::mem::replace(&mut items[place], item));
         }
         if items.len() == items.capacity() {
             // A quarter more, not twice as many: most people are small, and there are many.
-            items.reserve_exact((items.len() / 4).max(4));
+            items.reserve_exact((items.len() / 4).max(GROWTH_BYTES / size_of::<T>().max(1)).max(1));
         }
         items.insert(place, item);
-        self.len += 1;
         if items.len() > Self::CHUNK {
             let tail = items.split_off(Self::CHUNK / 2);
-            self.chunks.insert(chunk + 1, tail);
+            self.rest.insert(chunk, tail);
         }
+        self.len += 1;
         None
     }
 
     /// Takes out the item with this key.
     pub fn remove(&mut self, key: EventKey) -> Option<T> {
         let (chunk, place) = self.locate(key);
-        let items = self.chunks.get_mut(chunk)?;
-        if items.get(place)?.key() != key {
+        if self.chunk(chunk).get(place)?.key() != key {
             return None;
         }
+        let items = self.chunk_mut(chunk);
         let item = items.remove(place);
         if items.is_empty() {
-            self.chunks.remove(chunk);
+            match chunk.checked_sub(1) {
+                Some(after) => drop(self.rest.remove(after)),
+                None if self.rest.is_empty() => self.first = ThinVec::new(),
+                None => self.first = self.rest.remove(0),
+            }
         }
         self.len -= 1;
         Some(item)
@@ -201,6 +247,9 @@ impl<T: Keyed> SortedChunks<T> {
         keys.into_iter().filter_map(|key| self.remove(key)).collect()
     }
 }
+
+/// By how much a small chunk grows.
+const GROWTH_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {

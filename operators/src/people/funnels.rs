@@ -7,31 +7,35 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
-use super::person::{Presence, net, slot};
-use super::{PeopleOutput, SortedChunks};
+use super::person::{Delta, net, slot};
+use super::{Facts, PeopleOutput, Placed};
 use crate::bytes;
-use crate::model::{Cause, Cell, DAY, Event, Matches, Micros, Row, Value};
+use crate::model::{Cause, Cell, DAY, EventKey, Matches, Row, Value};
 use crate::store::Fact;
 use crate::views::catalog::Catalog;
 use crate::views::funnel::spec::Cohort;
-use crate::views::funnel::{Best, Dirty, FunnelState, Glance, Scope, Traits, best_row, concerns};
+use crate::views::funnel::{
+    Best, Dirty, FunnelState, Glance, Scope, Traits, best_row, concerns, is_plain,
+};
 use crate::views::spec::{FunnelSpec, ViewSpec};
+use crate::views::trend::Presence;
 
 /// Facts that come (+1) and go (-1), in order.
-pub(super) type Deltas = [(Arc<Event>, i8, Cause)];
+pub(super) type Deltas = [Delta];
 
 /// The state of each funnel, by index of the view's specification.
 #[derive(Debug, Default)]
 pub(super) struct Funnels {
-    states: Vec<(u16, FunnelState)>,
-    pub traits: Traits,
+    states: ThinVec<(u16, FunnelState)>,
+    traits: Traits,
 }
 
 /// What funnels are updated with.
 pub(super) struct Changed<'a> {
     pub tenant: &'a Arc<str>,
-    pub facts: &'a SortedChunks<Arc<Event>>,
+    pub facts: &'a Facts,
     pub deltas: &'a Deltas,
     pub cause: Cause,
     /// The property that names the group whose funnels these are; `None` for a person.
@@ -44,7 +48,15 @@ impl Funnels {
     /// Memory that they take, in bytes, about.
     pub(super) fn bytes(&self) -> usize {
         let states: usize = self.states.iter().map(|(_, state)| state.bytes()).sum();
-        bytes::list(&self.states) + states + self.traits.bytes()
+        bytes::thin(&self.states) + states + self.traits.bytes()
+    }
+
+    /// Reads a first word of what an update will look at, behind as many pointers.
+    pub(super) fn touch(&self, depth: usize) -> u64 {
+        match depth {
+            0 | 1 => self.states.len() as u64,
+            _ => self.states.iter().fold(0, |all, (_, state)| all ^ state.touch(depth)),
+        }
     }
 
     /// Brings the funnels up to date after the facts have changed. Rows are given only for `who`.
@@ -81,7 +93,7 @@ impl Funnels {
                 tasks.push(Task { view: view as u16, spec, mask, dirty });
             }
         }
-        let glance = glance(changed.facts, &tasks);
+        let glance = glance(changed.facts, changed.deltas, &tasks);
         for Task { view, spec, mask, mut dirty } in tasks {
             // Views that cohorts are of stand before those that ask for them.
             if shifts.iter().any(|shift| spec.cohorts().any(|cohort| shift.concerns(cohort))) {
@@ -125,9 +137,7 @@ impl Funnels {
         };
         for &view in &catalog.cohorts {
             if matches!(catalog.specs[usize::from(view)], ViewSpec::Trend(_)) {
-                let first = (view, Micros::MIN, Cell::Null);
-                let next = presence.range(first..).next();
-                let counts = next.is_some_and(|((of, ..), _)| *of == view);
+                let counts = presence.is_in(view);
                 shifts.extend(Shift::new(&mut self.traits, view, usize::from(counts)));
             }
         }
@@ -204,8 +214,16 @@ const GLANCE_FUNNELS_MIN: usize = 3;
 const GLANCE_FACTS_MAX: usize = 4096;
 
 /// What several funnels will look at.
-fn glance<'a>(facts: &'a SortedChunks<Arc<Event>>, tasks: &[Task<'_>]) -> Option<Glance<'a>> {
+fn glance<'a>(facts: &'a Facts, deltas: &Deltas, tasks: &[Task<'_>]) -> Option<Glance<'a>> {
     if tasks.len() < GLANCE_FUNNELS_MIN {
+        return None;
+    }
+    // What comes after all others hardly makes plain funnels look at anything.
+    let first = deltas.first().map(|(event, ..)| EventKey { id: 0, ..event.key });
+    let last = first.map(|first| facts.from(first).take(deltas.len() + 1).count());
+    let at_end = last == Some(deltas.len()) && deltas.iter().all(|(_, diff, _)| *diff > 0);
+    let looking = tasks.iter().filter(|task| !at_end || !is_plain(task.spec));
+    if looking.count() < GLANCE_FUNNELS_MIN {
         return None;
     }
     let dirty = || tasks.iter().flat_map(|task| &task.dirty);
@@ -279,8 +297,8 @@ pub(super) struct GroupState {
     pub touched: bool,
     /// [`GroupState::bytes`] as it was last counted.
     pub held: usize,
-    pub pending: Vec<(Arc<Event>, i8, Cause)>,
-    facts: SortedChunks<Arc<Event>>,
+    pub pending: Vec<Delta>,
+    facts: Facts,
     funnels: Funnels,
 }
 
@@ -298,10 +316,11 @@ impl GroupState {
         out: &mut PeopleOutput,
     ) -> bool {
         self.touched = false;
-        let deltas = net(std::mem::take(&mut self.pending));
+        let mut deltas = std::mem::take(&mut self.pending);
+        net(&mut deltas);
         for (event, diff, _) in &deltas {
             if *diff > 0 {
-                self.facts.insert(Arc::clone(event));
+                self.facts.insert(Placed::new(event));
             } else {
                 self.facts.remove(event.key);
             }

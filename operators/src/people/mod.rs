@@ -20,36 +20,34 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
-pub use self::chunks::{Keyed, SortedChunks};
+pub use self::chunks::{Facts, Keyed, Placed, SortedChunks};
 pub use self::funnels::GroupFact;
 use self::funnels::GroupState;
-use self::person::Person;
+use self::person::{Delta, Person, net};
 use crate::bytes;
 use crate::identity::Membership;
 use crate::model::{Cause, Change, Row, Token};
 use crate::store::{Fact, PersonRef};
 use crate::views::catalog::Catalog;
-use crate::views::contribution::Contribution;
+use crate::views::contribution::{Contribution, Tally};
 use crate::views::{events, trend};
 
 /// What one advance changed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PeopleOutput {
     /// Rows that came and went.
     pub changes: Vec<Change>,
     /// What people add to numbers.
     pub contributions: Vec<Contribution>,
+    /// Those that count as one, until the advance is done.
+    pub(crate) counted: Tally,
 }
 
 impl PeopleOutput {
     fn change(&mut self, row: Row, diff: i64, cause: Cause) {
         self.changes.push(Change { row, diff, cause });
-    }
-
-    /// Adds a contribution, if there is one that is more than nothing.
-    pub(crate) fn contribute(&mut self, contribution: Option<Contribution>) {
-        self.contributions.extend(contribution.filter(|c| c.diff != 0));
     }
 
     /// Replaces rows by others; those that are in both don't change.
@@ -98,6 +96,9 @@ pub struct People {
     types: Vec<Arc<str>>,
     /// Boxed, for a growing map moves what it holds.
     by_id: std::collections::HashMap<PersonRef, Box<Person>, FixedState>,
+    /// Facts that came and went since the last advance.
+    pending: Vec<(PersonRef, Delta)>,
+    /// Of whom something else changed.
     touched: Vec<PersonRef>,
     groups: std::collections::HashMap<GroupKey, GroupState, FixedState>,
     groups_touched: Vec<GroupKey>,
@@ -114,6 +115,7 @@ impl People {
             catalog: catalog.clone(),
             types,
             by_id: std::collections::HashMap::default(),
+            pending: Vec::new(),
             touched: Vec::new(),
             groups: std::collections::HashMap::default(),
             groups_touched: Vec::new(),
@@ -151,7 +153,7 @@ impl People {
     /// An event comes to or leaves a person.
     pub fn update_fact(&mut self, fact: Fact) {
         match fact.person {
-            Some(id) => self.touch(id).pending.push((fact.event, fact.diff, fact.cause)),
+            Some(id) => self.pending.push((id, (fact.event, fact.diff, fact.cause))),
             None => self.nobody.push(fact),
         }
     }
@@ -210,15 +212,54 @@ impl People {
                 self.groups.remove(&key);
             }
         }
-        for id in std::mem::take(&mut self.touched) {
-            let Some(person) = self.by_id.get_mut(&id) else { continue };
-            person.advance(&mut self.catalog, &self.types, out);
-            let over = person.is_nobody();
-            let bytes = if over { 0 } else { person.bytes() };
-            self.held = self.held + bytes - std::mem::replace(&mut person.held, bytes);
-            if over {
-                self.by_id.remove(&id);
+        self.advance_people(out);
+        let PeopleOutput { contributions, counted, .. } = out;
+        contributions.extend(counted.drain());
+    }
+
+    fn advance_people(&mut self, out: &mut PeopleOutput) {
+        // Taken out while people are looked up, and put back for their memory.
+        let (mut all, mut ids) =
+            (std::mem::take(&mut self.pending), std::mem::take(&mut self.touched));
+        // Stable: of what happens to one event the order counts.
+        all.sort_by_key(|(id, _)| *id);
+        ids.extend(all.iter().map(|(id, _)| *id));
+        ids.sort_unstable();
+        ids.dedup();
+        let mut pending = all.drain(..).peekable();
+        let mut deltas: Vec<Delta> = Vec::new();
+        for group in ids.chunks(GROUP) {
+            self.read_ahead(group);
+            for id in group {
+                deltas.extend(std::iter::from_fn(|| Some(pending.next_if(|(of, _)| of == id)?.1)));
+                net(&mut deltas);
+                let person = self.by_id.entry(*id).or_default();
+                person.advance(&mut self.catalog, &self.types, &deltas, out);
+                deltas.clear();
+                let over = person.is_nobody();
+                let bytes = if over { 0 } else { person.bytes() };
+                self.held = self.held + bytes - std::mem::replace(&mut person.held, bytes);
+                if over {
+                    self.by_id.remove(id);
+                }
             }
         }
+        drop(pending);
+        ids.clear();
+        (self.pending, self.touched) = (all, ids);
+    }
+
+    /// Reads what an advance of some people begins with: in turns, so that what is far away is
+    /// fetched for all of them at once.
+    fn read_ahead(&self, group: &[PersonRef]) {
+        let people = group.iter().filter_map(|id| self.by_id.get(id).map(|person| &**person));
+        let people: SmallVec<[&Person; GROUP]> = people.collect();
+        let depths = (0..DEPTH).flat_map(|depth| people.iter().map(move |p| p.touch(depth)));
+        std::hint::black_box(depths.fold(0, |all, word| all ^ word));
     }
 }
+
+/// People whose state is read together.
+const GROUP: usize = 16;
+/// Pointers that are followed for it.
+const DEPTH: usize = 4;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::identity::Membership;
-use crate::model::{Cause, Cell, Cells, Event, Micros, Row, SECOND, Token};
+use crate::model::{Cause, Cell, Cells, Event, Micros, Row, SECOND, Session, Token};
 use crate::people::PeopleOutput;
 use crate::store::PersonRef;
 use crate::time::Calendar;
@@ -37,6 +37,26 @@ fn event_row(view: u16, event: &Event, person: Option<Token>) -> Row {
             person.map_or(Cell::Null, Cell::Id),
         ]),
         final_at: event.key.time,
+    }
+}
+
+/// A session as a row.
+fn session_row(view: u16, tenant: &Arc<str>, person: Token, of: &Session, gap: Micros) -> Row {
+    Row {
+        view,
+        cells: Cells::from([
+            Cell::Str(Arc::clone(tenant)),
+            Cell::Id(of.id),
+            Cell::Id(person),
+            Cell::Time(of.first.time),
+            Cell::Time(of.end),
+            Cell::float(of.end.saturating_sub(of.first.time) as f64 / 1e6),
+            Cell::Int(of.events as i64),
+            Cell::List(Arc::clone(&of.texts.channels)),
+            Cell::Str(Arc::clone(&of.texts.entry)),
+            Cell::Str(Arc::clone(&of.texts.exit)),
+        ]),
+        final_at: of.end.saturating_add(gap),
     }
 }
 
@@ -136,7 +156,7 @@ fn of_person(
         match spec {
             ViewSpec::Sessions(spec) => {
                 let list = sessions::oracle(spec, facts.iter().map(|e| &**e));
-                rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
+                rows.extend(list.iter().map(|s| session_row(table, tenant, name, s, spec.gap)));
             }
             ViewSpec::Funnel(spec) if spec.group.is_none() => {
                 let of = Of { view, tenant, who: &Cell::Id(name), table };

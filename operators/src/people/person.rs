@@ -1,49 +1,50 @@
 //! One person: facts, and the state of each view.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
-use super::funnels::{Changed, Funnels};
-use super::{PeopleOutput, SortedChunks};
+use super::funnels::{Changed, Deltas, Funnels};
+use super::{Facts, PeopleOutput, Placed, SortedChunks};
 use crate::bytes;
-use crate::model::{Cause, Cell, Cells, Event, EventKey, Ident, Micros, Row, SECOND, Token};
+use crate::model::{
+    Cause, Cell, Cells, Event, EventKey, Ident, Micros, Overview, Row, SECOND, Session, Token, list,
+};
 use crate::views::catalog::Catalog;
-use crate::views::sessions::{self, Session};
 use crate::views::spec::ViewSpec;
-use crate::views::{events, trend};
+use crate::views::trend::{self, Presence};
+use crate::views::{events, sessions};
 
-/// How many events of a person fall in each (trend, period start, breakdown value).
-pub(super) type Presence = BTreeMap<(u16, Micros, Cell), u32>;
+/// A fact that comes (+1) or goes (-1).
+pub(super) type Delta = (Arc<Event>, i8, Cause);
 
-/// A person's state. Everything is as of the last advance, save what is pending.
+/// A person's state. Everything is as of the last advance, save names and what has moved. There are
+/// very many, most of them small: lists are one word while they are empty.
 #[derive(Debug, Default)]
 pub(super) struct Person {
     pub touched: bool,
     /// [`Person::bytes`] as it was last counted.
     pub held: usize,
+    /// Whether identity still knows the person.
+    pub named: bool,
+    /// Why it has another name.
+    pub renaming: Cause,
     pub tenant: Option<Arc<str>>,
     /// Person id.
     pub name: Token,
-    /// Whether identity still knows the person.
-    pub named: bool,
     /// Person id in the rows that stand.
     shown: Token,
-    /// Why it has another name.
-    pub renaming: Cause,
-    pub pending: Vec<(Arc<Event>, i8, Cause)>,
-    pub moved: Vec<((Ident, bool), i8, Cause)>,
-    idents: Vec<(Ident, bool)>,
-    facts: SortedChunks<Arc<Event>>,
-    /// Events per channel.
-    channels: SmallVec<[(Arc<str>, u64); 2]>,
+    facts: Facts,
     /// By index of the view's specification.
-    sessions: Vec<(u16, SortedChunks<Session>)>,
+    sessions: ThinVec<(u16, SortedChunks<Arc<Session>>)>,
     funnels: Funnels,
+    /// Events per channel.
+    channels: ThinVec<(Arc<str>, u64)>,
+    /// The seconds with more facts than a person can cause, by their number, in order.
+    rushes: ThinVec<i64>,
     presence: Presence,
-    /// The seconds with more facts than a person can cause, by their number.
-    rushes: BTreeSet<i64>,
+    pub moved: ThinVec<((Ident, bool), i8, Cause)>,
+    idents: ThinVec<(Ident, bool)>,
 }
 
 impl Person {
@@ -54,54 +55,85 @@ impl Person {
 
     /// Memory that it takes, in bytes, about; events are left out.
     pub(super) fn bytes(&self) -> usize {
-        let sessions: usize = self.sessions.iter().map(|(_, list)| list.bytes()).sum();
-        let idents = bytes::list(&self.idents) + bytes::list(&self.sessions);
-        let presence = bytes::tree(self.presence.len(), size_of::<((u16, Micros, Cell), u32)>());
-        let rushes = bytes::tree(self.rushes.len(), size_of::<i64>());
-        let views = sessions + self.funnels.bytes() + presence + rushes;
-        size_of::<Self>() + self.facts.bytes() + idents + views
+        let sessions: usize = self.sessions.iter().map(|(_, list)| sessions::bytes(list)).sum();
+        let lists = bytes::thin(&self.sessions) + bytes::thin(&self.channels);
+        let seldom = bytes::thin(&self.rushes) + bytes::thin(&self.moved);
+        let own = size_of::<Self>() + bytes::thin(&self.idents) + lists + seldom;
+        own + self.facts.bytes() + sessions + self.funnels.bytes() + self.presence.bytes()
     }
 
     fn has_rows(&self) -> bool {
         !self.facts.is_empty() || !self.idents.is_empty()
     }
 
+    /// Reads a first word of all that an advance will look at, up to a depth of as many pointers:
+    /// what comes of it means nothing.
+    pub(super) fn touch(&self, depth: usize) -> u64 {
+        match depth {
+            0 => self.shown.0 as u64 ^ u64::from(self.rushes.is_empty()),
+            1 => {
+                let fact = self.facts.last().map_or(0, |fact| fact.time as u64);
+                let channels = self.channels.len() as u64;
+                fact ^ channels ^ self.sessions.len() as u64 ^ self.funnels.touch(depth)
+            }
+            _ => {
+                let last = |list: &(u16, SortedChunks<Arc<Session>>)| match list.1.last() {
+                    Some(session) if depth > 2 => session.end as u64,
+                    Some(_) => 1,
+                    None => 0,
+                };
+                let sessions = self.sessions.iter().map(last);
+                sessions.fold(self.funnels.touch(depth), |all, one| all ^ one)
+            }
+        }
+    }
+
+    /// Brings everything up to date after facts, net and in order, came and went.
     pub(super) fn advance(
         &mut self,
         catalog: &mut Catalog,
         types: &[Arc<str>],
+        deltas: &Deltas,
         out: &mut PeopleOutput,
     ) {
         self.touched = false;
-        let deltas = net(std::mem::take(&mut self.pending));
         let renamed = self.shown != self.name && self.has_rows();
         let told = deltas.iter().map(|d| d.2).max();
         let cause = told.max(renamed.then_some(self.renaming)).unwrap_or_default();
-        if let Some((event, ..)) = deltas.first() {
-            self.tenant = Some(Arc::clone(&event.tenant));
-        }
-        let Some(tenant) = self.tenant.clone() else { return };
-
+        // Taken out while it is lent, which counts no references.
+        let tenant = match (deltas.first(), self.tenant.take()) {
+            (Some((event, ..)), None) => Arc::clone(&event.tenant),
+            (_, Some(tenant)) => tenant,
+            (None, None) => return,
+        };
         let overview = self.overview(catalog, &tenant);
         // Rows that carry the old name go, save those that the deltas take away themselves.
         if renamed {
             self.retract_named(catalog, &tenant, cause, out);
         }
         let old_name = std::mem::replace(&mut self.shown, self.name);
-        for (event, diff, cause) in &deltas {
+        for (event, diff, cause) in deltas {
             self.apply(catalog, event, *diff, *cause, renamed, out);
         }
-        trend::of_events(catalog, &deltas, out);
-        trend::of_person(catalog, &deltas, &mut self.presence, out);
-        let mut changed: Vec<EventKey> = deltas.iter().map(|(event, ..)| event.key).collect();
-        changed.dedup();
+        trend::of_events(catalog, deltas, out);
+        trend::of_person(catalog, deltas, &mut self.presence, out);
         if catalog.built_in.people.is_some() {
-            self.update_rushes(catalog.facts_per_second_max, &changed);
+            self.update_rushes(catalog.facts_per_second_max, deltas);
         }
-        self.update_views(catalog, &tenant, &deltas, &changed, (renamed, cause), out);
-        let after = self.overview(catalog, &tenant);
-        out.replace(overview.into_iter().collect(), after.into_iter().collect(), cause);
+        self.update_views(catalog, &tenant, deltas, (renamed, cause), out);
+        if let Some(view) = catalog.built_in.people {
+            let after = self.overview(catalog, &tenant);
+            if overview != after {
+                for (overview, diff) in [(overview, -1), (after, 1)] {
+                    let Some(overview) = overview else { continue };
+                    let cells = Cells::Overview(Box::new(overview));
+                    // A person may come back at any time.
+                    out.change(Row { view, cells, final_at: Micros::MAX }, diff, cause);
+                }
+            }
+        }
         self.update_idents(catalog, types, &tenant, (renamed, old_name), out);
+        self.tenant = Some(tenant);
     }
 
     /// Adds or removes one fact, with its row.
@@ -115,7 +147,7 @@ impl Person {
         out: &mut PeopleOutput,
     ) {
         if diff > 0 {
-            self.facts.insert(Arc::clone(event));
+            self.facts.insert(Placed::new(event));
         } else {
             self.facts.remove(event.key);
         }
@@ -145,21 +177,26 @@ impl Person {
     }
 
     /// Looks at the seconds of changed facts: whether each has more than `most` facts.
-    fn update_rushes(&mut self, most: usize, changed: &[EventKey]) {
+    fn update_rushes(&mut self, most: usize, deltas: &Deltas) {
+        if self.facts.len() <= most {
+            self.rushes.clear();
+            return;
+        }
         let mut last = None;
-        for key in changed {
-            let second = key.time.div_euclid(SECOND);
+        for (event, ..) in deltas {
+            let second = event.key.time.div_euclid(SECOND);
             if last.replace(second) == Some(second) {
                 continue;
             }
             let first = EventKey { time: second.saturating_mul(SECOND), ..EventKey::MIN };
             let own = self.facts.from(first);
-            let own = own.take_while(|event| event.key.time.div_euclid(SECOND) == second);
+            let own = own.take_while(|fact| fact.time.div_euclid(SECOND) == second);
             // Never more than the limit are looked at.
-            if own.take(most.saturating_add(1)).count() > most {
-                self.rushes.insert(second);
-            } else {
-                self.rushes.remove(&second);
+            let rush = own.take(most.saturating_add(1)).count() > most;
+            match self.rushes.binary_search(&second) {
+                Err(place) if rush => self.rushes.insert(place, second),
+                Ok(place) if !rush => drop(self.rushes.remove(place)),
+                _ => {}
             }
         }
     }
@@ -173,7 +210,7 @@ impl Person {
         out: &mut PeopleOutput,
     ) {
         if let Some(view) = catalog.built_in.events {
-            for event in self.facts.iter() {
+            for Placed { event, .. } in self.facts.iter() {
                 out.change(events::event_row(view, event, Some(self.shown)), -1, cause);
             }
         }
@@ -192,7 +229,7 @@ impl Person {
         for (view, list) in &self.sessions {
             if let ViewSpec::Sessions(spec) = &catalog.specs[usize::from(*view)] {
                 let table = catalog.tables[usize::from(*view)];
-                rows.extend(list.iter().map(|s| s.row(table, tenant, name, spec)));
+                rows.extend(list.iter().map(|s| sessions::row(table, s, name, spec)));
             }
         }
         rows.extend(self.funnels.rows(catalog, tenant, &Cell::Id(name)));
@@ -203,8 +240,7 @@ impl Person {
         &mut self,
         catalog: &mut Catalog,
         tenant: &Arc<str>,
-        deltas: &[(Arc<Event>, i8, Cause)],
-        changed: &[EventKey],
+        deltas: &Deltas,
         (renamed, cause): (bool, Cause),
         out: &mut PeopleOutput,
     ) {
@@ -213,20 +249,17 @@ impl Person {
             let table = catalog.tables[usize::from(view)];
             match &catalog.specs[usize::from(view)] {
                 ViewSpec::Sessions(spec) => {
+                    if deltas.is_empty() {
+                        continue;
+                    }
                     let list = slot(&mut self.sessions, view);
-                    let facts = &self.facts;
-                    let plain = match deltas {
-                        [(event, 1, _)] => sessions::insert(spec, list, event),
-                        _ => None,
-                    };
-                    let difference =
-                        plain.unwrap_or_else(|| sessions::update(spec, facts, list, changed));
+                    let difference = sessions::follow(spec, &self.facts, list, deltas);
                     if renamed {
                         continue;
                     }
                     for (list, diff) in [(difference.gone, -1), (difference.come, 1)] {
                         for session in list {
-                            out.change(session.row(table, tenant, name, spec), diff, cause);
+                            out.change(sessions::row(table, &session, name, spec), diff, cause);
                         }
                     }
                 }
@@ -240,7 +273,7 @@ impl Person {
         self.funnels.update(catalog, &changed, (!renamed).then_some(&who), out);
         if renamed {
             if let Some(view) = catalog.built_in.events {
-                for event in self.facts.iter() {
+                for Placed { event, .. } in self.facts.iter() {
                     out.change(events::event_row(view, event, Some(name)), 1, cause);
                 }
             }
@@ -250,23 +283,18 @@ impl Person {
         }
     }
 
-    /// The person's row in `people`.
-    fn overview(&self, catalog: &Catalog, tenant: &Arc<str>) -> Option<Row> {
-        let view = catalog.built_in.people?;
+    /// What the person's row in `people` shows, if there is such a table.
+    fn overview(&self, catalog: &Catalog, tenant: &Arc<str>) -> Option<Overview> {
+        catalog.built_in.people?;
         let (first, last) = (self.facts.first()?, self.facts.last()?);
-        Some(Row {
-            view,
-            cells: Cells::from([
-                Cell::Str(Arc::clone(tenant)),
-                Cell::Id(self.shown),
-                Cell::Time(first.key.time),
-                Cell::Time(last.key.time),
-                Cell::Int(self.facts.len() as i64),
-                Cell::List(self.channels.iter().map(|c| Cell::Str(Arc::clone(&c.0))).collect()),
-                Cell::Bool(!self.rushes.is_empty()),
-            ]),
-            // A person may come back at any time.
-            final_at: Micros::MAX,
+        Some(Overview {
+            tenant: Arc::clone(tenant),
+            person: self.shown,
+            first: first.time,
+            last: last.time,
+            events: self.facts.len() as u64,
+            channels: list(&self.channels.iter().map(|(channel, _)| channel)),
+            machine: !self.rushes.is_empty(),
         })
     }
 
@@ -315,7 +343,7 @@ impl Person {
 }
 
 /// The state of a view, made when it is first asked for.
-pub(super) fn slot<T: Default>(list: &mut Vec<(u16, T)>, view: u16) -> &mut T {
+pub(super) fn slot<T: Default>(list: &mut ThinVec<(u16, T)>, view: u16) -> &mut T {
     let place = list.binary_search_by_key(&view, |(v, _)| *v).unwrap_or_else(|place| {
         list.reserve_exact(1);
         list.insert(place, (view, T::default()));
@@ -324,16 +352,19 @@ pub(super) fn slot<T: Default>(list: &mut Vec<(u16, T)>, view: u16) -> &mut T {
     &mut list[place].1
 }
 
-/// Facts that came and went since the last advance, in order, without those that did both. Of one
-/// key what goes stands before what comes.
-pub(super) fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>, i8, Cause)> {
+/// Brings facts that came and went in order, without those that did both. Of one key what goes
+/// stands before what comes.
+pub(super) fn net(pending: &mut Vec<Delta>) {
     if pending.len() <= 1 {
-        return pending;
+        return;
     }
     pending.sort_by_key(|(event, ..)| event.key);
-    let mut net: Vec<(Arc<Event>, i8, Cause)> = Vec::with_capacity(pending.len());
+    if pending.windows(2).all(|pair| pair[0].0.key != pair[1].0.key) {
+        return;
+    }
+    let mut net: Vec<Delta> = Vec::with_capacity(pending.len());
     let mut first = 0;
-    for (event, diff, cause) in pending {
+    for (event, diff, cause) in pending.drain(..) {
         if net.get(first).is_none_or(|head| head.0.key != event.key) {
             first = net.len();
         }
@@ -345,5 +376,5 @@ pub(super) fn net(mut pending: Vec<(Arc<Event>, i8, Cause)>) -> Vec<(Arc<Event>,
         }
         net[first..].sort_by_key(|(_, diff, _)| *diff);
     }
-    net
+    pending.append(&mut net);
 }

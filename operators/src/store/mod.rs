@@ -46,17 +46,29 @@ pub struct Fact {
 /// What stands of an event as a fact: whose it is.
 type Standing = (Option<Handle>, Arc<Event>);
 
+/// What is known of an event: one line of memory.
 #[derive(Debug)]
 struct Held {
     tenant: u64,
     key: EventKey,
     /// The copy that counts.
     event: Option<Arc<Event>>,
-    person: Option<Handle>,
+    /// [`NOBODY`] if it has none.
+    person: Handle,
     shadowed: bool,
+    /// Since the last advance, and why.
     touched: Option<Cause>,
-    /// The fact that was emitted.
-    standing: Option<Standing>,
+}
+
+/// No person has this handle: they are given from 0 on.
+const NOBODY: Handle = Handle::MAX;
+
+impl Held {
+    /// The fact that the event makes.
+    fn standing(&self) -> Option<Standing> {
+        let event = self.event.as_ref().filter(|e| !self.shadowed && e.command.is_none())?;
+        Some(((self.person != NOBODY).then_some(self.person), Arc::clone(event)))
+    }
 }
 
 /// Index tables: many small ones grow one after the other, where one large one would stall.
@@ -67,7 +79,8 @@ const TABLES: usize = 256;
 pub struct Store {
     index: Vec<HashTable<u32>>,
     events: Slab<Held>,
-    touched: Vec<u32>,
+    /// What stands of events of which something has changed since.
+    touched: Vec<(u32, Option<Standing>)>,
     /// Bytes of the events.
     held: usize,
 }
@@ -103,9 +116,8 @@ impl Store {
         let at = if let Some(at) = table.find(hash, is) {
             *at
         } else {
-            let (event, person, standing) = (None, None, None);
-            let (shadowed, touched) = (false, None);
-            let held = Held { tenant, key, event, person, shadowed, touched, standing };
+            let (event, person, shadowed, touched) = (None, NOBODY, false, None);
+            let held = Held { tenant, key, event, person, shadowed, touched };
             let at = self.events.insert(held);
             let events = &self.events;
             let rehash = |at: &u32| self::hash(events[*at].tenant, events[*at].key);
@@ -114,7 +126,7 @@ impl Store {
         };
         let held = &mut self.events[at];
         if held.touched.is_none() {
-            self.touched.push(at);
+            self.touched.push((at, held.standing()));
         }
         held.touched = held.touched.max(Some(cause));
         held
@@ -142,7 +154,7 @@ impl Store {
 
     /// The person of an event of the tenant changed.
     pub fn assign(&mut self, tenant: u64, assign: &Assign) {
-        self.touch(tenant, assign.event, assign.cause).person = assign.to;
+        self.touch(tenant, assign.event, assign.cause).person = assign.to.unwrap_or(NOBODY);
     }
 
     /// The event of a tenant with this key, if it counts: for its message id.
@@ -155,26 +167,19 @@ impl Store {
 
     /// Emits the facts that changed.
     pub fn advance(&mut self, out: &mut Vec<Fact>) {
-        for at in std::mem::take(&mut self.touched) {
+        for (at, before) in self.touched.drain(..) {
             let held = &mut self.events[at];
             let tenant = held.tenant;
             let cause = held.touched.take().unwrap_or_default();
-            let counts = held.event.as_ref().filter(|e| !held.shadowed && e.command.is_none());
-            let stands = match (counts, &held.standing) {
-                (None, None) => true,
-                (Some(event), Some((person, there))) => *person == held.person && there == event,
-                _ => false,
-            };
-            if !stands {
-                let now: Option<Standing> = counts.map(|event| (held.person, Arc::clone(event)));
-                let before = std::mem::replace(&mut held.standing, now.clone());
+            let now = held.standing();
+            if now != before {
                 for (standing, diff) in [(before, -1), (now, 1)] {
                     let Some((person, event)) = standing else { continue };
                     let person = person.map(|handle| PersonRef { tenant, handle });
                     out.push(Fact { person, event, diff, cause });
                 }
             }
-            if held.event.is_none() && held.person.is_none() && !held.shadowed {
+            if held.event.is_none() && held.person == NOBODY && !held.shadowed {
                 let hash = hash(tenant, held.key);
                 let table = &mut self.index[hash as usize % TABLES];
                 if let Ok(entry) = table.find_entry(hash, |there| *there == at) {

@@ -6,6 +6,10 @@ use crate::model::{Cells, Event, Row, Token};
 
 /// An event as a row of the table `view`, with its person if it has one.
 pub fn event_row(view: u16, event: &Arc<Event>, person: Option<Token>) -> Row {
-    let final_at = event.key.time;
-    Row { view, cells: Cells::Event(Arc::clone(event), person), final_at }
+    let (event, final_at) = (Arc::clone(event), event.key.time);
+    let cells = match person {
+        Some(person) => Cells::Event(event, person),
+        None => Cells::Nobody(event),
+    };
+    Row { view, cells, final_at }
 }

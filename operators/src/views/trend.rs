@@ -1,12 +1,14 @@
 //! Trends: events, people, or sums, means and extremes of a property, by period.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use thin_vec::ThinVec;
+
 use super::catalog::Catalog;
-use super::contribution::{Contribution, Decimal, Group, Measure};
-use super::funnel::breakdown_value;
-use super::spec::{Metric, TrendSpec, ViewSpec};
+use super::contribution::{Contribution, Counted, Decimal, Group, Measure};
+use super::funnel::{breakdown_value, with_breakdown};
+use super::spec::{Breakdown, Metric, TrendSpec, ViewSpec};
+use crate::bytes;
 use crate::model::{Cause, Cell, Event, Micros, Value};
 use crate::people::PeopleOutput;
 
@@ -53,33 +55,107 @@ pub fn of_events(catalog: &mut Catalog, deltas: &Deltas, out: &mut PeopleOutput)
     let Catalog { specs, calendar, .. } = catalog;
     for (view, spec) in specs.iter().enumerate() {
         let ViewSpec::Trend(spec) = spec else { continue };
-        let mut run: Option<Contribution> = None;
+        let mut run: Option<Run<'_>> = None;
         for (event, diff, cause) in deltas.iter().filter(|d| counts(spec, &d.0)) {
             let Some(measure) = measure(spec.metric, event) else { continue };
-            let (start, breakdown) = (
-                calendar.start(spec.period, event.key.time),
-                breakdown_value(spec.breakdown, event),
-            );
-            let diff = i64::from(*diff);
+            let (start, diff) = (calendar.start(spec.period, event.key.time), i64::from(*diff));
             match &mut run {
-                Some(run)
-                    if run.group.start == start
-                        && run.cause == *cause
-                        && run.measure == measure
-                        && run.group.breakdown == breakdown
-                        && run.group.tenant == event.tenant =>
-                {
-                    run.diff += diff;
-                }
+                Some(run) if run.takes(spec, event, &measure, (start, *cause)) => run.diff += diff,
                 _ => {
-                    let (view, tenant) = (view as u16, Arc::clone(&event.tenant));
-                    let group = Group { view, tenant, period: spec.period, start, breakdown };
-                    let next = Contribution { group, measure, diff, cause: *cause };
-                    out.contribute(run.replace(next));
+                    let next = Run { event, measure, start, diff, cause: *cause };
+                    run.replace(next).into_iter().for_each(|run| run.tell(view as u16, spec, out));
                 }
             }
         }
-        out.contribute(run);
+        run.into_iter().for_each(|run| run.tell(view as u16, spec, out));
+    }
+}
+
+/// Events that follow each other and count in the same place.
+struct Run<'a> {
+    /// The first of them.
+    event: &'a Event,
+    measure: Measure,
+    start: Micros,
+    diff: i64,
+    cause: Cause,
+}
+
+impl Run<'_> {
+    fn takes(
+        &self,
+        spec: &TrendSpec,
+        event: &Event,
+        measure: &Measure,
+        place: (Micros, Cause),
+    ) -> bool {
+        let same = match spec.breakdown {
+            None => true,
+            Some(Breakdown::Channel) => self.event.channel == event.channel,
+            Some(Breakdown::Property(index)) => {
+                self.event.properties[index] == event.properties[index]
+            }
+        };
+        same && (self.start, self.cause) == place
+            && self.measure == *measure
+            && self.event.tenant == event.tenant
+    }
+
+    fn tell(self, view: u16, spec: &TrendSpec, out: &mut PeopleOutput) {
+        let Self { event, measure, start, diff, cause } = self;
+        if diff == 0 {
+            return;
+        }
+        let (tenant, period) = (&event.tenant, spec.period);
+        with_breakdown(spec.breakdown, event, |breakdown| {
+            if measure == Measure::One {
+                out.counted.add(&Counted { view, tenant, period, start, breakdown }, diff, cause);
+                return;
+            }
+            let (tenant, breakdown) = (Arc::clone(tenant), breakdown.into());
+            let group = Group { view, tenant, period, start, breakdown };
+            out.contributions.push(Contribution { group, measure, diff, cause });
+        });
+    }
+}
+
+/// Where an event counts: trend, period start, breakdown value.
+type Place = (u16, Micros, Cell);
+
+/// How many events of a person fall in each place where people are counted. In order: most people
+/// have few.
+#[derive(Debug, Default)]
+pub struct Presence(ThinVec<(Place, u32)>);
+
+impl Presence {
+    /// Counts more (or fewer) events in a place; returns how many there were and are.
+    fn add(&mut self, place: &Place, diff: i64) -> (u32, u32) {
+        let found = self.0.binary_search_by(|(there, _)| there.cmp(place));
+        let before = found.map_or(0, |at| self.0[at].1);
+        let after = before.saturating_add_signed(diff as i32);
+        match found {
+            Ok(at) if after == 0 => drop(self.0.remove(at)),
+            Ok(at) => self.0[at].1 = after,
+            Err(_) if after == 0 => {}
+            Err(at) => {
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact((self.0.len() / 4).max(1));
+                }
+                self.0.insert(at, (place.clone(), after));
+            }
+        }
+        (before, after)
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        bytes::thin(&self.0)
+    }
+
+    /// Whether a trend counts the person anywhere.
+    pub fn is_in(&self, view: u16) -> bool {
+        let first = self.0.partition_point(|(place, _)| place.0 < view);
+        self.0.get(first).is_some_and(|(place, _)| place.0 == view)
     }
 }
 
@@ -87,7 +163,7 @@ pub fn of_events(catalog: &mut Catalog, deltas: &Deltas, out: &mut PeopleOutput)
 pub fn of_person(
     catalog: &mut Catalog,
     deltas: &Deltas,
-    presence: &mut BTreeMap<(u16, Micros, Cell), u32>,
+    presence: &mut Presence,
     out: &mut PeopleOutput,
 ) {
     let Catalog { specs, calendar, .. } = catalog;
@@ -107,20 +183,12 @@ pub fn of_person(
             while let Some((_, more, _)) = rest.next_if(|d| d.2 == *cause && place(&d.0) == key) {
                 diff += i64::from(*more);
             }
-            let events = presence.entry(key.clone()).or_default();
-            let before = *events;
-            let after = before.saturating_add_signed(diff as i32);
-            *events = after;
-            if after == 0 {
-                presence.remove(&key);
-            }
+            let (before, after) = presence.add(&key, diff);
             if (before == 0) != (after == 0) {
-                let (view, start, breakdown) = key;
-                let tenant = Arc::clone(&event.tenant);
-                let group = Group { view, tenant, period: spec.period, start, breakdown };
-                let diff = if after > 0 { 1 } else { -1 };
-                let measure = Measure::One;
-                out.contribute(Some(Contribution { group, measure, diff, cause: *cause }));
+                let ((view, start, breakdown), tenant) = (&key, &event.tenant);
+                let (view, start, breakdown) = (*view, *start, breakdown.as_ref());
+                let place = Counted { view, tenant, period: spec.period, start, breakdown };
+                out.counted.add(&place, if after > 0 { 1 } else { -1 }, *cause);
             }
         }
     }

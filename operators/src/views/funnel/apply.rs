@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::outcome::{Rank, Touch};
 use super::spec::{Attribution, Counting, FunnelSpec};
 use super::state::{Best, FunnelState, Scope, key};
-use super::units::{Change, Unit, Units};
+use super::units::{Change, Top, Unit, Units};
 use crate::model::{Cell, EventKey, Micros};
 use crate::time::Calendar;
 use crate::views::contribution::{Contribution, Group, Measure};
@@ -33,6 +35,13 @@ impl<'a> Sum<'a> {
         };
     }
 
+    /// What later changes are compared with.
+    fn top(&self) -> Option<Top> {
+        let best = self.best?;
+        let touch = self.touch.map_or(Micros::MAX, |touch| touch.key.time);
+        Some(Top { class: best.class, reached: best.reached, day: best.key.time, touch })
+    }
+
     /// What counts; `None` if the best is excluded or there is none.
     fn found(&self, spec: &FunnelSpec, value: &Cell) -> Option<Best> {
         let best = self.best.filter(|unit| !unit.outcome.excluded)?;
@@ -57,7 +66,7 @@ impl Span {
         units: &Units,
         spec: &FunnelSpec,
         changes: &[Change],
-    ) -> Option<(Option<Best>, Option<Best>)> {
+    ) -> (Option<(Option<Best>, Option<Best>)>, Option<Top>) {
         let value = &changes[0].value;
         let (low, high) = match self.period {
             Period::All => (EventKey::MIN, EventKey::MAX),
@@ -76,16 +85,44 @@ impl Span {
             }
         }
         changes.flat_map(|change| &change.after).for_each(|unit| after.add(unit, spec));
+        let top = after.top();
         let (before, after) = (before.found(spec, value), after.found(spec, value));
-        (before != after).then_some((before, after))
+        ((before != after).then_some((before, after)), top)
     }
 }
 
-/// The periods that some changes of one value lie in, and all time.
-fn spans(spec: &FunnelSpec, calendar: &mut Calendar, changes: &[Change], from: usize) -> Vec<Span> {
-    let mut spans = Vec::with_capacity(4);
-    let all = (from, from + changes.len());
-    spans.push(Span { period: Period::All, start: 0, end: Micros::MAX, changes: all });
+impl Top {
+    /// Whether the best of all days and the first touch stay what they are.
+    fn stands(&self, spec: &FunnelSpec, units: &Units, changes: &[Change]) -> bool {
+        let is_later = |unit: &Unit| unit.touch.as_ref().is_none_or(|t| t.key.time > self.touch);
+        let touched = |change: &Change| {
+            let there = units.of(&change.value).and_then(|units| units.get(change.key));
+            there.is_none_or(is_later) && change.after.as_ref().is_none_or(is_later)
+        };
+        let worse = |change: &Change| {
+            let mine = (self.class, self.reached);
+            change.key.time != self.day
+                && change.after.as_ref().is_none_or(|unit| (unit.class, unit.reached) > mine)
+        };
+        let touches = match spec.attribution {
+            _ if spec.breakdown.is_empty() => true,
+            Attribution::FirstTouch => changes.iter().all(touched),
+            Attribution::LastTouch => false,
+            // The value is that of the units.
+            Attribution::AllEvents | Attribution::Step(_) => true,
+        };
+        touches && changes.iter().all(worse)
+    }
+}
+
+/// The periods that some changes of one value lie in.
+fn spans(
+    spec: &FunnelSpec,
+    calendar: &mut Calendar,
+    changes: &[Change],
+    from: usize,
+) -> SmallVec<[Span; 4]> {
+    let mut spans: SmallVec<[Span; 4]> = SmallVec::new();
     for &period in spec.periods.iter().filter(|period| **period != Period::All) {
         let mut end = Micros::MIN;
         for (at, change) in changes.iter().enumerate() {
@@ -103,6 +140,9 @@ fn spans(spec: &FunnelSpec, calendar: &mut Calendar, changes: &[Change], from: u
     spans
 }
 
+/// What counts in a period before and after.
+type Moved = (Period, Micros, (Option<Best>, Option<Best>));
+
 impl FunnelState {
     /// Applies changes of days, in order.
     pub(super) fn apply_days(
@@ -111,21 +151,35 @@ impl FunnelState {
         changes: Vec<Change>,
     ) -> (Vec<Best>, Vec<Best>) {
         let spec = scope.spec;
-        let mut moved: Vec<(Span, (Option<Best>, Option<Best>))> = Vec::new();
+        let mut moved: SmallVec<[Moved; 4]> = SmallVec::new();
+        let mut tops: SmallVec<[(Cell, Option<Top>); 1]> = SmallVec::new();
         let mut from = 0;
         for own in changes.chunk_by(|a, b| a.value == b.value) {
+            let value = &own[0].value;
+            let stands =
+                self.units.top(value).is_some_and(|top| top.stands(spec, &self.units, own));
+            if !stands {
+                let all = (from, from + own.len());
+                let span = Span { period: Period::All, start: 0, end: Micros::MAX, changes: all };
+                let (both, top) = span.both(&self.units, spec, own);
+                moved.extend(both.map(|both| (span.period, span.start, both)));
+                tops.push((value.clone(), top));
+            }
             for span in spans(spec, scope.calendar, own, from) {
                 let (low, high) = span.changes;
-                let both = span.both(&self.units, spec, &changes[low..high]);
-                moved.extend(both.map(|both| (span, both)));
+                let (both, _) = span.both(&self.units, spec, &changes[low..high]);
+                moved.extend(both.map(|both| (span.period, span.start, both)));
             }
             from += own.len();
         }
         for change in changes {
             self.units.apply(change);
         }
+        for (value, top) in tops {
+            self.units.set_top(&value, top);
+        }
         let (mut gone, mut come) = (Vec::new(), Vec::new());
-        for (Span { period, start, .. }, (before, after)) in moved {
+        for (period, start, (before, after)) in moved {
             if period != Period::All || spec.periods.contains(&Period::All) {
                 let number = |best: &Best| (best.breakdown.clone(), best.outcome.measure());
                 let numbers = (before.as_ref().map(number), after.as_ref().map(number));
@@ -169,10 +223,11 @@ impl FunnelState {
                 emit(scope, period, start, number, diff);
             }
             let ranked = (shown, unit.rank(spec), (value, unit.key));
+            let kept = &mut self.several.get_or_insert_default().ranked;
             if diff > 0 {
-                self.ranked.insert(ranked);
+                kept.insert(ranked);
             } else {
-                self.ranked.remove(&ranked);
+                kept.remove(&ranked);
             }
         }
         for change in changes {
@@ -185,7 +240,7 @@ impl FunnelState {
     fn firsts_of(&self, values: &BTreeSet<Cell>) -> Vec<Best> {
         let best = |value: &Cell| {
             let least = (value.clone(), Rank::LEAST, (Cell::Null, EventKey::MIN));
-            let (shown, _, place) = self.ranked.range(least..).next()?;
+            let (shown, _, place) = self.several.as_ref()?.ranked.range(least..).next()?;
             (shown == value).then(|| self.best_at(shown, place))?
         };
         values.iter().filter_map(best).collect()
@@ -208,7 +263,7 @@ impl FunnelState {
             return self.units.values().filter_map(all).collect();
         }
         let mut list: Vec<Best> = Vec::new();
-        for (shown, _, place) in &self.ranked {
+        for (shown, _, place) in self.several.iter().flat_map(|kept| &kept.ranked) {
             if list.last().is_none_or(|best| best.breakdown != *shown) {
                 list.extend(self.best_at(shown, place));
             }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::model::{Event, EventKey, Matches, Micros};
-use crate::people::SortedChunks;
+use crate::people::{Facts, Placed};
 
 #[derive(Debug)]
 struct Seen<'a> {
@@ -25,12 +25,12 @@ pub struct Glance<'a> {
 
 impl<'a> Glance<'a> {
     /// Reads the events from one moment to another.
-    pub fn new(facts: &'a SortedChunks<Arc<Event>>, low: Micros, high: Micros) -> Self {
+    pub fn new(facts: &'a Facts, low: Micros, high: Micros) -> Self {
         let first = EventKey { time: low, ..EventKey::MIN };
-        let stretch = facts.from(first).take_while(|event| event.key.time <= high);
-        let seen = |event: &'a Arc<Event>| {
-            let (time, word) = (event.key.time, event.matches.folded());
-            Seen { time, word, event }
+        let stretch = facts.from(first).take_while(|fact| fact.time <= high);
+        let seen = |Placed { time, event }: &'a Placed| {
+            let word = event.matches.folded();
+            Seen { time: *time, word, event }
         };
         Self { low, high, list: stretch.map(seen).collect() }
     }

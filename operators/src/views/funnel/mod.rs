@@ -4,6 +4,7 @@
 //! day, attempt or session of a person adds, and follows a change only to the entries that can see
 //! it; [`oracle`] is the same as a naive function over all events.
 
+mod append;
 mod apply;
 mod follow;
 mod glance;
@@ -22,12 +23,30 @@ use std::sync::Arc;
 
 use self::spec::FunnelSpec;
 use super::spec::Breakdown;
-use crate::model::{Cell, Cells, Event, Matches, Micros, Row};
+use crate::model::{Cell, CellRef, Cells, Event, Matches, Micros, Row};
 
+pub use append::is_plain;
 pub use glance::Glance;
 pub use outcome::{Chain, Outcome, Rank, Touch};
 pub use state::{Best, DENSE_FROM, Dirty, FunnelState, Scope};
 pub use traits::Traits;
+
+/// Calls `act` with the breakdown's value of an event in a trend, as text.
+pub fn with_breakdown<R>(
+    breakdown: Option<Breakdown>,
+    event: &Event,
+    act: impl FnOnce(CellRef<'_>) -> R,
+) -> R {
+    match breakdown {
+        None => act(CellRef::Null),
+        Some(Breakdown::Channel) => act(CellRef::Str(&event.channel)),
+        Some(Breakdown::Property(index)) => match &event.properties[index] {
+            None => act(CellRef::Null),
+            Some(crate::model::Value::Str(text)) => act(CellRef::Str(text)),
+            Some(value) => act(CellRef::Str(&value.to_string())),
+        },
+    }
+}
 
 /// The breakdown's value of an event in a trend, as text.
 pub fn breakdown_value(breakdown: Option<Breakdown>, event: &Event) -> Cell {

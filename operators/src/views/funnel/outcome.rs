@@ -57,6 +57,11 @@ impl Rank {
         };
         Self { class, reached, entry }
     }
+
+    /// The length of an outcome of this class.
+    pub(super) fn length(class: u32) -> usize {
+        STEPS_MAX - (class as u16 >> 1) as usize
+    }
 }
 
 impl Outcome {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::glance::Glance;
 use super::outcome::{Outcome, Rank};
@@ -18,11 +19,11 @@ use super::spec::{Attribution, Counting, FunnelSpec, Order};
 use super::traits::Traits;
 use super::units::{Change, Fresh, Units, difference};
 use crate::bytes;
-use crate::model::{Cause, Cell, Event, EventKey, Matches, Micros};
-use crate::people::SortedChunks;
+use crate::model::{Cause, Cell, Event, EventKey, Matches, Micros, Session};
+use crate::people::{Facts, SortedChunks};
 use crate::time::Calendar;
 use crate::views::contribution::Contribution;
-use crate::views::sessions::{self, Session};
+use crate::views::sessions;
 use crate::views::spec::{Period, SessionsSpec};
 
 /// Facts at keys from `low` to `high`, both included, came, went or changed in meaning.
@@ -73,7 +74,7 @@ pub struct Scope<'a> {
     /// The predicates of its steps and exclusions; see [`FunnelSpec::mask`].
     pub mask: &'a Matches,
     /// The events, as they are now.
-    pub facts: &'a SortedChunks<Arc<Event>>,
+    pub facts: &'a Facts,
     /// What came and went, in order.
     pub deltas: &'a [(Arc<Event>, i8, Cause)],
     /// Facts from which on one change is followed entry by entry; see [`DENSE_FROM`].
@@ -99,8 +100,8 @@ impl<'a> Scope<'a> {
         let wanted = if self.spec.order.sees_all() { None } else { Some(self.mask) };
         let seen = self.glance.and_then(|glance| glance.stretch(low.time, end, wanted));
         let facts = seen.is_none().then(|| self.facts.from(low));
-        let facts = facts.into_iter().flatten().take_while(move |e| e.key.time <= end);
-        seen.into_iter().flatten().chain(facts)
+        let facts = facts.into_iter().flatten().take_while(move |fact| fact.time <= end);
+        seen.into_iter().flatten().chain(facts.map(|fact| &fact.event))
     }
 }
 
@@ -112,11 +113,18 @@ pub(super) type Ranked = BTreeSet<(Cell, Rank, (Cell, EventKey))>;
 #[derive(Clone, Debug, Default)]
 pub struct FunnelState {
     pub(super) units: Units,
-    /// Days are so few that the best of them is looked for.
-    pub(super) ranked: Ranked,
-    sessions: SortedChunks<Session>,
     /// By step: the first event of the person, where a step asks for it.
-    firsts: Vec<Option<EventKey>>,
+    firsts: ThinVec<Option<EventKey>>,
+    /// Only where attempts or sessions are counted; days are so few that the best of them is looked
+    /// for.
+    pub(super) several: Option<Box<Several>>,
+}
+
+/// What is kept where attempts or sessions are counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Several {
+    pub ranked: Ranked,
+    sessions: SortedChunks<Arc<Session>>,
 }
 
 pub(super) fn key(time: Micros) -> EventKey {
@@ -126,8 +134,18 @@ pub(super) fn key(time: Micros) -> EventKey {
 impl FunnelState {
     /// Memory that it refers to, in bytes, about.
     pub fn bytes(&self) -> usize {
-        let ranked = bytes::tree(self.ranked.len(), size_of::<(Cell, Rank, (Cell, EventKey))>());
-        self.units.bytes() + ranked + self.sessions.bytes() + bytes::list(&self.firsts)
+        let several = |kept: &Several| {
+            let place = size_of::<(Cell, Rank, (Cell, EventKey))>();
+            let sessions = sessions::bytes(&kept.sessions);
+            size_of::<Several>() + bytes::tree(kept.ranked.len(), place) + sessions
+        };
+        let several = self.several.as_deref().map_or(0, several);
+        self.units.bytes() + several + bytes::thin(&self.firsts)
+    }
+
+    /// Reads a first word of what an update will look at, behind as many pointers.
+    pub fn touch(&self, depth: usize) -> u64 {
+        self.units.touch(depth)
     }
 
     /// Brings the state up to date; returns the person's best outcomes that went and came.
@@ -143,8 +161,8 @@ impl FunnelState {
         }
         match scope.spec.counting {
             Counting::Uniques => {
-                let near = self.near(scope, &dirty);
-                let changes = near.unwrap_or_else(|| self.days(scope, &dirty));
+                let plain = self.appended(scope, &dirty).or_else(|| self.near(scope, &dirty));
+                let changes = plain.unwrap_or_else(|| self.days(scope, &dirty));
                 self.apply_days(scope, changes)
             }
             Counting::Sessions(sessions) => {
@@ -178,7 +196,8 @@ impl FunnelState {
                 continue;
             }
             let mut later = scope.facts.from(from);
-            let now = later.find(|e| filter.holds(e, scope.traits)).map(|e| e.key);
+            let now = later.find(|fact| filter.holds(&fact.event, scope.traits));
+            let now = now.map(|fact| fact.event.key);
             if now != before {
                 dirty.extend([before, now].into_iter().flatten().map(Dirty::at));
                 self.firsts[place] = now;
@@ -243,7 +262,7 @@ impl FunnelState {
         difference(standing, &fresh, |fresh| scan_of(spec, &scans, &fresh.value), changes);
     }
 
-    pub(super) fn view<'a>(&'a self, scope: &Scope<'a>) -> View<'a> {
+    pub(super) fn view<'v, 'a: 'v>(&'v self, scope: &Scope<'a>) -> View<'v> {
         let Scope { spec, mask, traits, .. } = *scope;
         View { spec, mask, traits, firsts: &self.firsts }
     }
@@ -262,15 +281,16 @@ impl FunnelState {
             if d.low == d.high {
                 touched.push(d.low);
             } else {
-                let later = scope.facts.from(d.low).map(|e| e.key);
+                let later = scope.facts.from(d.low).map(|fact| fact.event.key);
                 touched.extend(later.take_while(|k| *k <= d.high));
             }
         }
         touched.sort_unstable();
         touched.dedup();
-        let difference = sessions::update(sessions, scope.facts, &mut self.sessions, &touched);
+        let kept = &mut self.several.get_or_insert_default().sessions;
+        let difference = sessions::update(sessions, scope.facts, kept, &touched);
         let mut again: BTreeSet<EventKey> = difference.come.iter().map(|s| s.first).collect();
-        again.extend(touched.iter().filter_map(|k| Some(self.sessions.at_or_before(*k)?.first)));
+        again.extend(touched.iter().filter_map(|k| Some(kept.at_or_before(*k)?.first)));
         again.extend(difference.gone.iter().map(|s| s.first));
         let mut changes = Vec::new();
         for first in again {
@@ -281,8 +301,10 @@ impl FunnelState {
 
     /// What changes in the session that begins, or began, with an event.
     fn in_session(&self, scope: &Scope<'_>, first: EventKey, changes: &mut Vec<Change>) {
-        let events = self.sessions.get(first).map_or(0, |session| session.events);
-        let scans = scans(self.view(scope), scope.facts.from(first).take(events as usize));
+        let session = self.several.as_ref().and_then(|kept| kept.sessions.get(first));
+        let events = session.map_or(0, |session| session.events);
+        let own = scope.facts.from(first).take(events as usize).map(|fact| &fact.event);
+        let scans = scans(self.view(scope), own);
         let mut fresh: Vec<Fresh> = Vec::new();
         for (part, scan) in &scans {
             for entry in scan.entries() {
@@ -304,7 +326,7 @@ impl FunnelState {
     fn attempts(&self, scope: &Scope<'_>, dirty: Dirty) -> Vec<Change> {
         let spec = scope.spec;
         let low = key(dirty.low.time.saturating_sub(spec.window));
-        let end = scope.facts.last().map_or(i64::MIN, |e| e.key.time);
+        let end = scope.facts.last().map_or(i64::MIN, |fact| fact.time);
         let mut reach = spec.window.max(3600 * crate::model::SECOND).saturating_mul(2);
         loop {
             let horizon = dirty.high.time.saturating_add(reach);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use super::spec::{Cohort, Filter};
 use crate::bytes;
@@ -13,9 +13,9 @@ use crate::model::{Event, EventKey, Value};
 #[derive(Clone, Debug, Default)]
 pub struct Traits {
     /// By property.
-    list: SmallVec<[(usize, BTreeMap<EventKey, Value>); 1]>,
+    list: ThinVec<(usize, BTreeMap<EventKey, Value>)>,
     /// By view, how many of its steps are behind the person; a view that is not here: none.
-    reached: SmallVec<[(u16, usize); 1]>,
+    reached: ThinVec<(u16, usize)>,
 }
 
 impl Traits {

@@ -9,6 +9,7 @@ use super::follow::Followed;
 use super::outcome::{Outcome, Rank, Touch};
 use super::scan::Scan;
 use super::spec::{Attribution, FunnelSpec};
+use crate::bytes;
 use crate::model::{Cell, EventKey, Micros};
 use crate::people::{Keyed, SortedChunks};
 
@@ -28,6 +29,11 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// How many steps were taken or passed over.
+    pub(super) fn length(&self) -> usize {
+        Rank::length(self.class)
+    }
+
     pub(super) fn rank(&self, spec: &FunnelSpec) -> Rank {
         self.outcome.rank(spec.order)
     }
@@ -48,34 +54,80 @@ impl Keyed for Unit {
     }
 }
 
+/// The best of all units of a value, and the first that has a touch: what a change is compared with
+/// before all of them are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Top {
+    pub class: u32,
+    pub reached: Micros,
+    /// Its key's time: tops are kept where units are days.
+    pub day: Micros,
+    /// Time of the first touch; after all moments if there is none.
+    pub touch: Micros,
+}
+
+/// The units of a value.
+#[derive(Clone, Debug)]
+struct Own {
+    value: Cell,
+    units: SortedChunks<Unit>,
+    top: Option<Top>,
+}
+
 /// A person's units. With `first_touch` and `last_touch`, whose value each unit has itself, all
 /// stand under null.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Units {
-    list: SmallVec<[(Cell, SortedChunks<Unit>); 1]>,
+    list: SmallVec<[Own; 1]>,
 }
 
 impl Units {
     /// Memory that they take, in bytes, about: each with an outcome of some steps.
     pub(super) fn bytes(&self) -> usize {
-        let outcome = size_of::<Outcome>() + 2 * size_of::<usize>();
-        let of = |units: &SortedChunks<Unit>| units.bytes() + units.len() * outcome;
+        let outcome = bytes::shared::<Outcome>();
+        let of = |own: &Own| own.units.bytes() + own.units.len() * outcome;
         let list = if self.list.spilled() { size_of_val(&*self.list) } else { 0 };
-        self.list.iter().map(|(_, units)| of(units)).sum::<usize>() + list
+        self.list.iter().map(of).sum::<usize>() + list
+    }
+
+    /// Reads a first word of what is there, behind as many pointers.
+    pub(super) fn touch(&self, depth: usize) -> u64 {
+        let Some(own) = self.list.first() else { return 0 };
+        match own.units.last() {
+            Some(unit) if depth > 2 => u64::from(unit.class),
+            _ => own.units.len() as u64,
+        }
     }
 
     fn place(&self, value: &Cell) -> Result<usize, usize> {
-        self.list.binary_search_by(|(v, _)| v.cmp(value))
+        if let [own] = self.list.as_slice()
+            && own.value == *value
+        {
+            return Ok(0);
+        }
+        self.list.binary_search_by(|own| own.value.cmp(value))
     }
 
     /// The values that there are units of.
     pub(super) fn values(&self) -> impl Iterator<Item = &Cell> {
-        self.list.iter().map(|(value, _)| value)
+        self.list.iter().map(|own| &own.value)
     }
 
     /// The units of a value, in order.
     pub(super) fn of(&self, value: &Cell) -> Option<&SortedChunks<Unit>> {
-        self.place(value).ok().map(|place| &self.list[place].1)
+        self.place(value).ok().map(|place| &self.list[place].units)
+    }
+
+    /// The best of a value, if it is known.
+    pub(super) fn top(&self, value: &Cell) -> Option<&Top> {
+        self.list[self.place(value).ok()?].top.as_ref()
+    }
+
+    /// Notes the best of a value.
+    pub(super) fn set_top(&mut self, value: &Cell, top: Option<Top>) {
+        if let Ok(place) = self.place(value) {
+            self.list[place].top = top;
+        }
     }
 
     /// The units of a value with keys from `low` up to but not including `high`.
@@ -95,7 +147,7 @@ impl Units {
         low: EventKey,
         high: EventKey,
     ) -> impl Iterator<Item = (&Cell, &Unit)> {
-        self.list.iter().flat_map(move |(value, units)| {
+        self.list.iter().flat_map(move |Own { value, units, .. }| {
             let own = units.from(low).take_while(move |unit| unit.key < high);
             own.map(move |unit| (value, unit))
         })
@@ -105,10 +157,10 @@ impl Units {
     pub(super) fn apply(&mut self, change: Change) -> Option<Unit> {
         let Change { value, key, after } = change;
         match (self.place(&value), after) {
-            (Ok(place), Some(unit)) => self.list[place].1.insert(unit),
+            (Ok(place), Some(unit)) => self.list[place].units.insert(unit),
             (Ok(place), None) => {
-                let gone = self.list[place].1.remove(key);
-                if self.list[place].1.is_empty() {
+                let gone = self.list[place].units.remove(key);
+                if self.list[place].units.is_empty() {
                     self.list.remove(place);
                 }
                 gone
@@ -116,7 +168,7 @@ impl Units {
             (Err(place), Some(unit)) => {
                 let mut units = SortedChunks::default();
                 units.insert(unit);
-                self.list.insert(place, (value, units));
+                self.list.insert(place, Own { value, units, top: None });
                 None
             }
             (Err(_), None) => None,
