@@ -121,6 +121,15 @@ impl Rows {
         self.ends.is_empty()
     }
 
+    /// The same without records: their memory is there for others.
+    pub(super) fn emptied(mut self) -> Self {
+        self.data.clear();
+        self.ends.clear();
+        self.cut.clear();
+        self.wrong.clear();
+        self
+    }
+
     /// Adds a record.
     pub fn push(&mut self, record: &[u8]) {
         self.data.extend_from_slice(record);

@@ -1,5 +1,6 @@
 //! Reading a source from a position on.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub struct FileSource {
     files: Vec<FileEntry>,
     at: Position,
     reader: Option<Reader>,
+    lent: Lent,
     /// Bytes of the files before the present one.
     bytes_before: u64,
     /// Bytes read of the present one.
@@ -61,6 +63,7 @@ impl FileSource {
             files,
             at: Position { file: 0, record: 0 },
             reader: None,
+            lent: Lent::default(),
             bytes_before: 0,
             bytes_here: Arc::default(),
         };
@@ -109,6 +112,7 @@ impl FileSource {
                 return Ok(Some(batch));
             }
         }
+        self.lent = Lent::default();
         Ok(None)
     }
 
@@ -147,7 +151,7 @@ impl FileSource {
         }
         let result = match &mut self.reader {
             None => Ok(None),
-            Some(reader) => reader.read(max_records.max(1)),
+            Some(reader) => reader.read(max_records.max(1), &mut self.lent),
         };
         let (file, first) = (self.at.file, self.at.record + 1);
         let Some((records, bytes)) = result.map_err(|e| self.damaged(e))? else {
@@ -244,6 +248,32 @@ impl FileSource {
     }
 }
 
+/// Records that were handed out, oldest first: once nobody has them any more, the next ones take
+/// their memory. To get as much from the system again and again costs more than to read it.
+#[derive(Default)]
+struct Lent(VecDeque<Arc<Rows>>);
+
+impl Lent {
+    /// Batches that are kept for it at most, about two epochs; there are never more than were in
+    /// flight at once.
+    const MAX: usize = 48;
+
+    /// Rows without records, with memory if there is any to be had.
+    fn take(&mut self) -> Rows {
+        // Those that are still in use are found again later, or freed by who has them last.
+        let free = self.0.iter().position(|rows| Arc::strong_count(rows) == 1);
+        let free = free.and_then(|place| self.0.remove(place)).and_then(Arc::into_inner);
+        free.map(Rows::emptied).unwrap_or_default()
+    }
+
+    fn give(&mut self, rows: &Arc<Rows>) {
+        if self.0.len() == Self::MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Arc::clone(rows));
+    }
+}
+
 impl Reader {
     /// Begins a text file: takes its header, if the format has one.
     fn text(input: Box<dyn Read + Send>, format: Format) -> io::Result<Self> {
@@ -269,8 +299,12 @@ impl Reader {
     }
 
     /// Up to `max_records` more records and their size; `None` at the end.
-    fn read(&mut self, max_records: usize) -> io::Result<Option<(RawRecords, usize)>> {
-        let mut rows = Rows::default();
+    fn read(
+        &mut self,
+        max_records: usize,
+        lent: &mut Lent,
+    ) -> io::Result<Option<(RawRecords, usize)>> {
+        let mut rows = lent.take();
         let count = match self {
             Self::Json(reader) | Self::Delimited(reader, _) => {
                 reader.read(max_records, &mut rows)?
@@ -288,6 +322,7 @@ impl Reader {
         }
         let bytes = rows.data.len() + rows.ends.len() * size_of::<u32>();
         let rows = Arc::new(rows);
+        lent.give(&rows);
         Ok(Some(match self {
             Self::Delimited(_, header) => {
                 (RawRecords::Delimited { header: header.clone(), rows }, bytes)

@@ -13,9 +13,13 @@ use super::delta::Partition;
 /// Changes that wait for a commit, in the order of their epochs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
-    changes: Vec<Change>,
+    /// In blocks of [`BLOCK`], all but the last full: one list would be copied again and again.
+    changes: Vec<Vec<Change>>,
     epochs: Vec<Batch>,
 }
+
+/// Changes in a block: 512 KB of them.
+const BLOCK: usize = 8192;
 
 /// The changes of one epoch.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +34,17 @@ struct Batch {
 impl Waiting {
     /// Adds a change of the last epoch or a later one.
     pub(super) fn push(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
-        self.changes.push(change);
-        let end = self.changes.len() as u32;
+        match self.changes.last_mut().filter(|block| block.len() < BLOCK) {
+            Some(block) => block.push(change),
+            None => {
+                // The first grows, for most views have little.
+                let room = if self.changes.is_empty() { 1 } else { BLOCK };
+                let mut block = Vec::with_capacity(room);
+                block.push(change);
+                self.changes.push(block);
+            }
+        }
+        let end = self.len() as u32;
         match self.epochs.last_mut() {
             Some(last) if last.epoch == epoch => last.end = end,
             _ => self.epochs.push(Batch { end, epoch, watermark }),
@@ -39,17 +52,19 @@ impl Waiting {
     }
 
     /// The changes.
-    pub(super) fn into_changes(self) -> Vec<Change> {
-        self.changes
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change> {
+        self.changes.into_iter().flatten()
     }
 
     /// Number of changes.
     pub(super) fn len(&self) -> usize {
-        self.changes.len()
+        let full = self.changes.len().saturating_sub(1) * BLOCK;
+        full + self.changes.last().map_or(0, Vec::len)
     }
 
     fn change(&self, place: Place) -> &Change {
-        &self.changes[place.index as usize]
+        let index = place.index as usize;
+        &self.changes[index / BLOCK][index % BLOCK]
     }
 
     pub(super) fn row(&self, place: Place) -> &Row {
@@ -58,7 +73,8 @@ impl Waiting {
 
     /// The rows of the changes from an index on.
     fn rows(&self, first: usize) -> impl Iterator<Item = &Row> {
-        self.changes.iter().skip(first).map(|change| &change.row)
+        let blocks = self.changes.get(first / BLOCK..).unwrap_or_default();
+        blocks.iter().flatten().skip(first % BLOCK).map(|change| &change.row)
     }
 
     /// The places of epochs after `done`.

@@ -51,7 +51,7 @@ pub(super) struct Replayed {
 impl Replayed {
     /// The lines: epoch, operation, cause, row.
     pub(super) fn into_lines(self) -> impl Iterator<Item = (Epoch, Op, Cause, Row)> {
-        let changes = self.rows.into_changes().into_iter();
+        let changes = self.rows.into_changes();
         changes.zip(self.said).map(|(change, (epoch, op))| (epoch, op, change.cause, change.row))
     }
 
