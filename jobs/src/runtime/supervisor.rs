@@ -427,14 +427,14 @@ fn start(
 }
 
 /// What a worker needs.
-type Place = (Seat<Work>, Vec<Decoder>, Sender<Told>);
+type Chair = (Seat<Work>, Vec<Decoder>, Sender<Told>);
 
 /// What each worker of a process needs, and the other ends of their inboxes.
 pub(super) fn seats(
     workers: usize,
     decoders: &[Decoder],
     told: &Sender<Told>,
-) -> (Vec<Seated<Work>>, Vec<Option<Place>>) {
+) -> (Vec<Seated<Work>>, Vec<Option<Chair>>) {
     let place = |_| {
         let (seated, seat) = seat();
         (seated, Some((seat, decoders.to_vec(), told.clone())))
@@ -445,7 +445,7 @@ pub(super) fn seats(
 /// The part of a worker of this process: it takes its place.
 pub(super) fn seated(
     job: Arc<Job>,
-    places: Vec<Option<Place>>,
+    places: Vec<Option<Chair>>,
 ) -> impl Fn(&mut Worker) + Send + Sync + 'static {
     let (count, places) = (places.len(), Mutex::new(places));
     move |worker| {
