@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod generate;
+pub mod provenance;
 pub mod query;
 pub mod rebuild;
 pub mod runtime;

@@ -10,6 +10,7 @@ mod check;
 mod cluster;
 mod crash;
 mod demo;
+mod explain;
 mod generate;
 mod query;
 mod replay;
@@ -107,8 +108,8 @@ enum Command {
     },
     /// Answers a question in SQL from a job's tables, of now or as known earlier.
     Query(query::Asked),
-    /// Says why the numbers of a view changed.
-    Explain(query::Explain),
+    /// Says why the numbers of a view changed, or why a person is who they are.
+    Explain(explain::Explain),
     /// Computes the past anew, beside the live job, with the job as it is or with a changed one.
     Replay(replay::Options),
     /// Says what a job's archive has, or brings in what came before it.
@@ -142,7 +143,7 @@ pub fn main() -> ExitCode {
         Command::Gen(options) => generate::generate(&options),
         Command::Check { job } => check::check(&job),
         Command::Query(asked) => query::ask(&asked),
-        Command::Explain(why) => query::why(&why),
+        Command::Explain(why) => explain::why(&why),
         Command::Replay(options) => replay::replay(&options),
         Command::Whatif(options) => whatif::whatif(&options),
         Command::Archive(options) => archive::act(&options),

@@ -1,12 +1,11 @@
-//! `braid query` and `braid explain`: questions to a job's tables.
+//! `braid query`: questions to a job's tables.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::load;
-use crate::query::explain::{Question, explain};
-use crate::query::{Format, Known, Moment, QueryError, query, resolve};
+use crate::query::{Format, Moment, QueryError, query, resolve};
 use crate::rebuild::{RebuildError, Replay};
 use crate::runtime::Plan;
 use crate::say;
@@ -30,32 +29,6 @@ pub(super) struct Asked {
     format: Format,
 }
 
-/// Whose change is to be explained.
-#[derive(Args)]
-pub(super) struct Explain {
-    /// The job file.
-    job: PathBuf,
-    /// The view.
-    view: String,
-    /// Changes after this epoch or time.
-    #[arg(long, value_name = "EPOCH|TIME")]
-    since: Option<Moment>,
-    /// Changes up to this epoch or time.
-    #[arg(long, value_name = "EPOCH|TIME")]
-    until: Option<Moment>,
-    /// Rows with a value in a column of their key, such as step=2; may be given again.
-    #[arg(long, value_name = "COLUMN=VALUE", value_parser = pair)]
-    key: Vec<(String, String)>,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("write a column and its value, such as step=2")?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
-}
-
 /// Answers a question in SQL; returns the exit code.
 pub(super) fn ask(asked: &Asked) -> u8 {
     run(&asked.job, |live| {
@@ -67,27 +40,6 @@ pub(super) fn ask(asked: &Asked) -> u8 {
     })
 }
 
-/// Explains why numbers changed; returns the exit code.
-pub(super) fn why(why: &Explain) -> u8 {
-    run(&why.job, |plan| {
-        let known = |moment: Option<Moment>| -> Result<Option<Known>, QueryError> {
-            moment.map(|moment| resolve(plan, moment)).transpose()
-        };
-        // Before the first epoch nothing stands.
-        let since = why.since.filter(|since| *since != Moment::Epoch(0));
-        let (since, until) = (known(since)?, known(why.until)?);
-        let question = Question { since, until, key: why.key.clone() };
-        let explained = explain(plan, &why.view, &question)?;
-        if why.json {
-            let text = serde_json::to_string_pretty(&explained);
-            println!("{}", text.map_err(|e| QueryError::Run(e.to_string()))?);
-        } else {
-            println!("{}", explained.text());
-        }
-        Ok(())
-    })
-}
-
 /// The job of a replay.
 fn replayed(job: &Path, live: &Plan, name: &str) -> Result<Plan, QueryError> {
     let usage = |error: RebuildError| QueryError::Usage(error.to_string());
@@ -96,7 +48,7 @@ fn replayed(job: &Path, live: &Plan, name: &str) -> Result<Plan, QueryError> {
     replay.map(|replay| replay.plan).ok_or_else(missing)
 }
 
-fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {
+pub(super) fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {
     match load(job).map(|plan| act(&plan)) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => {

@@ -7,6 +7,7 @@ use operators::model::Epoch;
 use thiserror::Error;
 
 use super::quoted;
+use crate::runtime::RunError;
 use crate::runtime::job_file::nearest;
 
 /// Why a question has no answer.
@@ -56,16 +57,20 @@ pub enum QueryError {
     /// The bindings can't be read.
     #[error("{0}")]
     Binding(#[from] BindingError),
+    /// What was read can't be read again.
+    #[error("{0}")]
+    History(#[from] RunError),
     /// The answer can't be computed, or not be written.
     #[error("{0}")]
     Run(String),
 }
 
 impl QueryError {
-    /// The exit code: 1 failed, 2 the question.
+    /// The exit code: 1 failed, 2 the question, 3 needed history is gone.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Table(_) | Self::Binding(_) | Self::Run(_) => 1,
+            Self::History(error) => error.exit_code(),
             _ => 2,
         }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::moment::last;
 use super::{Known, QueryError, view};
 use crate::runtime::Plan;
+use crate::runtime::job_file::nearest;
 
 /// Epochs that are named for a number at most: those that changed it most.
 const CONTRIBUTORS: usize = 3;
@@ -65,6 +66,9 @@ pub struct Explained {
     pub until: Epoch,
     /// The numbers.
     pub numbers: Vec<Number>,
+    /// The rows that stand, of those that are asked for.
+    #[serde(skip)]
+    pub rows: Vec<Row>,
 }
 
 /// What is asked.
@@ -74,7 +78,8 @@ pub struct Question {
     pub since: Option<Known>,
     /// Up to this epoch; without it to the last one.
     pub until: Option<Known>,
-    /// Rows with these values in columns, as text.
+    /// Rows with these values in columns, as text: where such a column is not part of the key, in the
+    /// last row that stood.
     pub key: Vec<(String, String)>,
 }
 
@@ -83,7 +88,7 @@ fn word(cause: Cause) -> &'static str {
 }
 
 /// A cell as text.
-fn text(cell: CellRef<'_>) -> String {
+pub(crate) fn text(cell: CellRef<'_>) -> String {
     match cell {
         CellRef::Null => "null".to_owned(),
         CellRef::Bool(value) => value.to_string(),
@@ -121,12 +126,17 @@ struct Course {
 #[derive(Default)]
 struct Story {
     standing: Option<Row>,
+    /// The last row that stood.
+    last: Option<Row>,
     numbers: Vec<Course>,
 }
 
 impl Story {
     fn take(&mut self, change: LoggedChange, columns: &[usize], since: Epoch) {
         self.numbers.resize_with(columns.len(), Course::default);
+        if !change.gone || self.last.is_none() {
+            self.last = Some(change.row.clone());
+        }
         let row = Some(change.row).filter(|_| !change.gone);
         for (course, column) in self.numbers.iter_mut().zip(columns) {
             let old = number(self.standing.as_ref(), *column);
@@ -170,11 +180,14 @@ pub fn explain(plan: &Plan, name: &str, question: &Question) -> Result<Explained
     let mut stories: BTreeMap<Vec<Cell>, Story> = BTreeMap::new();
     for change in logged(&plan.out, (index, schema), until)? {
         let cells = &change.row.cells;
-        if wanted.iter().all(|(column, value)| text(cells.get(*column)) == *value) {
+        let in_key = wanted.iter().filter(|(column, _)| schema.key.contains(column));
+        if is_as_wanted(&change.row, in_key) {
             let key = schema.key.iter().map(|column| cells.get(*column).into()).collect();
             stories.entry(key).or_default().take(change, &columns, since);
         }
     }
+    stories.retain(|_, story| story.last.as_ref().is_some_and(|row| is_as_wanted(row, &wanted)));
+    let rows = stories.values().filter_map(|story| story.standing.clone()).collect();
     let people = people(plan, until)?;
     let mut numbers = Vec::new();
     for (key, story) in stories {
@@ -193,7 +206,15 @@ pub fn explain(plan: &Plan, name: &str, question: &Question) -> Result<Explained
             });
         }
     }
-    Ok(Explained { view: name.to_owned(), since, until, numbers })
+    Ok(Explained { view: name.to_owned(), since, until, numbers, rows })
+}
+
+/// Whether a row has values in columns, as text.
+fn is_as_wanted<'a, 'q: 'a>(
+    row: &Row,
+    wanted: impl IntoIterator<Item = &'a (usize, &'q str)>,
+) -> bool {
+    wanted.into_iter().all(|(column, value)| text(row.cells.get(*column)) == *value)
 }
 
 /// The places of the columns that are asked for.
@@ -203,14 +224,15 @@ fn wanted<'q>(
 ) -> Result<Vec<(usize, &'q str)>, QueryError> {
     let mut wanted = Vec::new();
     for (column, value) in key {
-        let Some(place) = schema.key.iter().find(|place| schema.columns[**place].name == *column)
-        else {
-            let names: Vec<&str> = schema.key.iter().map(|c| schema.columns[*c].name).collect();
-            let (view, names) = (&schema.name, names.join(", "));
-            let message = format!("the key of {view} has no column {column:?}; it has {names}");
+        let Some(place) = schema.columns.iter().position(|known| known.name == *column) else {
+            let names: Vec<&str> = schema.columns.iter().map(|known| known.name).collect();
+            let (view, meant) = (&schema.name, nearest(column, &names));
+            let meant = meant.map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
+            let message =
+                format!("{view} has no column {column:?}; {meant}it has {}", names.join(", "));
             return Err(QueryError::Usage(message));
         };
-        wanted.push((*place, value.as_str()));
+        wanted.push((place, value.as_str()));
     }
     Ok(wanted)
 }

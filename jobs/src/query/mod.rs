@@ -22,6 +22,7 @@ use operators::model::ViewSchema;
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::error::QueryError;
+pub(crate) use self::moment::last;
 pub use self::moment::{Known, Moment, resolve};
 pub use self::output::Format;
 use self::provider::{Content, Provider};

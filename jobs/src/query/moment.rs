@@ -87,7 +87,7 @@ pub fn resolve(plan: &Plan, moment: Moment) -> Result<Known, QueryError> {
 }
 
 /// The last epoch in the tables.
-pub(super) fn last(plan: &Plan) -> Result<Known, QueryError> {
+pub(crate) fn last(plan: &Plan) -> Result<Known, QueryError> {
     let last = epochs(&plan.out)?.last().copied();
     let (epoch, watermark) = last.unwrap_or((0, Micros::MIN));
     Ok(Known { epoch, watermark })

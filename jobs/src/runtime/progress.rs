@@ -100,6 +100,7 @@ impl Default for Terminal {
 impl Progress for Terminal {
     fn begin(&self, extent: Extent) {
         if let Some(bar) = &self.bar {
+            bar.reset();
             let template = match extent {
                 Extent::Bytes(0) | Extent::Epochs(0) => "  {spinner} {msg}",
                 Extent::Bytes(_) => "  {bar:32} {bytes}/{total_bytes}  {msg}  {eta} left",

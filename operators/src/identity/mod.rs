@@ -3,6 +3,7 @@
 mod config;
 pub mod differential;
 pub mod engine;
+pub mod explain;
 mod interface;
 pub mod oracle;
 #[doc(hidden)]

@@ -144,6 +144,11 @@ impl Funnels {
         shifts
     }
 
+    /// The state of a view's funnel as of the last update; none if nothing concerns it.
+    pub(super) fn state(&self, view: u16) -> Option<&FunnelState> {
+        self.states.iter().find(|(of, _)| *of == view).map(|(_, state)| state)
+    }
+
     /// All rows as of the last update.
     pub(super) fn rows(&self, catalog: &Catalog, tenant: &Arc<str>, who: &Cell) -> Vec<Row> {
         let mut rows = Vec::new();

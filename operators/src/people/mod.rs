@@ -11,6 +11,7 @@ mod chunks;
 mod funnels;
 pub mod oracle;
 mod person;
+pub mod shares;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(test)]

@@ -292,4 +292,11 @@ impl Catalog {
             calendar,
         })
     }
+
+    /// The view that fills a table, and which of its tables that is, from 0; none for those that
+    /// are there without being asked for.
+    pub fn view_of(&self, table: u16) -> Option<(u16, u16)> {
+        let view = self.tables.partition_point(|first| *first <= table).checked_sub(1)?;
+        Some((view as u16, table - self.tables[view]))
+    }
 }

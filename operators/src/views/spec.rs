@@ -27,6 +27,9 @@ pub enum Period {
 }
 
 impl Period {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::All];
+
     /// The word in the `period` column.
     pub fn word(self) -> &'static str {
         match self {

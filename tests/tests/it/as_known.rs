@@ -264,7 +264,7 @@ fn what_explains_numbers_adds_up() {
             ["funnel_by", "--json"].as_slice(),
             "there is no view funnel_by; did you mean funnel_buy?",
         ),
-        (&["people", "--key", "events=3"], "the key of people has no column \"events\"; it has"),
+        (&["people", "--key", "evnts=3"], "people has no column \"evnts\"; did you mean events?"),
         (&["people", "--key", "events"], "write a column and its value"),
         (&["people", "--until", "99"], "epoch 99 is not in the tables yet"),
     ] {

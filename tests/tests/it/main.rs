@@ -17,6 +17,7 @@ mod generated;
 mod histories;
 mod identity_spec;
 mod job_files;
+mod provenance;
 mod replays;
 mod restart;
 mod schemas;

@@ -122,6 +122,17 @@ pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
     plan(&text, &file)
 }
 
+/// Checks another version of a job file: what stands at `path` in its stead is `content`.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn load_version(path: &Path, content: &str) -> Result<Plan, Vec<Problem>> {
+    let env = |name: &str| std::env::var(name).ok();
+    let (text, file) = job_file::parse(path, content, &env).map_err(|problem| vec![problem])?;
+    plan(&text, &file)
+}
+
 /// Checks a job file that has been read.
 pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let base = text.path.parent().unwrap_or(Path::new("")).to_path_buf();

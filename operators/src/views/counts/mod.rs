@@ -4,6 +4,7 @@
 //! rows of each touched group. Sums are whole numbers of a fixed unit, so that what is taken back
 //! leaves no trace; extremes and medians come from multisets.
 
+mod behind;
 mod multiset;
 pub mod oracle;
 mod rows;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+pub use self::behind::{count_of, counts_in, group_of};
 use self::times::Times;
 pub use self::times::{EDGES_S, bin};
 use super::catalog::Catalog;

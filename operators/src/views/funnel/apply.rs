@@ -1,6 +1,6 @@
 //! From changed units to what is added to and taken from the counts, and the best outcomes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -249,6 +249,37 @@ impl FunnelState {
     fn best_at(&self, shown: &Cell, (value, key): &(Cell, EventKey)) -> Option<Best> {
         let outcome = Arc::clone(&self.units.of(value)?.get(*key)?.outcome);
         Some(Best { breakdown: shown.clone(), outcome })
+    }
+
+    /// All that counts: the period, its start, and the outcome with the value it counts under.
+    pub fn counted(
+        &self,
+        spec: &FunnelSpec,
+        calendar: &mut Calendar,
+    ) -> Vec<(Period, Micros, Best)> {
+        let mut all = Vec::new();
+        for value in self.units.values() {
+            let Some(units) = self.units.of(value) else { continue };
+            for &period in &spec.periods {
+                if spec.counting == Counting::Uniques {
+                    let mut sums: BTreeMap<Micros, Sum<'_>> = BTreeMap::new();
+                    for unit in units.iter() {
+                        let start = calendar.start(period, unit.key.time);
+                        sums.entry(start).or_default().add(unit, spec);
+                    }
+                    let found = sums.iter().map(|(start, sum)| (*start, sum.found(spec, value)));
+                    all.extend(found.filter_map(|(start, best)| Some((period, start, best?))));
+                    continue;
+                }
+                for unit in units.iter().filter(|unit| counts(spec, unit)) {
+                    let outcome = Arc::clone(&unit.outcome);
+                    let start = calendar.start(period, outcome.entry().time);
+                    let breakdown = shown(spec, value, unit.touch.as_deref());
+                    all.push((period, start, Best { breakdown, outcome }));
+                }
+            }
+        }
+        all
     }
 
     /// The person's best outcome under each value of the breakdown.

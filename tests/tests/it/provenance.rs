@@ -1,0 +1,374 @@
+//! `braid explain`: people and numbers of random histories against the tables, and the records that
+//! are named against the lines of the files that they are said to be in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use braid_tests::delta::cells;
+use braid_tests::histories::{RULES, records};
+use connectors::bindings::FileBindingLog;
+use jobs::provenance::number::{BehindSaid, Who, behind};
+use jobs::provenance::past::Past;
+use jobs::provenance::person::{Asked, Whom, explain};
+use jobs::provenance::said::{Name, PersonSaid, Witness};
+use jobs::query::explain::{Question, explain as explain_numbers};
+use jobs::query::{Known, Moment, resolve, rows};
+use jobs::runtime::{Silent, peek};
+use operators::identity::testing::Seeded;
+use operators::model::Cell;
+use serde_json::Value;
+
+use crate::support::{Job, sources, text, write_part};
+
+/// A job that has run several times over a random history, so that the past has changed.
+fn job(seed: u64, more: &str) -> Job {
+    let job = Job::new(&(sources("explained") + more + RULES));
+    let records = records(&mut Seeded(seed), 160);
+    for (part, records) in records.chunks(60).enumerate() {
+        write_part(&job, part, records);
+        job.run(1 + part, 9);
+    }
+    job
+}
+
+fn ask(job: &Job, person: &str, until: Option<Known>) -> PersonSaid {
+    let asked = Asked { whom: Whom::Id(person.to_owned()), tenant: None, until };
+    let path = job.folder().join("job.toml");
+    explain(&path, &job.plan(), &asked, &Silent).unwrap_or_else(|e| panic!("{person}: {e}"))
+}
+
+/// The rows of an answer; ids are text.
+fn query(job: &Job, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
+    let mut all = Vec::new();
+    for batch in rows(&job.plan(), sql, known).unwrap_or_else(|e| panic!("{sql}: {e}")) {
+        let columns: Vec<Vec<Cell>> = batch.columns().iter().map(cells).collect();
+        let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
+        all.extend((0..batch.num_rows()).map(row));
+    }
+    all
+}
+
+/// The people of the tables.
+fn people(job: &Job, known: Option<Known>) -> BTreeSet<String> {
+    let sql = "select person_id from events where person_id is not null \
+               union select person_id from identifiers";
+    query(job, sql, known).iter().map(|row| text(&row[0]).to_owned()).collect()
+}
+
+/// The line that a record is said to be in has its message id.
+fn is_there(files: &mut BTreeMap<String, Vec<String>>, record: &Witness) {
+    let lines = files.entry(record.part.clone()).or_insert_with(|| {
+        let content = fs::read_to_string(&record.part);
+        content.unwrap_or_else(|e| panic!("{record:?}: {e}")).lines().map(str::to_owned).collect()
+    });
+    let line: Value = serde_json::from_str(&lines[record.offset as usize - 1]).unwrap();
+    assert_eq!(line["messageId"], *record.message_id, "{record:?}");
+    assert_eq!(line["timestamp"], *record.time, "{record:?}");
+    assert!(record.part.contains(&format!("/{}/", record.source)), "{record:?}");
+}
+
+/// All records that are named.
+fn named(said: &PersonSaid) -> Vec<&Witness> {
+    let events = said.events.iter().chain(&said.shadowed);
+    let of_events = events.flat_map(|event| {
+        let through = event.through.iter().map(|step| &step.record);
+        [&event.record].into_iter().chain(through).chain(&event.copies)
+    });
+    let of_identifiers = said.identifiers.iter().flat_map(|i| i.first.iter().chain(&i.last));
+    let of_links = said.links.iter().flat_map(|link| &link.witnesses);
+    let of_claims = said.claims.iter().flat_map(|claim| &claim.witnesses);
+    let of_commands = said.commands.iter().map(|command| &command.record);
+    of_events.chain(of_identifiers).chain(of_links).chain(of_claims).chain(of_commands).collect()
+}
+
+/// Whether links and merges that count connect some identifiers.
+fn connected(said: &PersonSaid, of: &BTreeSet<&Name>) -> bool {
+    let links = said.links.iter().filter(|link| link.counts).map(|link| (&link.x, &link.y));
+    let merges = said.commands.iter().filter(|c| c.counts && c.kind == "merge");
+    let edges: Vec<(&Name, &Name)> = links.chain(merges.map(|c| (&c.x, &c.y))).collect();
+    let mut reached: BTreeSet<&Name> = of.first().copied().into_iter().collect();
+    loop {
+        let next = edges.iter().flat_map(|(x, y)| [(*x, *y), (*y, *x)]);
+        let next = next.filter(|(x, y)| reached.contains(x) && of.contains(y));
+        let next: Vec<&Name> = next.map(|(_, y)| y).filter(|y| !reached.contains(y)).collect();
+        if next.is_empty() {
+            return reached == *of;
+        }
+        reached.extend(next);
+    }
+}
+
+/// Everything said of a person is what the tables say, as known at an epoch.
+fn check(job: &Job, person: &str, known: Option<Known>) -> PersonSaid {
+    let said = ask(job, person, known);
+    assert_eq!((said.person_id.as_str(), &said.asked), (person, &None));
+    let sql = format!("select message_id, channel, event from events where person_id = '{person}'");
+    let mut expected: Vec<[String; 3]> = query(job, &sql, known)
+        .iter()
+        .map(|row| [0, 1, 2].map(|column| text(&row[column]).to_owned()))
+        .collect();
+    let event = |e: &jobs::provenance::said::EventSaid| {
+        [e.record.message_id.clone(), e.channel.clone(), e.event.clone()]
+    };
+    let mut events: Vec<[String; 3]> = said.events.iter().map(event).collect();
+    expected.sort_unstable();
+    events.sort_unstable();
+    assert_eq!(events, expected, "events of {person}");
+    let sql = format!("select type, token, public from identifiers where person_id = '{person}'");
+    let expected: BTreeSet<(String, String, bool)> = query(job, &sql, known)
+        .iter()
+        .map(|row| (text(&row[0]).to_owned(), text(&row[1]).to_owned(), row[2] == Cell::Bool(true)))
+        .collect();
+    let here = said.identifiers.iter().filter(|identifier| identifier.person_id == person);
+    let here = here.map(|i| (i.name.kind.clone(), i.name.token.clone(), i.public));
+    assert_eq!(here.collect::<BTreeSet<_>>(), expected, "identifiers of {person}");
+    let mut clusters: BTreeMap<&Name, BTreeSet<&Name>> = BTreeMap::new();
+    for identifier in said.identifiers.iter().filter(|i| i.part != "seen") {
+        clusters.entry(&identifier.cluster).or_default().insert(&identifier.name);
+        assert_eq!(identifier.why.is_some(), identifier.public);
+    }
+    assert!(clusters.values().all(|members| connected(&said, members)), "{:?}", said.links);
+    said
+}
+
+#[test]
+fn every_person_is_as_the_tables_have_it() {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (seed, more) in [(1, ""), (2, "[snapshot]\nevery = \"1m\"\n"), (3, "")] {
+        let job = job(seed, more);
+        let mut files = BTreeMap::new();
+        let mut events = 0;
+        for person in people(&job, None) {
+            let said = check(&job, &person, None);
+            events += said.events.len();
+            named(&said).into_iter().for_each(|record| is_there(&mut files, record));
+            let sql = format!(
+                "select epoch from id_changes where person_id = '{person}' or other_person_id = \
+                 '{person}'"
+            );
+            let ours = |change: &&jobs::provenance::said::ChangeSaid| {
+                [&change.person_id, &change.other_person_id].contains(&&person)
+            };
+            let changes = said.id_changes.iter().filter(ours).count();
+            assert_eq!(changes, query(&job, &sql, None).len(), "changes of {person}");
+            let words = said.text(3);
+            assert!(words.contains(&person) && words.contains("/jobs/"), "{words}");
+            let svg = said.picture();
+            let drawn = said.identifiers.iter().map(|i| &i.name.token[..10]);
+            assert!(drawn.into_iter().all(|token| svg.contains(token)), "{svg}");
+            let mut count = |what, times| *seen.entry(what).or_default() += times;
+            count("public", said.identifiers.iter().filter(|i| i.public).count());
+            count("claimed", said.identifiers.iter().filter(|i| i.part == "claimed").count());
+            count("link", said.links.iter().filter(|link| link.counts).count());
+            count("no link", said.links.iter().filter(|link| !link.counts).count());
+            count("claim", said.claims.iter().filter(|claim| claim.counts).count());
+            count("no claim", said.claims.iter().filter(|claim| !claim.counts).count());
+            count("merge", said.commands.iter().filter(|c| c.kind == "merge").count());
+            count("unmerge", said.commands.iter().filter(|c| c.kind == "unmerge").count());
+            count("copy", said.events.iter().map(|event| event.copies.len()).sum());
+            count("shadowed", said.shadowed.len());
+            count("split", said.id_changes.iter().filter(|c| c.change_type == "split").count());
+        }
+        let all = query(&job, "select 1 from events where person_id is not null", None);
+        assert_eq!(events, all.len(), "each event once");
+    }
+    assert_eq!(seen.len(), 11);
+    assert!(seen.values().all(|times| *times > 3), "{seen:?}");
+}
+
+#[test]
+fn people_are_explained_as_they_were_known() {
+    let job = job(4, "");
+    let epochs: Vec<u64> = peek(&job.plan()).unwrap().iter().map(|b| b.epoch).collect();
+    let mut different = BTreeSet::new();
+    for epoch in epochs.iter().skip(2).step_by(5) {
+        let known = resolve(&job.plan(), Moment::Epoch(*epoch)).unwrap();
+        for person in people(&job, Some(known)).into_iter().step_by(3) {
+            let said = check(&job, &person, Some(known));
+            assert_eq!(said.upto, *epoch);
+            assert!(said.id_changes.iter().all(|change| change.epoch <= *epoch));
+            different.insert(format!("{person} {:?}", said.identifiers));
+        }
+    }
+    assert!(different.len() > 10, "{} states", different.len());
+}
+
+/// The files of a folder with their content.
+fn content(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            files.extend(content(&entry.path()));
+        } else {
+            files.insert(entry.path(), fs::read(entry.path()).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn a_job_that_runs_and_one_that_has_changed_are_explained_as_they_stand() {
+    let job = job(5, "");
+    let before = content(&job.out());
+    let held = FileBindingLog::open(&job.out().join("bindings")).unwrap();
+    let everybody = people(&job, None);
+    let standing: Vec<PersonSaid> = everybody.iter().map(|p| check(&job, p, None)).collect();
+    drop(held);
+    assert_eq!(content(&job.out()), before, "nothing is written");
+    // Another rule, which has not run.
+    let changed = sources("explained") + &RULES.replacen("rank = 1\nowners_max = 2", "rank = 1", 1);
+    let earlier = fs::read_to_string(job.folder().join("job.toml")).unwrap();
+    job.write("job.toml", &changed);
+    let again: Vec<PersonSaid> = everybody.iter().map(|p| check(&job, p, None)).collect();
+    assert_eq!(again, standing);
+    assert_eq!(fs::read_to_string(&standing[0].file).unwrap(), earlier, "the version is kept");
+    job.run(2, 20);
+    let mut news = 0;
+    for person in people(&job, None) {
+        let said = check(&job, &person, None);
+        assert_ne!(said.version, standing[0].version);
+        news += usize::from(standing.iter().all(|before| before.events != said.events));
+    }
+    assert!(news > 0, "the change changes somebody");
+}
+
+/// What stands in a column of each row of a view, by key.
+fn numbers(job: &Job, view: &str, column: &str) -> BTreeMap<BTreeMap<String, String>, f64> {
+    let plan = job.plan();
+    let question = Question::default();
+    let explained = explain_numbers(&plan, view, &question).unwrap();
+    let of_column = explained.numbers.into_iter().filter(|number| number.column == column);
+    of_column.map(|number| (number.key, number.after.unwrap_or(0.0))).collect()
+}
+
+fn all_behind(job: &Job, view: &str) -> Vec<BehindSaid> {
+    let plan = job.plan();
+    let rows = explain_numbers(&plan, view, &Question::default()).unwrap().rows;
+    let past = Past::open(&job.folder().join("job.toml"), &plan, None).unwrap();
+    behind(&past, &rows, &Silent).unwrap_or_else(|e| panic!("{view}: {e}"))
+}
+
+#[test]
+fn those_behind_a_number_add_up_to_it() {
+    let trends = "[[view]]\nkind = \"trend\"\nname = \"seen\"\nfilter = { event = \"see\" }\n\
+                  breakdown = \"channel\"\n";
+    let views = [
+        ("funnel_buy", "count"),
+        ("funnel_buy_times", "count"),
+        ("funnel_buy_people", "furthest_step"),
+        ("trend_people", "value"),
+        ("trend_seen", "value"),
+        ("trend_price", "value"),
+        ("sessions", "events"),
+        ("people", "events"),
+    ];
+    for seed in 6..9 {
+        let job = job(seed, trends);
+        let mut of_person: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in query(&job, "select person_id, message_id from events", None) {
+            let person = if row[0] == Cell::Null { "" } else { text(&row[0]) };
+            of_person.entry(person.to_owned()).or_default().insert(text(&row[1]).to_owned());
+        }
+        let mut files = BTreeMap::new();
+        for (view, column) in views {
+            let mut expected = numbers(&job, view, column);
+            let said = all_behind(&job, view);
+            assert!(said.len() > 2, "{view} has {} rows", said.len());
+            for row in said {
+                let number = expected.remove(&row.key).unwrap_or(0.0);
+                let steps = || row.parts[0].witnesses[0].len() as f64;
+                let sum = || row.parts.iter().filter_map(|part| part.sum).sum::<f64>();
+                let counts: usize = row.parts.iter().map(|part| part.counts).sum();
+                assert_eq!(counts, row.counts);
+                let comes_to = match view {
+                    "trend_price" => sum(),
+                    "funnel_buy_people" => steps(),
+                    _ => counts as f64,
+                };
+                assert!((comes_to - number).abs() < 1e-6, "{view} {:?}: {number}", row.key);
+                for part in &row.parts {
+                    assert_eq!(part.counts, part.witnesses.len());
+                    let person = match &part.who {
+                        Who::PersonId(id) => id.as_str(),
+                        Who::Nobody => "",
+                        Who::GroupId(id) => panic!("there are no groups, and yet {id}"),
+                    };
+                    for record in part.witnesses.iter().flatten().flatten() {
+                        assert!(of_person[person].contains(&record.message_id), "{part:?}");
+                        is_there(&mut files, record);
+                    }
+                }
+                assert!(row.text(2).lines().count() <= 4);
+            }
+            let left: Vec<_> = expected.iter().filter(|(_, number)| **number != 0.0).collect();
+            assert!(left.is_empty(), "{view}: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn the_command_answers_or_says_what_to_write() {
+    let job = job(9, "");
+    let command = |arguments: &[&str]| {
+        let output = job.command("explain").args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let json = |arguments: &[&str]| -> Value {
+        let (code, said, errors) = command(arguments);
+        assert_eq!(code, Some(0), "{errors}");
+        serde_json::from_str(&said).unwrap()
+    };
+    // From the number to a person, and from the person to the records.
+    let said = json(&["funnel_buy", "--key", "period=all,step=1", "--json"]);
+    let numbers = said["numbers"].as_array().unwrap();
+    let count = numbers.iter().find(|number| number["column"] == "count").unwrap();
+    assert_eq!(said["behind"][0]["counts"].as_f64(), count["after"].as_f64(), "{said}");
+    let person = said["behind"][0]["parts"][0]["who"]["person_id"].as_str().unwrap();
+    let (_, words, _) = command(&["funnel_buy", "--key", "step=1", "--key", "period=all"]);
+    assert!(words.contains(&format!("person {person}")), "{words}");
+    let svg = job.folder().join("person.svg");
+    let said = json(&["person", person, "--json", "--svg", svg.to_str().unwrap()]);
+    assert_eq!(said["person_id"], person);
+    assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
+    // Columns that are no part of the key.
+    let said = json(&["sessions", "--key", &format!("person_id={person}"), "--json"]);
+    let behind = said["behind"].as_array().unwrap();
+    let whose = |said: &Value| said["parts"][0]["who"]["person_id"] == person;
+    assert!(!behind.is_empty() && behind.iter().all(whose), "{said}");
+    // An identifier as senders write it.
+    let (_, words, _) = command(&["person", "--identifier", "user_id=u1"]);
+    let sql = "select distinct person_id from identifiers where type = 'user_id'";
+    let known = query(&job, sql, None);
+    let asked = |row: &Vec<Cell>| words.contains(&format!("person {} (tenant", text(&row[0])));
+    assert!(words.starts_with("user_id ") || known.iter().any(asked), "{words}");
+    assert!(known.iter().any(asked), "{words}");
+    let nobody = "00000000000000000000000000000000";
+    for (arguments, expected) in [
+        (["funnel_buy", "--key", "stp=1"].as_slice(), "no column \"stp\"; did you mean step?"),
+        (&["funnel_buy", "--key", "step"], "write a column and its value, such as step=2"),
+        (&["funnel_buy", nobody], "an id is not for a view; leave it out"),
+        (&["person"], "who? write a person_id behind it, or --identifier TYPE=VALUE"),
+        (&["person", "anna"], "\"anna\" is no person id: write the 32 hexadecimal digits"),
+        (&["person", nobody], "nobody is 00000000000000000000000000000000; give a person_id"),
+        (&["person", nobody, "--tenant", "x"], "nobody is 0000"),
+        (&["person", nobody, "--since", "1"], "--since is not for a person; leave it out"),
+        (&["person", "--identifier", "emial=e1"], "no type \"emial\"; did you mean email?"),
+        (&["person", "--identifier", "email"], "write a type and a value"),
+        (&["person", "--identifier", "email=null"], "\"null\" is no identifier: the job blocks it"),
+        (&["person", "--identifier", "email=nobody@x.example"], "nobody is email "),
+        (&["person", nobody, "--until", "99"], "epoch 99 is not in the tables yet"),
+    ] {
+        let (code, _, said) = command(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    // What was read is not there any more.
+    fs::remove_file(job.folder().join("web/000.ndjson")).unwrap();
+    assert_eq!(command(&["person", person]).0, Some(3));
+    let fresh = Job::new(&(sources("fresh") + RULES));
+    write_part(&fresh, 0, &[]);
+    let output = fresh.command("explain").args(["person", nobody]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("nothing is published yet: run the job"), "{said}");
+}
