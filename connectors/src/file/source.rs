@@ -360,3 +360,27 @@ fn parquet_error(error: parquet::errors::ParquetError) -> io::Error {
     }
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_once_nobody_has_it() {
+        let mut lent = Lent::default();
+        let mut rows = lent.take();
+        rows.push(b"some record");
+        let place = rows.data.as_ptr();
+        let rows = Arc::new(rows);
+        lent.give(&rows);
+        let other = lent.take();
+        assert!(other.is_empty() && other.data.as_ptr() != place);
+        drop(rows);
+        let again = lent.take();
+        assert!(again.is_empty() && again.data.as_ptr() == place);
+        for _ in 0..2 * Lent::MAX {
+            lent.give(&Arc::default());
+        }
+        assert_eq!(lent.0.len(), Lent::MAX);
+    }
+}

@@ -73,13 +73,22 @@ impl FunnelState {
     }
 }
 
+/// Later events without a say in the funnel that are passed over to see that there are no others.
+const LATER_MAX: usize = 64;
+
 /// The events that came, if they are the last of all that matter, in instants of their own.
 fn last<'a>(scope: &Scope<'a>, dirty: &[Dirty]) -> Option<Last<'a>> {
     let first = dirty.first()?.low;
     let mut last = Last::new();
     let mut before = None;
-    let concerned = |event: &&Arc<Event>| concerns(scope.spec, scope.mask, event);
-    for event in scope.facts.from(key(first.time)).map(|fact| &fact.event).filter(concerned) {
+    let concerned = |event: &Event| concerns(scope.spec, scope.mask, event);
+    let mut room = dirty.len() + LATER_MAX;
+    for fact in scope.facts.from(key(first.time)) {
+        let event = &fact.event;
+        room = room.checked_sub(1)?;
+        if !concerned(event) {
+            continue;
+        }
         let at = Dirty::at(event.key);
         let own = before.replace(instant(event)) != Some(instant(event));
         if !own || dirty.get(last.len()) != Some(&at) {
@@ -87,7 +96,7 @@ fn last<'a>(scope: &Scope<'a>, dirty: &[Dirty]) -> Option<Last<'a>> {
         }
         last.push(event);
     }
-    let mut came = scope.deltas.iter().filter(|(event, ..)| concerned(&event));
+    let mut came = scope.deltas.iter().filter(|(event, ..)| concerned(event));
     let new = last.iter().all(|event| came.next().is_some_and(|c| c.1 > 0 && c.0.key == event.key));
     (new && came.next().is_none() && last.len() == dirty.len()).then_some(last)
 }
