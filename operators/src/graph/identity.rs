@@ -1,6 +1,7 @@
 //! The shell of identity: one incremental engine per tenant, or the reference for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,32 +16,59 @@ use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
 use crate::identity::{
-    Assign, Engine, EngineKind, IdChange, IdentityConfig, Membership, Resolution, Sighting,
+    Assign, Engine, EngineKind, Handle, IdChange, IdentityConfig, Membership, Resolution, Sighting,
 };
 use crate::model::{Cause, Epoch, Event, EventKey, Token};
 use crate::shard::{place, tenant};
 use crate::store::PersonRef;
 
-/// What identity says, each item to the shard it concerns.
+/// What identity says, each item to the shard it concerns. There is an assignment for each event, on
+/// its way through several operators: what is rarer than that and larger is boxed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum IdentityOut {
     /// To the store: the person of an event of a tenant.
-    Assign(u64, Assign),
+    Assign { tenant: u64, event: EventKey, to: To, cause: Cause },
     /// To the store, which knows message ids: two people became one or one two.
-    Change(Arc<str>, IdChange),
+    Change(Box<(Arc<str>, IdChange)>),
     /// To people: a person id.
     Name(PersonRef, Option<Token>, Cause),
     /// To people: whose an identifier is.
-    Member { name: Arc<str>, member: Membership, diff: i8, cause: Cause },
+    Member(Box<Member>),
+}
+
+/// A person or nobody, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct To(Option<NonZeroU64>);
+
+impl To {
+    fn new(person: Option<Handle>) -> Self {
+        // Handles are given from 0 on, one by one.
+        Self(person.and_then(|handle| NonZeroU64::MIN.checked_add(handle)))
+    }
+
+    /// The person.
+    pub(super) fn person(self) -> Option<Handle> {
+        self.0.map(|number| number.get() - 1)
+    }
+}
+
+/// An identifier comes to a person or leaves one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    /// The tenant.
+    pub name: Arc<str>,
+    pub membership: Membership,
+    pub diff: i8,
+    pub cause: Cause,
 }
 
 impl IdentityOut {
     /// The event whose shard in the store it concerns.
     pub(super) fn event(&self) -> Option<EventKey> {
         match self {
-            Self::Assign(_, assign) => Some(assign.event),
-            Self::Change(_, change) => Some(change.by),
-            Self::Name(..) | Self::Member { .. } => None,
+            Self::Assign { event, .. } => Some(*event),
+            Self::Change(change) => Some(change.1.by),
+            Self::Name(..) | Self::Member(_) => None,
         }
     }
 
@@ -48,10 +76,11 @@ impl IdentityOut {
     pub(super) fn person(&self) -> Option<PersonRef> {
         match self {
             Self::Name(person, ..) => Some(*person),
-            Self::Member { name, member, .. } => {
-                Some(PersonRef { tenant: tenant(name), handle: member.person })
+            Self::Member(member) => {
+                let (tenant, handle) = (tenant(&member.name), member.membership.person);
+                Some(PersonRef { tenant, handle })
             }
-            Self::Assign(..) | Self::Change(..) => None,
+            Self::Assign { .. } | Self::Change(_) => None,
         }
     }
 }
@@ -155,15 +184,35 @@ impl Tenant {
 fn hand_on(name: &Arc<str>, resolution: &mut Resolution, out: &mut Vec<IdentityOut>) {
     let tenant = tenant(name);
     let Resolution { assigns, names, memberships, changes } = resolution;
-    out.extend(assigns.drain(..).map(|a| IdentityOut::Assign(tenant, a)));
+    out.extend(assigns.drain(..).map(|Assign { event, to, cause, .. }| IdentityOut::Assign {
+        tenant,
+        event,
+        to: To::new(to),
+        cause,
+    }));
     out.extend(names.drain(..).map(|(handle, token, cause)| {
         IdentityOut::Name(PersonRef { tenant, handle }, token, cause)
     }));
-    out.extend(changes.drain(..).map(|c| IdentityOut::Change(Arc::clone(name), c)));
+    let changed = |change| IdentityOut::Change(Box::new((Arc::clone(name), change)));
+    out.extend(changes.drain(..).map(changed));
     let moved: BTreeSet<_> =
         memberships.iter().filter(|(_, d)| *d < 0).map(|(m, _)| m.ident).collect();
-    for (member, diff) in memberships.drain(..) {
-        let cause = if moved.contains(&member.ident) { Cause::Merge } else { Cause::New };
-        out.push(IdentityOut::Member { name: Arc::clone(name), member, diff, cause });
+    for (membership, diff) in memberships.drain(..) {
+        let cause = if moved.contains(&membership.ident) { Cause::Merge } else { Cause::New };
+        let name = Arc::clone(name);
+        out.push(IdentityOut::Member(Box::new(Member { name, membership, diff, cause })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_every_event_is_small() {
+        assert!(size_of::<IdentityOut>() <= 56);
+        for person in [None, Some(0), Some(7), Some(Handle::MAX - 1)] {
+            assert_eq!(To::new(person).person(), person);
+        }
     }
 }

@@ -37,12 +37,12 @@ use self::admit::{admit, watermarks};
 use self::coalesce::coalesce;
 use self::held::Holder;
 pub use self::held::{HeldBytes, STATEFUL};
-use self::identity::{IdentityOut, resolve};
+use self::identity::{IdentityOut, Member, resolve};
 pub use self::rows::refused;
 use self::shell::{Batches, per_epoch};
 use crate::dedup::shadow::{Shadowing, Shadows};
 use crate::dedup::{Admitted, Changes, Counted, Dedup};
-use crate::identity::{EngineKind, IdentityConfig};
+use crate::identity::{Assign, EngineKind, IdentityConfig};
 use crate::model::{Change, DeadLetter, Epoch, Event, EventKey, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
@@ -158,7 +158,7 @@ enum StoreIn {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum PeopleIn {
     Fact(Fact),
-    Group(GroupFact),
+    Group(Box<GroupFact>),
     Identity(IdentityOut),
 }
 
@@ -364,12 +364,11 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
                     store.shadow(&shadowing);
                     shadowed.push(shadowing);
                 }
-                StoreIn::Identity(IdentityOut::Assign(tenant, assign)) => {
+                StoreIn::Identity(IdentityOut::Assign { tenant, event, to, cause }) => {
+                    let assign = Assign { event, from: None, to: to.person(), cause };
                     store.assign(tenant, &assign);
                 }
-                StoreIn::Identity(IdentityOut::Change(name, change)) => {
-                    id_changes.push((name, change));
-                }
+                StoreIn::Identity(IdentityOut::Change(change)) => id_changes.push(*change),
                 StoreIn::Identity(_) => {}
             }
         }
@@ -405,7 +404,8 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
     let (mut output, mut usual) = (PeopleOutput::default(), 0);
     let catalog = Arc::clone(&job.catalog);
     let facts = facts.flat_map(move |fact| {
-        let groups: Vec<PeopleIn> = GroupFact::of(&catalog, &fact).map(PeopleIn::Group).collect();
+        let groups = GroupFact::of(&catalog, &fact).map(|group| PeopleIn::Group(Box::new(group)));
+        let groups: Vec<PeopleIn> = groups.collect();
         groups.into_iter().chain([PeopleIn::Fact(fact)])
     });
     let all = facts.concat(resolved);
@@ -421,12 +421,13 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
         for item in list.into_iter().flatten() {
             match item {
                 PeopleIn::Fact(fact) => people.update_fact(fact),
-                PeopleIn::Group(group) => people.update_group(group),
+                PeopleIn::Group(group) => people.update_group(*group),
                 PeopleIn::Identity(IdentityOut::Name(person, token, cause)) => {
                     people.update_name(person, token, cause);
                 }
-                PeopleIn::Identity(IdentityOut::Member { name, member, diff, cause }) => {
-                    people.update_membership(&name, tenant(&name), member, diff, cause);
+                PeopleIn::Identity(IdentityOut::Member(moved)) => {
+                    let Member { name, membership, diff, cause } = *moved;
+                    people.update_membership(&name, tenant(&name), membership, diff, cause);
                 }
                 PeopleIn::Identity(_) => {}
             }
