@@ -76,6 +76,10 @@ impl FileBindingLog {
     /// `beginning` and what comes after it; `None` if it does not stand for the beginning of this
     /// log.
     fn read_after(&mut self, beginning: &Logged) -> Result<Option<Vec<Logged>>, BindingError> {
+        let length = self.file.metadata().map_err(failing(&self.path))?.len();
+        if beginning.at >= length {
+            return Ok(None);
+        }
         let bytes = self.bytes_from(beginning.at).map_err(failing(&self.path))?;
         // Where there is another log, there need not be a binding.
         let read = parse(&self.path, &bytes, beginning.at);

@@ -56,6 +56,9 @@ pub enum StoreError {
     },
 }
 
+/// What a server answers whom it does not let in.
+const REFUSALS: [&str; 2] = ["status code: 403 Forbidden", "status code: 401 Unauthorized"];
+
 impl StoreError {
     /// Whether the job file or the rights have to be changed.
     pub fn is_usage(&self) -> bool {
@@ -73,6 +76,10 @@ impl StoreError {
         match error {
             Error::NotFound { .. } => Self::Missing { object },
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                Self::Refused { object, message }
+            }
+            // Of a list the client gives the answer's words only.
+            Error::Generic { .. } if REFUSALS.iter().any(|words| message.contains(words)) => {
                 Self::Refused { object, message }
             }
             _ => Self::Away { object, message },

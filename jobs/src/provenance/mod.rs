@@ -2,8 +2,8 @@
 //! and from these to the records that show them.
 //!
 //! Nothing of this is kept while a job runs. It follows from what was bound: the records are read
-//! again ([`past`]) and explained by the rules that the job had. So it is as exact as the tables, of
-//! any epoch, and costs a running job nothing.
+//! again ([`past`]) and explained by the rules that the job had. So it is as exact as the tables,
+//! of any epoch, and costs a running job nothing.
 
 mod connected;
 pub mod number;

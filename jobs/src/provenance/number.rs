@@ -1,8 +1,8 @@
 //! From a number to the people behind it, each with the events that count.
 //!
-//! All that the number's tenant has sent is read again, and the view's own code says what each person
-//! adds. What it comes to is compared with the row that stands: should it be something else, that is
-//! an error and no answer. Memory: about what the job itself needs for the tenant's events.
+//! All that the number's tenant has sent is read again, and the view's own code says what each
+//! person adds. What it comes to is compared with the row that stands: should it be something else,
+//! that is an error and no answer. Memory: about what the job itself needs for the tenant's events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -249,10 +249,10 @@ impl<'a> Facts<'a> {
 
     fn of_session(&self, spec: &SessionsSpec, row: &Row) -> Option<Parts> {
         let (person, mut rest) = self.facts_of(row, 2)?;
-        let tenant = rest.first().map(|event| Arc::clone(&event.tenant))?;
         for session in sessions::oracle(spec, rest.iter().map(|event| &**event)) {
             let (events, others) = rest.split_at(session.events as usize);
-            if session.row(row.view, &tenant, person, spec).cells == row.cells {
+            let session = Arc::new(session);
+            if sessions::row(row.view, &session, person, spec).cells == row.cells {
                 return Some(Self::each(person, row, events));
             }
             rest = others;

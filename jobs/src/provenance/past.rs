@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use connectors::bindings::Binding;
+use connectors::bindings::{Binding, Logged};
 use connectors::decode::{Decoded, Decoder};
 use connectors::kafka::{PartitionId, Replayed};
 use operators::model::{Epoch, Event, Micros, Origin};
@@ -154,14 +154,21 @@ impl Past {
     /// The newest snapshot up to the epoch, with its segments open: then they can be read also when
     /// the job has put others in their place.
     fn snapshot(&self) -> Result<Option<(Manifest, Vec<Blocks>)>, QueryError> {
-        let folder = snapshots_of(&self.plan);
+        let Some(place) = snapshots_of(&self.plan).map_err(RunError::from)? else {
+            return Ok(None);
+        };
+        let is_ours = |sum: &Logged| {
+            let (epoch, at) = (sum.binding.epoch, sum.binding.wall_time);
+            Some(self.bindings.iter().any(|b| b.epoch == epoch && b.wall_time == at))
+        };
         let mut failed = None;
         for _ in 0..SNAPSHOTS_TRIED {
-            let opened = snapshot::find(&folder, &self.plan.hash, self.upto).and_then(|found| {
+            let found = snapshot::find(&place, &self.plan.hash, self.upto, is_ours, |_, _| {});
+            let opened = found.and_then(|found| {
                 let Some(begin) = found.begin else { return Ok(None) };
-                let entries = begin.manifest.segments.iter();
+                let places = 0..begin.manifest.segments.len();
                 let segments: Result<Vec<Blocks>, SnapshotError> =
-                    entries.map(|entry| Blocks::open(&begin.folder, entry)).collect();
+                    places.map(|segment| begin.blocks(segment)).collect();
                 Ok(Some((begin.manifest, segments?)))
             });
             match opened {

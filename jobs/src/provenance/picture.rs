@@ -1,6 +1,6 @@
-//! A small picture of a person's identifiers as SVG: a row for each rank, links and commands between
-//! identifiers, claims from weaker clusters to their owners. What does not count is grey, with the
-//! reason in its title.
+//! A small picture of a person's identifiers as SVG: a row for each rank, links and commands
+//! between identifiers, claims from weaker clusters to their owners. What does not count is grey,
+//! with the reason in its title.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -261,7 +261,8 @@ impl<'a> Picture<'a> {
         let _ = writeln!(
             self.out,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\" \
-             fill=\"{colour}\" stroke=\"white\" stroke-width=\"3\" paint-order=\"stroke\">{}</text>",
+             fill=\"{colour}\" stroke=\"white\" stroke-width=\"3\" \
+             paint-order=\"stroke\">{}</text>",
             at.x,
             at.y,
             escaped(label)

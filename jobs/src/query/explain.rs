@@ -78,8 +78,8 @@ pub struct Question {
     pub since: Option<Known>,
     /// Up to this epoch; without it to the last one.
     pub until: Option<Known>,
-    /// Rows with these values in columns, as text: where such a column is not part of the key, in the
-    /// last row that stood.
+    /// Rows with these values in columns, as text: where such a column is not part of the key, in
+    /// the last row that stood.
     pub key: Vec<(String, String)>,
 }
 
@@ -270,7 +270,7 @@ fn contributors(mut steps: Vec<(Epoch, Cause, f64)>, people: &People) -> Vec<Con
 impl Explained {
     /// As a person reads it.
     pub fn text(&self) -> String {
-        let Self { view, since, until, numbers } = self;
+        let Self { view, since, until, numbers, rows: _ } = self;
         let many = match numbers.len() {
             0 => "no number".to_owned(),
             1 => "a number".to_owned(),

@@ -22,8 +22,8 @@ use crate::model::{Cause, Epoch, Event, EventKey, Token};
 use crate::shard::{place, tenant};
 use crate::store::PersonRef;
 
-/// What identity says, each item to the shard it concerns. There is an assignment for each event, on
-/// its way through several operators: what is rarer than that and larger is boxed.
+/// What identity says, each item to the shard it concerns. There is an assignment for each event,
+/// on its way through several operators: what is rarer than that and larger is boxed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum IdentityOut {
     /// To the store: the person of an event of a tenant.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::funnels::{Changed, Funnels};
-use super::{PeopleOutput, SortedChunks};
+use super::{Facts, PeopleOutput, Placed};
 use crate::model::{Cause, Event};
 use crate::views::catalog::Catalog;
 use crate::views::contribution::{Contribution, Group, Measure};
@@ -115,13 +115,13 @@ fn of_funnel(
     facts: &[Arc<Event>],
 ) -> Vec<Share> {
     let Some(tenant) = facts.first().map(|event| &event.tenant) else { return Vec::new() };
-    let mut sorted = SortedChunks::default();
+    let mut sorted = Facts::default();
     for event in facts {
-        sorted.insert(Arc::clone(event));
+        sorted.insert(Placed::new(event));
     }
     let deltas: Vec<(Arc<Event>, i8, Cause)> =
         facts.iter().map(|event| (Arc::clone(event), 1, Cause::New)).collect();
-    let (mut presence, mut out) = (BTreeMap::new(), PeopleOutput::default());
+    let (mut presence, mut out) = (trend::Presence::default(), PeopleOutput::default());
     trend::of_person(catalog, &deltas, &mut presence, &mut out);
     let changed = Changed {
         tenant,

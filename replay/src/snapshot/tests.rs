@@ -153,26 +153,34 @@ impl Run {
     }
 }
 
-fn read(begin: &Begin) -> Vec<Arc<Event>> {
+fn try_read(begin: &Begin) -> Result<Vec<Arc<Event>>, SnapshotError> {
     let (mut events, mut reader) = (Vec::new(), BlockReader::default());
     for segment in 0..begin.manifest.segments.len() {
-        let mut blocks = begin.blocks(segment).unwrap();
-        while let Some(block) = blocks.next().unwrap() {
+        let mut blocks = begin.blocks(segment)?;
+        while let Some(block) = blocks.next()? {
             events.extend(reader.decode(&block).unwrap());
         }
     }
-    events
+    Ok(events)
 }
 
-/// Whether a snapshot holds exactly what was admitted up to its epoch.
-fn assert_whole(begin: &Begin) {
+fn read(begin: &Begin) -> Vec<Arc<Event>> {
+    try_read(begin).unwrap()
+}
+
+/// Whether a snapshot with these events holds exactly what was admitted up to its epoch.
+fn assert_holds(begin: &Begin, events: &[Arc<Event>]) {
     let manifest = &begin.manifest;
-    let events: Vec<_> = (10..10 * manifest.epoch + 10).map(event).collect();
-    assert!(read(begin) == events, "the snapshot at {}", manifest.epoch);
+    let expected: Vec<_> = (10..10 * manifest.epoch + 10).map(event).collect();
+    assert!(events == expected, "the snapshot at {}", manifest.epoch);
     assert_eq!(manifest.events(), events.len() as u64);
     assert_eq!(manifest.watermark, watermark(manifest.epoch));
     assert_eq!(manifest.counts.read, 10 * manifest.epoch);
     assert_eq!(manifest.beginning, beginning(manifest.epoch));
+}
+
+fn assert_whole(begin: &Begin) {
+    assert_holds(begin, &read(begin));
 }
 
 fn epoch(found: &Found) -> Option<Epoch> {

@@ -172,8 +172,8 @@ fn joined(cases: &[Case]) -> Vec<u8> {
     lines.join(&b'\n')
 }
 
-/// Every reason there is, save that a record has no value, which only topics have; an epoch for each
-/// record, so that the watermark knows of the first one.
+/// Every reason there is, save that a record has no value, which only topics have; an epoch for
+/// each record, so that the watermark knows of the first one.
 #[test]
 fn lines_of_json() {
     let cases = json_cases();

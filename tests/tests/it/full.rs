@@ -2,7 +2,7 @@
 //! once there is room the next one ends with the tables of an undisturbed run.
 //!
 //! The disk is a small file system in memory. To mount one needs no rights where the kernel lets
-//! everybody have a namespace of their own; where it does not, the test says so and ends.
+//! everybody have a namespace of their own, or to root.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -68,8 +68,10 @@ fn refused() -> Option<String> {
 #[test]
 fn a_disk_that_fills_up_ends_the_run_and_costs_nothing() {
     if let Some(why) = refused() {
-        eprintln!("not tested: no namespace with a small disk can be had here: {why}");
-        return;
+        panic!(
+            "no namespace with a small disk can be had here ({why}); run the tests as root, or let \
+             everybody have one: sysctl -w kernel.unprivileged_userns_clone=1"
+        );
     }
     let calm = job();
     calm.run(2, 10);
@@ -93,7 +95,8 @@ fn a_disk_that_fills_up_ends_the_run_and_costs_nothing() {
             ["said", "codes"].map(|name| fs::read_to_string(job.folder().join(name)).unwrap());
         assert_eq!(codes, "8\n8\n0\n0\n", "{place}: {said}");
         assert!(said.contains("No space left on device"), "{place}: {said}");
-        assert!(said.contains(place), "{place}: {said}");
+        // A path may be named by where the link leads.
+        assert!(said.contains(place) || said.contains("/small/place/"), "{place}: {said}");
         // Outside, the disk was never mounted.
         fs::remove_dir(job.folder().join("small")).unwrap();
         fs::rename(job.folder().join("kept"), job.folder().join("small")).unwrap();

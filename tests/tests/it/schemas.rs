@@ -17,8 +17,8 @@ fn page(sinks: &str) -> Value {
 }
 
 const JSON: &str = "[[sink]]\nconnector = \"kafka\"\nbrokers = \"localhost:1\"\n";
-const AVRO: &str = "[[sink]]\nconnector = \"kafka\"\nbrokers = \"localhost:1\"\nprefix = \"eu.shop\"\n\
-                    format = \"avro\"\nregistry = \"http://localhost:1\"\n";
+const AVRO: &str = "[[sink]]\nconnector = \"kafka\"\nbrokers = \"localhost:1\"\n\
+                    prefix = \"eu.shop\"\nformat = \"avro\"\nregistry = \"http://localhost:1\"\n";
 
 #[test]
 fn schemas_are_those_of_the_sinks() {

@@ -2,9 +2,9 @@
 //! the events that show them.
 //!
 //! [`Evidence`] follows the rules over a set of sightings as [`super::oracle`] does, but keeps what
-//! led to each decision, and needs little more time than sorting takes. Identifiers that no chain of
-//! shared events and commands connects have no say in each other, so that of a large history those
-//! sightings are enough that are connected with the person.
+//! led to each decision, and needs little more time than sorting takes. Identifiers that no chain
+//! of shared events and commands connects have no say in each other, so that of a large history
+//! those sightings are enough that are connected with the person.
 
 mod claims;
 mod clusters;

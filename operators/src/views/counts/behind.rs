@@ -57,7 +57,8 @@ pub fn counts_in(catalog: &Catalog, row: &Row, measure: &Measure) -> bool {
             let at = |column| took(offsets, step(row, column)?);
             let (Some(from), Some(to)) = (at(STEP), at(TO_STEP)) else { return false };
             let edge = EDGES_S[bin(to.saturating_sub(from))];
-            matches!(row.cells.get(FROM_S), CellRef::Float(bits) if f64::from_bits(bits) == edge as f64)
+            let from_s = row.cells.get(FROM_S);
+            matches!(from_s, CellRef::Float(bits) if f64::from_bits(bits) == edge as f64)
         }
         _ => false,
     }

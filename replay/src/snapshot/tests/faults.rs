@@ -121,7 +121,10 @@ fn story(at: u64, late: bool) -> bool {
     let find = |failed: &mut u32, upto| {
         let found = again(failed, || find(&place, "job", upto, |_| Some(true), |_, _| {}));
         assert!(found.passed_over.is_empty(), "call {at}: {found:?}");
-        epoch(&found).map(|_| found.begin).unwrap_or_default()
+        if let Some(begin) = &found.begin {
+            assert_holds(begin, &again(failed, || try_read(begin)));
+        }
+        found.begin
     };
     for generation in 1..=2 {
         let first = (generation - 1) * 9;

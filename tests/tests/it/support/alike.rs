@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Job, Table};
+use operators::model::Cell;
+
+use super::Job;
 
 /// Everything that a job has published: current rows byte by byte, and changes.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Published {
     rows: BTreeMap<String, Vec<u8>>,
-    changes: BTreeMap<String, Table>,
+    changes: BTreeMap<String, Vec<Vec<Cell>>>,
 }
 
 impl Published {
