@@ -56,6 +56,7 @@ impl ReadError {
 }
 
 /// A source that is being read.
+#[expect(clippy::large_enum_variant, reason = "a job has a few of them")]
 pub enum Source {
     /// Files.
     Files(Files),

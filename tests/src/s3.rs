@@ -109,7 +109,7 @@ impl Server {
             let Response { status, headers, body } = self.answer(&request)?;
             let mut head = format!("HTTP/1.1 {status} Said\r\n");
             if !headers.iter().any(|(name, _)| *name == "content-length") {
-                head += &format!("content-length: {}\r\n", body.len());
+                head.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
             }
             head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
             let mut output = client;
@@ -216,7 +216,7 @@ impl Server {
                 }
                 folder = path.parent();
             }
-            told += &format!("<Deleted><Key>{key}</Key></Deleted>");
+            told.extend(["<Deleted><Key>", key, "</Key></Deleted>"]);
         }
         Ok(Response::new(200, format!("<DeleteResult>{told}</DeleteResult>")))
     }
@@ -238,7 +238,7 @@ impl Server {
         let mut left = entries.into_iter().filter(|entry| *entry > after).peekable();
         let (mut told, mut last) = (String::new(), String::new());
         for entry in left.by_ref().take(PAGE) {
-            told += &if entry.ends_with('/') {
+            let one = if entry.ends_with('/') {
                 format!("<CommonPrefixes><Prefix>{entry}</Prefix></CommonPrefixes>")
             } else {
                 let size = fs::metadata(self.path(&entry)).map_or(0, |meta| meta.len());
@@ -248,10 +248,11 @@ impl Server {
                      <LastModified>{time}</LastModified><ETag>\"put\"</ETag></Contents>"
                 )
             };
+            told.push_str(&one);
             last = entry;
         }
         if left.peek().is_some() {
-            told += &format!("<NextContinuationToken>{last}</NextContinuationToken>");
+            told.extend(["<NextContinuationToken>", &last, "</NextContinuationToken>"]);
         }
         Response::new(200, format!("<ListBucketResult>{told}</ListBucketResult>"))
     }

@@ -56,7 +56,8 @@ pub enum StoreError {
     },
 }
 
-/// What a server answers whom it does not let in.
+/// What a server answers that has no such place, and whom it does not let in.
+const NOT_FOUND: &str = "status code: 404 Not Found";
 const REFUSALS: [&str; 2] = ["status code: 403 Forbidden", "status code: 401 Unauthorized"];
 
 impl StoreError {
@@ -86,11 +87,16 @@ impl StoreError {
         }
     }
 
+    fn no_bucket(object: String) -> Self {
+        Self::Refused { object, message: "there is no such bucket".to_owned() }
+    }
+
     /// What the client says of a place as a whole.
     pub(super) fn of_place(url: &str, error: &Error) -> Self {
         match Self::new(url, error) {
-            Self::Missing { object } => {
-                Self::Refused { object, message: "there is no such bucket".to_owned() }
+            Self::Missing { object } => Self::no_bucket(object),
+            Self::Away { object, message } if message.contains(NOT_FOUND) => {
+                Self::no_bucket(object)
             }
             error => error,
         }

@@ -33,7 +33,10 @@ pub struct StoreSpec {
 impl fmt::Debug for StoreSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options: Vec<&String> = self.options.keys().collect();
-        f.debug_struct("StoreSpec").field("url", &self.url).field("options", &options).finish()
+        f.debug_struct("StoreSpec")
+            .field("url", &self.url)
+            .field("options", &options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,15 +34,14 @@ struct Batch {
 impl Waiting {
     /// Adds a change of the last epoch or a later one.
     pub(super) fn push(&mut self, epoch: Epoch, watermark: Micros, change: Change) {
-        match self.changes.last_mut().filter(|block| block.len() < BLOCK) {
-            Some(block) => block.push(change),
-            None => {
-                // The first grows, for most views have little.
-                let room = if self.changes.is_empty() { 1 } else { BLOCK };
-                let mut block = Vec::with_capacity(room);
-                block.push(change);
-                self.changes.push(block);
-            }
+        if let Some(block) = self.changes.last_mut().filter(|block| block.len() < BLOCK) {
+            block.push(change);
+        } else {
+            // The first grows, for most views have little.
+            let room = if self.changes.is_empty() { 1 } else { BLOCK };
+            let mut block = Vec::with_capacity(room);
+            block.push(change);
+            self.changes.push(block);
         }
         let end = self.len() as u32;
         match self.epochs.last_mut() {

@@ -1,6 +1,6 @@
 //! `braid archive`: what a job's archive has, and what came before it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -61,7 +61,7 @@ pub(super) fn act(options: &Options) -> u8 {
     }
 }
 
-fn bring_in(job: &PathBuf, live: &Plan, workers: Option<usize>) -> Result<u8, RebuildError> {
+fn bring_in(job: &Path, live: &Plan, workers: Option<usize>) -> Result<u8, RebuildError> {
     let stop = super::stop_on_signals()
         .map_err(|source| RebuildError::Disk { path: "signals".into(), source })?;
     let imported = with(&Workers(workers), &stop, |run, around| import((job, live), run, around))?;

@@ -22,6 +22,7 @@ use crate::serve::Board;
 
 /// What is to be computed anew.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Options {
     /// The job file.
     job: PathBuf,
@@ -79,8 +80,8 @@ pub(super) struct Change {
     /// With the job of this file, as if it stood in the place of the job file.
     #[arg(long = "change", value_name = "FILE", id = "changed")]
     file: Option<PathBuf>,
-    /// With another value of a key, such as identity.type.email.owners_max=3 or
-    /// view.purchase.funnelWindowInterval=7; may be given again.
+    /// With another value of a key, such as `identity.type.email.owners_max=3` or
+    /// `view.purchase.funnelWindowInterval=7`; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -307,9 +308,10 @@ pub(super) fn last(bindings: &[Binding], moment: Moment) -> Result<Epoch, Rebuil
 
 fn unknown(live: &Plan, name: &str) -> Result<RebuildError, RebuildError> {
     let names = Replay::names(live)?;
-    let there = match names.is_empty() {
-        true => "there is none".to_owned(),
-        false => format!("there are {}", names.join(", ")),
+    let there = if names.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("there are {}", names.join(", "))
     };
     Ok(RebuildError::Usage(format!("there is no replay {name}; {there}")))
 }

@@ -30,14 +30,13 @@ pub fn import(
     if begin == 0 {
         return Ok(None);
     }
-    let mut replay = match Replay::open(job, live, IMPORT)? {
-        Some(replay) => replay,
-        None => {
-            let mut variant = Variant::new(&live.text).map_err(RebuildError::Usage)?;
-            variant.leave_out(|_| false, &BUILT_IN);
-            let scope = Scope { to: Some(begin), ..Scope::default() };
-            Replay::create((job, &variant.text()), live, IMPORT, scope)?
-        }
+    let mut replay = if let Some(replay) = Replay::open(job, live, IMPORT)? {
+        replay
+    } else {
+        let mut variant = Variant::new(&live.text).map_err(RebuildError::Usage)?;
+        variant.leave_out(|_| false, &BUILT_IN);
+        let scope = Scope { to: Some(begin), ..Scope::default() };
+        Replay::create((job, &variant.text()), live, IMPORT, scope)?
     };
     // What events are to be kept with is what the live job asks for.
     replay.plan.sources.clone_from(&live.sources);

@@ -36,15 +36,12 @@ impl Bound {
     /// Opens the bindings to append to them, and reads what comes after `beginning`, or all. Nobody
     /// else appends from now on.
     pub(super) fn open(plan: &Plan, beginning: Option<&Logged>) -> Result<Self, BindingError> {
-        let (log, read): (Box<dyn BindingLog>, _) = match &plan.bindings {
-            Some(topic) => {
-                let (log, read) = KafkaBindingLog::open(topic, beginning)?;
-                (Box::new(log), read)
-            }
-            None => {
-                let (log, read) = FileBindingLog::open(&file(plan), beginning)?;
-                (Box::new(log), read)
-            }
+        let (log, read): (Box<dyn BindingLog>, _) = if let Some(topic) = &plan.bindings {
+            let (log, read) = KafkaBindingLog::open(topic, beginning)?;
+            (Box::new(log), read)
+        } else {
+            let (log, read) = FileBindingLog::open(&file(plan), beginning)?;
+            (Box::new(log), read)
         };
         let whole = beginning.is_none_or(|beginning| read.first() != Some(beginning));
         let (places, bindings) = apart(read);

@@ -112,10 +112,10 @@ impl RunError {
             }
             Self::Topic(error) if error.is_usage() => 2,
             Self::Snapshot(error) if error.is_usage() => 2,
-            Self::Snapshot(SnapshotError::TakenOver { .. }) => 4,
+            Self::Snapshot(SnapshotError::TakenOver { .. })
+            | Self::Binding(BindingError::Held { .. }) => 4,
             Self::Cluster(end) => end.code,
             Self::Spec(_) | Self::JobChanged { .. } => 2,
-            Self::Binding(BindingError::Held { .. }) => 4,
             error if error.is_disk_full() => DISK_FULL,
             Self::Source(_)
             | Self::Binding(_)

@@ -145,6 +145,7 @@ enum Next {
     End(Pace),
 }
 
+#[expect(clippy::too_many_lines, reason = "a run from its bindings to its end, step by step")]
 fn compute(
     plan: &Plan,
     options: RunOptions,

@@ -110,6 +110,8 @@ pub struct PeopleChange {
 }
 
 type Person = (String, Token);
+/// A merge or split: tenant, which of the two, the people in order, the message.
+type Made = (String, String, [String; 2], String);
 type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Unions of people of both sides.
@@ -202,6 +204,7 @@ fn by_key<'a>(
     rows.iter().map(of).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one step after the other over the same maps")]
 pub(super) fn compare(before: &Said, after: &Said) -> PeopleChange {
     let mut change = PeopleChange::default();
     let mut groups = Groups::default();
@@ -337,7 +340,6 @@ fn find_links(movers: &mut [Mover], before: &Said, after: &Said) {
             of_token.insert((text(row, 0), text(row, 2)), *place);
         }
     }
-    type Made = (String, String, [String; 2], String);
     let made = |row: &Row| -> Made {
         let mut people = [text(row, 1), text(row, 2)];
         people.sort();

@@ -177,13 +177,11 @@ impl Place {
 
     /// What a file that can't be read on says.
     pub(super) fn unreadable(&self, path: &Path, error: &io::Error) -> SnapshotError {
-        match &self.store {
-            None => SnapshotError::disk(path, error),
-            Some(_) => {
-                let (object, message) = (path.display().to_string(), error.to_string());
-                StoreError::Away { object, message }.into()
-            }
+        if self.store.is_none() {
+            return SnapshotError::disk(path, error);
         }
+        let (object, message) = (path.display().to_string(), error.to_string());
+        StoreError::Away { object, message }.into()
     }
 
     /// Makes a whole and synced file of [`Place::bench`] a file of the run.

@@ -32,12 +32,11 @@ impl Writer {
         events: impl IntoIterator<Item = Arc<Event>>,
     ) -> Result<(), SnapshotError> {
         for event in events {
-            let mut open = match self.open.take() {
-                Some(open) => open,
-                None => {
-                    self.begun += 1;
-                    PartWriter::begin(self.folder.join(format!("part-{:09}", self.begun)))?
-                }
+            let mut open = if let Some(open) = self.open.take() {
+                open
+            } else {
+                self.begun += 1;
+                PartWriter::begin(self.folder.join(format!("part-{:09}", self.begun)))?
             };
             open.add(event)?;
             if open.bytes() < SEGMENT_BYTES_MAX {

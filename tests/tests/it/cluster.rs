@@ -157,10 +157,11 @@ fn a_cut_connection_is_found_out() {
 /// between process 0 and the workers elsewhere. It is found out, also where both sides only wait.
 #[test]
 fn a_connection_that_is_cut_alone_is_found_out() {
-    let expected = alone(&shop(60_000));
+    // Several epochs, so that there is something to wait for when the first is bound.
+    let expected = alone(&shop(250_000));
     // The last connections of process 1 with process 0 are for data, and then for records.
     for place in [1, 0] {
-        let job = shop(60_000);
+        let job = shop(250_000);
         let mut team = team(&job, 2, &[]);
         let proxy = Proxy::new(team.address(0));
         team.see(1, 0, proxy.address());

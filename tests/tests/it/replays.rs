@@ -100,7 +100,7 @@ fn a_replay_follows_and_ends_where_it_is_told() {
     }
     // What it has at its end is what was known then.
     let known = resolve(&plan, Moment::Epoch(4)).unwrap();
-    for schema in plan.catalog.schemas.iter() {
+    for schema in &plan.catalog.schemas {
         let columns: Vec<&str> = schema.columns.iter().map(|c| c.name).collect();
         let list = columns.join("\", \"");
         let sql = format!("select \"{list}\", _status from {}", schema.name);

@@ -187,7 +187,7 @@ fn a_job_with_fields_from_beside_values() {
             "traits": { "email": email }, "channel": "web",
             "timestamp": moment(at), "receivedAt": moment(at + 5),
         });
-        lines += &format!("{line}\n");
+        lines.extend([line.to_string().as_str(), "\n"]);
         if n == COUNT / 2 {
             writer.flush();
             let job = Braid::start(braid, &topics, &[]);

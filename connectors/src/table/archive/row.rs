@@ -152,7 +152,7 @@ impl Reader<'_> {
         };
         let list = |column: usize| match cells.get(column) {
             Some(Cell::List(list)) => {
-                list.iter().map(|item| self.ident(item)).collect::<Option<Vec<_>>>()
+                list.iter().map(|item| self.ident(item)).collect::<Result<Vec<_>, _>>().ok()
             }
             _ => None,
         };
@@ -220,13 +220,13 @@ impl Reader<'_> {
         Ok((int(0)? as Epoch, event))
     }
 
-    /// An identifier, if the job has its type.
-    fn ident(&self, cell: &Cell) -> Option<Option<Ident>> {
-        let Cell::Str(text) = cell else { return None };
-        let (name, hex) = text.rsplit_once(':')?;
-        let token = Token(u128::from_str_radix(hex, 16).ok()?);
+    /// An identifier, if the job has its type; what is none is an error.
+    fn ident(&self, cell: &Cell) -> Result<Option<Ident>, ()> {
+        let Cell::Str(text) = cell else { return Err(()) };
+        let (name, hex) = text.rsplit_once(':').ok_or(())?;
+        let token = Token(u128::from_str_radix(hex, 16).map_err(drop)?);
         let kind = self.names.identity.types.iter().position(|known| *known.name == *name);
-        Some(kind.map(|kind| Ident { kind: kind as u8, token }))
+        Ok(kind.map(|kind| Ident { kind: kind as u8, token }))
     }
 }
 

@@ -158,7 +158,7 @@ fn the_erased_do_not_come_back() {
     let all = written(out.path(), None);
     let of_a = || all.values().flatten().filter(|event| *event.tenant == *"a");
     let victim = of_a().find_map(|event| event.idents.first()).copied().unwrap();
-    let message = of_a().last().unwrap().key.id;
+    let message = of_a().next_back().unwrap().key.id;
     let is_erased = |event: &&Arc<Event>| {
         let pair = event.command.as_ref().map(|command| [command.x, command.y]);
         event.idents.contains(&victim)

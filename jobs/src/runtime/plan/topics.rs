@@ -74,7 +74,8 @@ pub(super) fn source(
 
 /// What the values of a source's records are.
 fn values(check: &mut Checker, of: &Source, base: &Path) -> Values {
-    let proto = of.schema.as_ref().is_some_and(|name| name.get_ref().ends_with(".proto"));
+    let extension = of.schema.as_ref().and_then(|name| Path::new(name.get_ref()).extension());
+    let proto = extension.is_some_and(|extension| extension == "proto");
     if let Some(message) = of.message.as_ref().filter(|_| !proto) {
         let wrong = "a message is one of a .proto file; write schema = \"event.proto\" beside it";
         check.at(&message.span(), wrong);

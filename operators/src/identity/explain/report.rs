@@ -235,8 +235,7 @@ impl Evidence<'_> {
     /// Whether a claim that no unmerge refuses can decide anything.
     fn holds(&self, lead: Node, key: EventKey, owner: Node) -> Holds {
         match self.claims.step(lead, key) {
-            None => Holds::Idle,
-            Some(Step { merged: true, .. }) => Holds::Idle,
+            None | Some(Step { merged: true, .. }) => Holds::Idle,
             // At its own moment a claim is the last one, unless the first or last of all counts.
             Some(Step { to, by, .. }) if by == key || to == owner => Holds::Yes,
             Some(_) => Holds::Passed,

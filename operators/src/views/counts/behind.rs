@@ -58,7 +58,7 @@ pub fn counts_in(catalog: &Catalog, row: &Row, measure: &Measure) -> bool {
             let (Some(from), Some(to)) = (at(STEP), at(TO_STEP)) else { return false };
             let edge = EDGES_S[bin(to.saturating_sub(from))];
             let from_s = row.cells.get(FROM_S);
-            matches!(from_s, CellRef::Float(bits) if f64::from_bits(bits) == edge as f64)
+            matches!(from_s, CellRef::Float(bits) if bits == (edge as f64).to_bits())
         }
         _ => false,
     }

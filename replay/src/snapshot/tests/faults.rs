@@ -152,11 +152,11 @@ fn story(at: u64, late: bool) -> bool {
         if owed {
             run.shelf.take(Vec::new(), taken(first + 9)).unwrap();
         }
-        run.shelf.passed(first + 9).unwrap();
+        again(&mut failed, || run.shelf.passed(first + 9));
     }
     let begin = find(&mut failed, 18).unwrap();
     assert_eq!(begin.manifest.epoch, 18);
-    assert_eq!(place.runs().unwrap().len(), 1);
+    assert_eq!(again(&mut failed, || place.runs()).len(), 1);
     assert!(failed <= 1);
     failed == 1
 }
@@ -164,7 +164,7 @@ fn story(at: u64, late: bool) -> bool {
 #[test]
 fn a_store_that_fails_once_at_any_call_costs_no_snapshot() {
     for late in [false, true] {
-        let failing = (1..).take_while(|at| story(*at, late)).count();
+        let failing = (1..10_000).take_while(|at| story(*at, late)).count();
         assert!(failing > 100, "{failing} calls");
     }
 }
