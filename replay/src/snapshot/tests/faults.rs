@@ -110,7 +110,8 @@ fn again<T>(
 }
 
 /// Two runs, one after the other, with a failure at the call `at`. Whatever fails, each snapshot
-/// that was taken is found, and whole. Says whether anything failed.
+/// that was taken is found, and whole. Says whether there were so many calls: some, such as those
+/// that tidy up, may fail without a word.
 fn story(at: u64, late: bool) -> bool {
     let waiting = TempDir::new().unwrap();
     let failing = Arc::new(Failing { inner: InMemory::new(), at: at.into(), late });
@@ -158,7 +159,7 @@ fn story(at: u64, late: bool) -> bool {
     assert_eq!(begin.manifest.epoch, 18);
     assert_eq!(again(&mut failed, || place.runs()).len(), 1);
     assert!(failed <= 1);
-    failed == 1
+    failing.at.load(Ordering::Relaxed) == 0
 }
 
 #[test]
