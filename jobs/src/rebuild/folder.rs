@@ -93,7 +93,7 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The text is no job; there is one of the name.
+    /// The text is no job; its sources are others than those of the live one.
     pub fn create(
         (job, text): (&Path, &str),
         live: &Plan,
@@ -104,6 +104,10 @@ impl Replay {
         let out = folder(live, name);
         let plan = planned(job, text, out.clone(), (name, &scope))?;
         sources(live, &plan)?;
+        // What is there without a description is left of one that was being removed or made.
+        if out.exists() {
+            fs::remove_dir_all(&out).map_err(RebuildError::disk(&out))?;
+        }
         fs::create_dir_all(&out).map_err(RebuildError::disk(&out))?;
         let write = |name: &str, bytes: &[u8]| {
             let path = out.join(name);

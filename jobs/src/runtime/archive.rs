@@ -41,11 +41,15 @@ impl ArchiveWriter {
         done: Epoch,
         every: Duration,
         board: Arc<Board>,
-    ) -> Self {
-        sink.begin(done);
+    ) -> Result<Self, ArchiveError> {
+        if sink.committed().is_none() {
+            // At once, so that what comes next waits for it: a crash must not let it begin later.
+            sink.begin(done);
+            commit(&mut sink, &board)?;
+        }
         let (inbox, closed) = bounded(INBOX_MAX);
         let thread = thread::spawn(move || write(sink, every, &closed, &board));
-        Self { inbox, thread }
+        Ok(Self { inbox, thread })
     }
 
     /// Hands over a closed epoch. Says false when the thread has failed; [`ArchiveWriter::finish`]

@@ -238,7 +238,8 @@ fn compute(
         tracer: tracer.clone(),
     };
     let archive = archive
-        .map(|(sink, every)| ArchiveWriter::start(sink, done, every, Arc::clone(around.board)));
+        .map(|(sink, every)| ArchiveWriter::start(sink, done, every, Arc::clone(around.board)))
+        .transpose()?;
     let collector = thread::spawn({
         let closed = Arc::clone(&closed);
         move || {

@@ -63,7 +63,17 @@ fn a_replay_reads_the_archive_when_the_sources_are_gone() {
         assert_eq!(said(&["r1", "--archive", "--set", &by("size")]).0, Some(0));
         let (code, words) = said(&["r2", "--archive", "--set", &by("weight")]);
         assert_eq!(code, Some(2), "{words}");
-        assert!(words.contains("were kept without properties.weight"), "{words}");
+        assert!(words.contains(": properties.weight;"), "{words}");
+        for (change, what) in [
+            ("identity.secret=another", ": identity.secret;"),
+            ("source.web.channel=site", ": the fields of source web;"),
+            ("identity.type.email.from=[\"traits.mail\"]", ": the fields of email;"),
+        ] {
+            let (code, words) = said(&["r3", "--archive", "--set", change]);
+            assert_eq!(code, Some(2), "{change}: {words}");
+            assert!(words.contains(what), "{change}: {words}");
+            assert_eq!(said(&["r3", "--drop"]).0, Some(0));
+        }
     }
 }
 
@@ -120,4 +130,26 @@ fn an_archive_that_begins_late_gets_what_was_before() {
     std::sync::Arc::make_mut(&mut plan.catalog).schemas.retain(stays);
     let is = current(&again.plan.out, &plan);
     assert_same(&is, &current(&job.out(), &plan), "current rows");
+}
+
+/// It begins where its first run does, even if that is killed before it has archived anything.
+#[test]
+fn an_archive_begins_with_its_first_run() {
+    let more = "[snapshot]\nevery = \"1s\"\n[[sink]]\nconnector = \"table\"\n[[sink]]\n\
+                connector = \"archive\"\nevery = \"1h\"\n";
+    let job = Job::new(&(job_text() + more));
+    let records = records(&mut Seeded(111), 120);
+    let parts: Vec<_> = records.chunks(60).map(<[_]>::to_vec).collect();
+    write_part(&job, 0, &parts[0]);
+    // After the tables and a snapshot, before the archive.
+    let output = job.execute(&["-w", "1", "--epoch-records", "9", "--crash-at", "decoded:6:kill"]);
+    assert_eq!(output.status.code(), None);
+    write_part(&job, 1, &parts[1]);
+    job.run(2, 9);
+    let plan = job.plan();
+    assert_eq!(jobs::rebuild::archive(&plan, &plan).unwrap().reach().first, 1);
+    let again = create(&job, "again", &plan.text, Scope::default());
+    read(&job, &again, 1, true);
+    let events = |out: &std::path::Path| braid_tests::delta::read(&out.join("events")).rows;
+    assert_eq!(events(&again.plan.out), events(&job.out()));
 }

@@ -47,6 +47,23 @@ fn a_replay_is_what_the_live_job_has() {
     }
 }
 
+/// What is left of a replay whose removal was killed has no say in the next one of its name.
+#[test]
+fn a_replay_has_nothing_of_one_that_was_half_removed() {
+    let job = ran(76, 2);
+    let plan = job.plan();
+    let changed = create(&job, "r1", &changed_text(), Scope::default());
+    computed(&job, &changed, 1);
+    let old = current(&changed.plan.out, &plan);
+    // The first thing that a removal does.
+    fs::remove_file(changed.plan.out.join("replay.json")).unwrap();
+    let replay = create(&job, "r1", &plan.text, Scope::default());
+    computed(&job, &replay, 1);
+    let (is, should) = (current(&replay.plan.out, &plan), current(&job.out(), &plan));
+    assert_ne!(old, should);
+    assert_same(&is, &should, "current rows");
+}
+
 /// With small epochs made one the current rows are the same, also after a crash.
 #[test]
 fn a_replay_may_make_small_epochs_one() {

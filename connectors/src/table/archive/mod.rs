@@ -98,14 +98,14 @@ pub enum ArchiveError {
         /// Where it would be.
         path: PathBuf,
     },
-    /// The archived events lack what a changed job asks for.
+    /// The archived events are not what a changed job would make of the records.
     #[error(
-        "the archived events up to epoch {upto} were kept without {}; replay from the sources, or \
-         without them",
+        "archived events up to epoch {upto} were kept without this, or with another: {}; replay \
+         from the sources, or leave it as it was",
         .missing.join(", ")
     )]
     Lacks {
-        /// Properties and identity types.
+        /// Properties, identity types, rules.
         missing: Vec<String>,
         /// The last epoch of such events.
         upto: u64,

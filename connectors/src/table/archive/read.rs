@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use operators::model::{Cell, Epoch, Event};
+use operators::model::{Cell, Epoch, Event, Micros};
 use operators::views::predicate::Matcher;
 
 use super::super::columns;
@@ -166,6 +166,16 @@ impl Archive {
             let types = self.names.identity.types.iter().map(|t| &*t.name);
             let types = types.filter(|name| lacks(name, &kept.types));
             missing.extend(properties.chain(types).map(str::to_owned));
+            let Names { rules, time, .. } = &self.names;
+            let others = rules.iter().filter(|(name, rule)| kept.rules.get(*name) != Some(rule));
+            missing.extend(others.map(|(name, _)| name.clone()));
+            // What the job would admit must have been admitted; times of receipt are not kept.
+            let admits = [
+                ("time.disorder", time.disorder <= kept.disorder),
+                ("time.admit", time.admit <= kept.admit),
+                ("time.future", time.future == kept.future),
+            ];
+            missing.extend(admits.iter().filter(|(_, had)| !had).map(|(key, _)| (*key).to_owned()));
         }
         Ok(missing.into_iter().collect())
     }
@@ -175,6 +185,10 @@ impl Archive {
 struct Kept {
     types: Vec<String>,
     properties: Vec<String>,
+    rules: BTreeMap<String, String>,
+    disorder: Micros,
+    admit: Micros,
+    future: Micros,
 }
 
 /// Whether a file has the content that it is named after. What has another is not even looked at:

@@ -1,5 +1,6 @@
 //! Events as rows of the archive, and back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use operators::identity::IdentityConfig;
@@ -7,6 +8,7 @@ use operators::model::{
     Cell, ColumnType, Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Idents, Matches,
     Origin, Token, Value, message_hash,
 };
+use operators::time::TimeConfig;
 use operators::views::predicate::Matcher;
 
 use super::super::columns::Layout;
@@ -48,6 +50,11 @@ pub struct Names {
     pub properties: Vec<Arc<str>>,
     /// Sources.
     pub sources: Vec<Arc<str>>,
+    /// What else decides what becomes of a record, by what it is called: the same words, the same
+    /// decision. Events that were kept under another one are not those that the job asks for.
+    pub rules: BTreeMap<String, String>,
+    /// What the watermark admits.
+    pub time: TimeConfig,
 }
 
 /// The cells of an event but for the date, in the order of the columns.

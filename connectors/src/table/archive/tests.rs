@@ -8,6 +8,7 @@ use operators::identity::{IdentityConfig, IdentityType};
 use operators::model::{
     Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Origin, Token, Value, message_hash,
 };
+use operators::time::TimeConfig;
 use operators::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
 
 use super::super::delta::batches;
@@ -20,6 +21,8 @@ fn names(properties: &[&str]) -> Names {
         identity: Arc::new(IdentityConfig { types, cluster_max: 100 }),
         properties: properties.iter().map(|name| Arc::from(*name)).collect(),
         sources: vec!["web".into(), "app".into()],
+        rules: [("secret".to_owned(), "1".to_owned())].into(),
+        time: TimeConfig { disorder: 10, admit: 100, future: 5, ids: 0, history: 0 },
     }
 }
 
@@ -149,7 +152,31 @@ fn a_changed_job_gets_what_was_kept() {
     }
     let mut archive = open(out.path(), &["properties.size"], Erased::default());
     let lacks = archive.begin((1, 24)).unwrap_err();
-    assert!(lacks.is_usage() && lacks.to_string().contains("without properties.size"), "{lacks}");
+    assert!(lacks.is_usage() && lacks.to_string().contains(": properties.size;"), "{lacks}");
+}
+
+/// What was decided when records were admitted can't be decided otherwise from what was kept.
+#[test]
+fn events_that_were_kept_under_other_rules_are_refused() {
+    let out = tempfile::tempdir().unwrap();
+    written(out.path(), None);
+    let changed = |change: &dyn Fn(&mut Names)| {
+        let mut names = names(&PROPERTIES);
+        change(&mut names);
+        let archive = Archive::open(out.path(), "shop", names, matcher().into(), Arc::default());
+        archive.unwrap().begin((1, 24)).err().map(|error| {
+            assert!(error.is_usage(), "{error}");
+            error.to_string()
+        })
+    };
+    let says = |said: Option<String>, what: &str| said.is_some_and(|said| said.contains(what));
+    let secret = |names: &mut Names| drop(names.rules.insert("secret".into(), "2".into()));
+    assert!(says(changed(&secret), ": secret;"));
+    assert!(says(changed(&|names| names.time.admit = 101), ": time.admit;"));
+    assert!(says(changed(&|names| names.time.disorder = 11), ": time.disorder;"));
+    assert!(says(changed(&|names| names.time.future = 4), ": time.future;"));
+    // Less is admitted by what admits less; what comes later has no say in it.
+    assert_eq!(changed(&|names| (names.time.admit, names.time.ids) = (99, 7)), None);
 }
 
 #[test]

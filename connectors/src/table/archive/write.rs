@@ -11,7 +11,7 @@ use super::super::delta::{Delta, Partition, TableLayout};
 use super::super::encode::encode_in_groups;
 use super::super::{TableError, Written, runtime};
 use super::row::{COLUMNS, cells, date};
-use super::{ARCHIVE, ArchiveError, ArchiveSpec};
+use super::{ARCHIVE, ArchiveError, ArchiveSpec, Names};
 
 /// Rows of a group, which is read as a whole: a person's history is in one or two of a file.
 const GROUP_ROWS: usize = 16_384;
@@ -60,9 +60,10 @@ impl ArchiveSink {
         self.waiting.len()
     }
 
-    /// A new archive begins after this epoch.
+    /// A new archive begins after this epoch: the next commit says so, if nothing comes before it.
     pub fn begin(&mut self, after: Epoch) {
         self.begin.get_or_insert(after);
+        self.closed.get_or_insert((after, Micros::MIN));
     }
 
     /// Takes in events of an epoch, unless it has them.
@@ -135,6 +136,12 @@ fn order(event: &Event) -> (&str, Option<operators::model::Token>, operators::mo
 /// What events are kept with, as JSON.
 fn kept(spec: &ArchiveSpec) -> String {
     let types: Vec<&str> = spec.names.identity.types.iter().map(|t| &*t.name).collect();
-    let properties: Vec<&str> = spec.names.properties.iter().map(|name| &**name).collect();
-    serde_json::json!({ "types": types, "properties": properties }).to_string()
+    let Names { properties, rules, time, .. } = &spec.names;
+    let properties: Vec<&str> = properties.iter().map(|name| &**name).collect();
+    let (disorder, admit, future) = (time.disorder, time.admit, time.future);
+    serde_json::json!({
+        "types": types, "properties": properties, "rules": rules,
+        "disorder": disorder, "admit": admit, "future": future,
+    })
+    .to_string()
 }

@@ -1,15 +1,17 @@
 //! What a job's archive keeps.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectors::decode::IdentityFields;
 use connectors::table::{ArchiveSpec, Names, archive_app};
 use operators::model::{Micros, SECOND};
 
 use super::checker::Checker;
 use super::views::Needs;
-use super::{Plan, SourceSpec};
+use super::{Plan, PlannedSource, SourceSpec};
 use crate::runtime::job_file::JobFile;
 
 /// How often it is committed: each commit is a file for each day that has events in it.
@@ -74,7 +76,35 @@ impl Plan {
                 .map(|path| Arc::from(path.to_string()))
                 .collect(),
             sources: self.sources.iter().map(|source| Arc::clone(&source.name)).collect(),
+            rules: self.rules(),
+            time: self.time,
         }
+    }
+
+    /// What decides what becomes of a record, beside properties and times.
+    fn rules(&self) -> BTreeMap<String, String> {
+        let mut rules = BTreeMap::new();
+        for PlannedSource { name, decode, .. } in &self.sources {
+            let fields = (&decode.fields, &decode.channel, &decode.tenant, &decode.default_tenant);
+            rules.insert(format!("the fields of source {name}"), format!("{fields:?}"));
+        }
+        if let Some(PlannedSource { decode, .. }) = self.sources.first() {
+            for IdentityFields { name, from } in &decode.identities {
+                rules.insert(format!("the fields of {name}"), format!("{from:?}"));
+            }
+            let blocked: BTreeSet<&String> = decode.blocked.iter().collect();
+            let previous = decode.previous_id.map(|of| &decode.identities[usize::from(of)].name);
+            // Says nothing of the secret, and tells it from others.
+            let secret = decode.secret.token("", "");
+            rules.insert("identity.blocked".to_owned(), format!("{blocked:?}"));
+            rules.insert("identity.previous_id".to_owned(), format!("{previous:?}"));
+            rules.insert("identity.secret".to_owned(), secret.to_string());
+            let business_key = decode.business_key.as_ref().map(ToString::to_string);
+            rules.insert("dedup.business_key".to_owned(), format!("{business_key:?}"));
+        }
+        // Fingerprints: field maps are long, and stand in each file.
+        rules.values_mut().for_each(|rule| *rule = Checker::hash(rule));
+        rules
     }
 
     /// The archive as it is written.
