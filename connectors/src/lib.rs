@@ -2,6 +2,7 @@
 
 pub mod avro;
 pub mod bindings;
+mod caught;
 pub mod decode;
 pub mod durable;
 pub mod file;

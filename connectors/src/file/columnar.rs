@@ -1,10 +1,6 @@
 //! Rows of a Parquet file, as Arrow batches.
-//!
-//! The Parquet crate panics on some damaged files. That is caught here and becomes an error: a bad
-//! file must not take the process with it.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -12,6 +8,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::errors::{ParquetError, Result};
 
 use super::BATCH_BYTES_MAX;
+use crate::caught::caught;
 
 /// Rows read at once at most.
 const ROWS_MAX: usize = 8192;
@@ -73,15 +70,4 @@ impl ParquetReader {
             batch
         }))
     }
-}
-
-/// Runs the Parquet crate's code. What it leaves behind after a panic is not used again: the error
-/// ends the source.
-fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-        let words = words.unwrap_or("for no stated reason");
-        Err(ParquetError::General(format!("the Parquet reader gave up: {words}")))
-    })
 }

@@ -13,6 +13,8 @@
 //!
 //! A cell without a value is `null`. A moment beyond year 9999 is a number, its microseconds.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use operators::model::{CellRef, ColumnType, Micros, Row, ViewSchema};
@@ -24,27 +26,37 @@ fn text(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// Writes text in which nothing is to be escaped, with its quotes.
+fn plain(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 fn moment(at: Micros, out: &mut Vec<u8>) {
-    match jiff::Timestamp::from_microsecond(at) {
-        Ok(at) => text(&format!("{at:.6}"), out),
-        Err(_) => out.extend_from_slice(at.to_string().as_bytes()),
-    }
+    // Writing to memory can't fail.
+    let _ = match jiff::Timestamp::from_microsecond(at) {
+        Ok(at) => write!(out, "\"{at:.6}\""),
+        Err(_) => write!(out, "{at}"),
+    };
 }
 
 /// Writes a cell.
 fn cell(cell_: CellRef<'_>, out: &mut Vec<u8>) {
     match cell_ {
         CellRef::Null => out.extend_from_slice(b"null"),
-        CellRef::Bool(value) => out.extend_from_slice(value.to_string().as_bytes()),
-        CellRef::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        CellRef::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        CellRef::Int(value) => {
+            let _ = write!(out, "{value}");
+        }
         CellRef::Float(bits) => {
             // Writing to memory can't fail; what is not finite is written as null.
             let _ = serde_json::to_writer(out, &f64::from_bits(bits));
         }
         CellRef::Time(at) => moment(at, out),
-        CellRef::Id(token) => text(&token.to_string(), out),
+        CellRef::Id(token) => plain(token.hex(&mut [0; 32]), out),
         CellRef::Str(value) => text(value, out),
-        CellRef::Bytes(value) => text(&STANDARD.encode(value), out),
+        CellRef::Bytes(value) => plain(&STANDARD.encode(value), out),
         CellRef::List(items) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {
@@ -58,28 +70,29 @@ fn cell(cell_: CellRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn object(schema: &ViewSchema, columns: impl Iterator<Item = usize>, row: &Row) -> Vec<u8> {
-    let mut out = vec![b'{'];
+fn object(schema: &ViewSchema, columns: impl Iterator<Item = usize>, row: &Row, out: &mut Vec<u8>) {
+    let mut before = b'{';
     for index in columns {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        text(schema.columns[index].name, &mut out);
+        out.push(before);
+        text(schema.columns[index].name, out);
         out.push(b':');
-        cell(row.cells.get(index), &mut out);
+        cell(row.cells.get(index), out);
+        before = b',';
+    }
+    if before == b'{' {
+        out.push(before);
     }
     out.push(b'}');
-    out
 }
 
-/// A row as a record's value: all columns, in their order.
-pub(super) fn value(schema: &ViewSchema, row: &Row) -> Vec<u8> {
-    object(schema, 0..schema.columns.len(), row)
+/// Writes a row as a record's value: all columns, in their order.
+pub(super) fn value(schema: &ViewSchema, row: &Row, out: &mut Vec<u8>) {
+    object(schema, 0..schema.columns.len(), row, out);
 }
 
-/// A row's record key: the key columns, in their order. Equal keys are equal bytes.
-pub(super) fn key(schema: &ViewSchema, row: &Row) -> Vec<u8> {
-    object(schema, schema.key.iter().copied(), row)
+/// Writes a row's record key: the key columns, in their order. Equal keys are equal bytes.
+pub(super) fn key(schema: &ViewSchema, row: &Row, out: &mut Vec<u8>) {
+    object(schema, schema.key.iter().copied(), row, out);
 }
 
 /// The JSON Schemas (2020-12) of a view's topic: of its keys and of its values.
@@ -141,6 +154,16 @@ mod tests {
         }
     }
 
+    fn written(
+        write: fn(&ViewSchema, &Row, &mut Vec<u8>),
+        schema: &ViewSchema,
+        row: &Row,
+    ) -> String {
+        let mut out = Vec::new();
+        write(schema, row, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn every_kind_of_cell_has_its_form() {
         use ColumnType::{Bool, Bytes, Float, Id, Int, Str, StrList, Time, TimeList};
@@ -157,7 +180,7 @@ mod tests {
             Cell::Bool(true),
         ];
         let row = Row { view: 0, cells: cells.into(), final_at: 0 };
-        let text = String::from_utf8(value(&schema, &row)).unwrap();
+        let text = written(value, &schema, &row);
         assert_eq!(
             text,
             "{\"a\":\"q\\\"\\u0001é\",\"b\":-9223372036854775808,\"c\":0.1,\
@@ -166,7 +189,7 @@ mod tests {
              \"h\":[\"1970-01-01T00:00:00.000000Z\",null],\"i\":true}"
         );
         serde_json::from_str::<Json>(&text).unwrap();
-        let text = String::from_utf8(key(&schema, &row)).unwrap();
+        let text = written(key, &schema, &row);
         assert_eq!(text, "{\"a\":\"q\\\"\\u0001é\",\"b\":-9223372036854775808}");
     }
 
@@ -175,7 +198,7 @@ mod tests {
         let schema = schema(&[ColumnType::Float, ColumnType::Time, ColumnType::Str]);
         let cells = vec![Cell::float(f64::INFINITY), Cell::Time(Micros::MAX)];
         let row = Row { view: 0, cells: cells.into(), final_at: 0 };
-        let text = String::from_utf8(value(&schema, &row)).unwrap();
+        let text = written(value, &schema, &row);
         assert_eq!(text, "{\"a\":null,\"b\":9223372036854775807,\"c\":null}");
     }
 

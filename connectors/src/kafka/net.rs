@@ -1,8 +1,8 @@
 //! What an epoch's changes come to: for each key the row that stands after it, or a tombstone.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
-use operators::model::{Cause, Change, Micros, Row, Status};
+use operators::model::{Cause, Change, Micros, Status};
 
 use super::view::View;
 use super::{KafkaError, json};
@@ -27,12 +27,10 @@ impl Outgoing {
     }
 }
 
-/// The rows of one key.
-#[derive(Default)]
-struct Rows {
-    come: Option<Row>,
-    gone: Option<Row>,
-    cause: Cause,
+/// A change with its key, which stands in a list of all keys.
+struct Keyed {
+    key: Range<usize>,
+    change: Change,
 }
 
 /// The records of an epoch, by view and key.
@@ -45,46 +43,74 @@ pub(super) fn net(
     changes: Vec<Change>,
     watermark: Micros,
 ) -> Result<Vec<Outgoing>, KafkaError> {
-    let mut rows: BTreeMap<Row, (i64, Cause)> = BTreeMap::new();
+    let (mut keys, mut keyed) = (Vec::new(), Vec::with_capacity(changes.len()));
     for change in changes {
-        let entry = rows.entry(change.row).or_default();
-        entry.0 += change.diff;
-        entry.1 = entry.1.max(change.cause);
+        let Some(view) = views.get(usize::from(change.row.view)) else { continue };
+        let begin = keys.len();
+        view.key(&change.row, &mut keys)?;
+        keyed.push(Keyed { key: begin..keys.len(), change });
     }
-    let mut keys: BTreeMap<(u16, Vec<u8>), Rows> = BTreeMap::new();
-    for (row, (diff, cause)) in rows {
-        let Some(view) = views.get(usize::from(row.view)).filter(|_| diff != 0) else { continue };
-        let entry = keys.entry((row.view, view.key(&row)?)).or_default();
-        entry.cause = entry.cause.max(cause);
-        let place = if diff > 0 { &mut entry.come } else { &mut entry.gone };
-        if let Some(other) = place.replace(row).filter(|_| diff > 0) {
-            let key = String::from_utf8_lossy(&json::key(&view.schema, &other)).into_owned();
+    // Most keys have one row that goes and one that comes: rows are compared only then.
+    let key = |keyed: &Keyed| (keyed.change.row.view, &keys[keyed.key.clone()]);
+    keyed
+        .sort_unstable_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.change.row.cmp(&b.change.row)));
+    let (mut records, mut value) = (Vec::new(), Vec::new());
+    for of_key in keyed.chunk_by(|a, b| key(a) == key(b)) {
+        let (view, key) = key(&of_key[0]);
+        let place = (view, key, &views[usize::from(view)]);
+        records.extend(record(place, of_key, watermark, &mut value)?);
+    }
+    Ok(records)
+}
+
+/// What the changes of one key come to, equal rows being beside each other; `None` if to nothing.
+/// In `value` values are written.
+fn record(
+    (place, key, view): (u16, &[u8], &View),
+    changes: &[Keyed],
+    watermark: Micros,
+    value: &mut Vec<u8>,
+) -> Result<Option<Outgoing>, KafkaError> {
+    let (mut come, mut gone, mut cause) = (None, None, Cause::default());
+    for same in changes.chunk_by(|a, b| a.change.row == b.change.row) {
+        let row = &same[0].change.row;
+        let diff: i64 = same.iter().map(|keyed| keyed.change.diff).sum();
+        if diff == 0 {
+            continue;
+        }
+        cause = same.iter().map(|keyed| keyed.change.cause).fold(cause, Cause::max);
+        if diff < 0 {
+            gone = Some(row);
+        } else if come.replace(row).is_some() {
+            let mut key = Vec::new();
+            json::key(&view.schema, row, &mut key);
+            let key = String::from_utf8_lossy(&key).into_owned();
             return Err(KafkaError::Inconsistent { view: view.schema.name.to_string(), key });
         }
     }
-    let outgoing = |((view, key), rows): ((u16, Vec<u8>), Rows)| {
-        let value = rows.come.as_ref().map(|row| views[usize::from(view)].value(row));
-        let row = rows.come.as_ref().or(rows.gone.as_ref());
-        let final_at = row.map_or(Micros::MIN, |row| row.final_at);
-        let passed = watermark >= final_at;
-        Ok(Outgoing {
-            view,
-            key,
-            value: value.transpose()?,
-            status: if passed { Status::Final } else { Status::Provisional },
-            cause: rows.cause,
-            final_at: Some(final_at).filter(|at| !passed && *at < Micros::MAX),
-        })
-    };
-    keys.into_iter().map(outgoing).collect()
+    let Some(final_at) = come.or(gone).map(|row| row.final_at) else { return Ok(None) };
+    let passed = watermark >= final_at;
+    value.clear();
+    if let Some(row) = come {
+        view.value(row, value)?;
+    }
+    Ok(Some(Outgoing {
+        view: place,
+        key: key.to_vec(),
+        value: come.map(|_| value.clone()),
+        status: if passed { Status::Final } else { Status::Provisional },
+        cause,
+        final_at: Some(final_at).filter(|at| !passed && *at < Micros::MAX),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use operators::identity::testing::Seeded;
-    use operators::model::{Cell, Column, ColumnType, ViewSchema};
+    use operators::model::{Cell, Column, ColumnType, Row, ViewSchema};
 
     use super::super::view::Form;
     use super::*;

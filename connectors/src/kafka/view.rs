@@ -77,31 +77,36 @@ impl View {
         }
     }
 
-    /// A row's record key. Equal keys are equal bytes.
-    pub(super) fn key(&self, row: &Row) -> Result<Vec<u8>, KafkaError> {
+    /// Writes a row's record key. Equal keys are equal bytes.
+    pub(super) fn key(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), KafkaError> {
         match self.form {
-            Form::Json => Ok(json::key(&self.schema, row)),
-            Form::Avro { key, .. } => self.avro(key, row, true),
+            Form::Json => json::key(&self.schema, row, out),
+            Form::Avro { key, .. } => self.avro(key, row, true, out)?,
         }
+        Ok(())
     }
 
-    /// A row as a record's value.
-    pub(super) fn value(&self, row: &Row) -> Result<Vec<u8>, KafkaError> {
+    /// Writes a row as a record's value.
+    pub(super) fn value(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), KafkaError> {
         match self.form {
-            Form::Json => Ok(json::value(&self.schema, row)),
-            Form::Avro { value, .. } => self.avro(value, row, false),
+            Form::Json => json::value(&self.schema, row, out),
+            Form::Avro { value, .. } => self.avro(value, row, false, out)?,
         }
+        Ok(())
     }
 
-    fn avro(&self, id: u32, row: &Row, key_only: bool) -> Result<Vec<u8>, KafkaError> {
-        let mut out = frame(id).to_vec();
-        match write(&self.schema, row, key_only, &mut out) {
-            Ok(()) => Ok(out),
-            Err(column) => Err(KafkaError::NoValue {
-                view: self.schema.name.to_string(),
-                column: column.to_owned(),
-            }),
-        }
+    fn avro(
+        &self,
+        id: u32,
+        row: &Row,
+        key_only: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), KafkaError> {
+        out.extend_from_slice(&frame(id));
+        write(&self.schema, row, key_only, out).map_err(|column| KafkaError::NoValue {
+            view: self.schema.name.to_string(),
+            column: column.to_owned(),
+        })
     }
 }
 
@@ -211,16 +216,22 @@ mod tests {
             for _ in 0..10 {
                 let row = row(&mut random, &view.schema);
                 // A number that is none has no place in a column that must have one.
-                let (Ok(key), Ok(value)) = (view.key(&row), view.value(&row)) else {
+                let (mut key, mut value) = (Vec::new(), Vec::new());
+                let written = view.key(&row, &mut key).and_then(|()| view.value(&row, &mut value));
+                if written.is_err() {
                     let mut cells = row.cells.iter().zip(&view.schema.columns);
                     let missing = cells.any(|(c, column)| c == CellRef::Null && !column.nullable);
                     assert!(missing, "seed {seed}");
                     continue;
+                }
+                let json = |write: fn(&ViewSchema, &Row, &mut Vec<u8>)| {
+                    let mut out = Vec::new();
+                    write(&view.schema, &row, &mut out);
+                    String::from_utf8(out).unwrap()
                 };
-                let json = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-                let expected = json(json::value(&view.schema, &row));
+                let expected = json(json::value);
                 assert_eq!(read(&value_schema, &value, value_id), expected, "seed {seed}");
-                let expected = json(json::key(&view.schema, &row));
+                let expected = json(json::key);
                 assert_eq!(read(&key_schema, &key, key_id), expected, "seed {seed}");
             }
         }
@@ -238,8 +249,10 @@ mod tests {
         };
         let view = View { schema, topic: String::new(), form: Form::Avro { key: 1, value: 2 } };
         let row = Row { view: 0, cells: [Cell::Null, Cell::Null].into(), final_at: 0 };
-        assert_eq!(view.key(&row).unwrap(), [0, 0, 0, 0, 1, 0]);
-        let error = view.value(&row).unwrap_err().to_string();
+        let mut out = Vec::new();
+        view.key(&row, &mut out).unwrap();
+        assert_eq!(out, [0, 0, 0, 0, 1, 0]);
+        let error = view.value(&row, &mut out).unwrap_err().to_string();
         assert_eq!(error, "internal: v has a row without count");
     }
 }

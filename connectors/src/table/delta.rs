@@ -14,15 +14,13 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::builder::DeltaTableBuilder;
 use deltalake_core::{DeltaTable, DeltaTableError};
 use operators::model::Epoch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use super::batches::{batches, read_all};
 use super::columns::{Layout, delta_fields};
 use super::encode::Encoded;
+use super::stats::Stats;
 use super::{TableError, Written};
 use crate::moments::{Moment, reach};
 
@@ -34,53 +32,16 @@ pub(super) type Part = (Partition, Encoded, (Epoch, Epoch));
 
 /// A file of a table: its path as the log has it, and its size.
 #[derive(Clone, Debug)]
-struct TableFile {
-    path: String,
+pub(super) struct TableFile {
+    pub path: String,
     bytes: i64,
-    rows: u64,
+    pub rows: u64,
     /// The first and the last epoch that its rows are of, where they say so.
-    epochs: Option<(Epoch, Epoch)>,
+    pub epochs: Option<(Epoch, Epoch)>,
 }
 
 /// The column that says of which epoch a row is.
 pub(super) const EPOCH: &str = "_epoch";
-
-/// What the log says of a file's content, in the form that Delta gives it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Stats {
-    pub num_records: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_values: Option<Bounds>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_values: Option<Bounds>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    null_count: Option<Bounds>,
-}
-
-/// A figure of the column [`EPOCH`].
-#[derive(Serialize, Deserialize)]
-struct Bounds {
-    #[serde(rename = "_epoch", default)]
-    epoch: Option<Epoch>,
-}
-
-impl Stats {
-    fn new(rows: u64, epochs: Option<(Epoch, Epoch)>) -> Self {
-        let bounds = |epoch| Bounds { epoch: Some(epoch) };
-        Self {
-            num_records: rows,
-            min_values: epochs.map(|epochs| bounds(epochs.0)),
-            max_values: epochs.map(|epochs| bounds(epochs.1)),
-            null_count: epochs.map(|_| bounds(0)),
-        }
-    }
-
-    pub(super) fn epochs(&self) -> Option<(Epoch, Epoch)> {
-        let epoch = |bounds: &Option<Bounds>| bounds.as_ref()?.epoch;
-        Some((epoch(&self.min_values)?, epoch(&self.max_values)?))
-    }
-}
 
 /// How a table is laid out.
 pub(super) struct TableLayout {
@@ -297,6 +258,42 @@ impl Delta {
         Ok(last)
     }
 
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files of a partition.
+    pub(super) fn files(&self, partition: &Partition) -> &[TableFile] {
+        self.files.get(partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// Puts one file in the place of some of a partition that have the same rows.
+    pub(super) fn merge(
+        &mut self,
+        runtime: &Runtime,
+        partition: &Partition,
+        (olds, content, epochs): (&[TableFile], &Encoded, (Epoch, Epoch)),
+        written: &mut Written,
+    ) -> Result<(), TableError> {
+        let Some(committed) = self.committed else { return Ok(()) };
+        let mut actions = Vec::new();
+        let new = self.write_file(partition, (content, Some(epochs)), &mut actions, written)?;
+        actions.extend(olds.iter().map(|old| self.remove(old, partition)));
+        for action in &mut actions {
+            match action {
+                Action::Add(add) => add.data_change = false,
+                Action::Remove(remove) => remove.data_change = false,
+                _ => {}
+            }
+        }
+        self.commit(runtime, committed, actions, &[])?;
+        let files = self.files.entry(partition.clone()).or_default();
+        files.retain(|file| olds.iter().all(|old| old.path != file.path));
+        files.extend(new);
+        Ok(())
+    }
+
     /// What stands in the log under a name of the table's own.
     pub(super) fn mark(&self, runtime: &Runtime, name: &str) -> Result<Option<Epoch>, TableError> {
         let app = format!("{}/{name}", self.app);
@@ -463,28 +460,4 @@ pub(super) fn transaction(
     let log = table.log_store();
     let version = runtime.block_on(table.snapshot()?.transaction_version(log.as_ref(), app))?;
     Ok(version.and_then(|version| Epoch::try_from(version).ok()))
-}
-
-pub(super) fn read_all(
-    input: fs::File,
-    only: Option<&[&str]>,
-    all: &mut Vec<RecordBatch>,
-) -> Result<(), ParquetError> {
-    for batch in batches(input, only)? {
-        all.push(batch?);
-    }
-    Ok(())
-}
-
-/// The rows of a file, a batch at a time; with `only`, these columns of them.
-pub(super) fn batches(
-    input: fs::File,
-    only: Option<&[&str]>,
-) -> Result<ParquetRecordBatchReader, ParquetError> {
-    let mut builder = ParquetRecordBatchReaderBuilder::try_new(input)?.with_batch_size(8192);
-    if let Some(names) = only {
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-        builder = builder.with_projection(mask);
-    }
-    builder.build()
 }

@@ -1,5 +1,6 @@
 //! Rows as the bytes of a Parquet file.
 
+use arrow::array::RecordBatch;
 use operators::model::CellRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -42,12 +43,44 @@ pub(super) fn encode_in_groups<'a, T>(
     encode_by((rows, true), (columns, plain), lines, cell)
 }
 
+/// The file of some rows that are columns already, in groups of so many rows.
+///
+/// # Errors
+///
+/// A value is null in a column that has none.
+pub(super) fn encode_columns(
+    rows: usize,
+    (columns, plain): (&[Layout], &[&'static str]),
+    all: &RecordBatch,
+) -> Result<Encoded, ParquetError> {
+    let mut writer = writer(columns, plain)?;
+    for from in (0..all.num_rows()).step_by(rows) {
+        writer.write(&all.slice(from, rows.min(all.num_rows() - from)))?;
+        writer.flush()?;
+    }
+    Ok(Encoded { content: writer.into_inner()?, rows: all.num_rows() as u64 })
+}
+
 fn encode_by<'a, T>(
     (at_once, in_groups): (usize, bool),
     (columns, plain): (&[Layout], &[&'static str]),
     lines: &'a [T],
     cell: impl Fn(&'a T, usize) -> CellRef<'a>,
 ) -> Result<Encoded, ParquetError> {
+    let mut writer = writer(columns, plain)?;
+    for lines in lines.chunks(at_once) {
+        writer.write(&batch(columns, lines, &cell)?)?;
+        if in_groups {
+            writer.flush()?;
+        }
+    }
+    Ok(Encoded { content: writer.into_inner()?, rows: lines.len() as u64 })
+}
+
+fn writer(
+    columns: &[Layout],
+    plain: &[&'static str],
+) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         // Room for the ids of the people of a large file: an index into them is a tenth of one.
@@ -57,15 +90,7 @@ fn encode_by<'a, T>(
     for name in plain {
         properties = properties.set_column_dictionary_enabled((*name).into(), false);
     }
-    let properties = properties.build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), arrow_schema(columns), Some(properties))?;
-    for lines in lines.chunks(at_once) {
-        writer.write(&batch(columns, lines, &cell)?)?;
-        if in_groups {
-            writer.flush()?;
-        }
-    }
-    Ok(Encoded { content: writer.into_inner()?, rows: lines.len() as u64 })
+    ArrowWriter::try_new(Vec::new(), arrow_schema(columns), Some(properties.build()))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! a view lack and the rows of one partition. Rows that stand are read from the table's own files.
 
 mod archive;
+mod batches;
 mod changelog;
 mod changes;
 mod columns;
@@ -33,6 +34,7 @@ mod ipc;
 mod known;
 mod read;
 mod replayed;
+mod stats;
 mod stored;
 #[cfg(test)]
 mod tests;

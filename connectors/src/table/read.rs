@@ -7,8 +7,9 @@ use operators::model::{Cell, ColumnType};
 use tokio::runtime::Builder;
 
 use super::TableError;
+use super::batches::read_all;
 use super::columns::cells;
-use super::delta::{builder, read_all};
+use super::delta::builder;
 
 /// The rows of a Delta table as it stands, in no order: for each the cells of `columns`. Ids in
 /// lists come back as text.

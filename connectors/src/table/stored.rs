@@ -11,8 +11,10 @@ use arrow::datatypes::Schema;
 use operators::model::{Epoch, ViewSchema};
 use tokio::runtime::Builder;
 
+use super::batches::batches;
 use super::columns::{Layout, arrow_schema, constant};
-use super::delta::{Stats, batches, builder};
+use super::delta::builder;
+use super::stats::Stats;
 use super::{Granularity, TableError, changelog, current, epochs};
 
 /// Which table.

@@ -252,3 +252,41 @@ fn another_tables_columns_are_refused() {
     let result = TableSink::open(folder.path(), &schemas, options);
     assert!(matches!(result, Err(TableError::Schema { .. })));
 }
+
+/// A table's file with any byte flipped, or cut anywhere, is an error or is read; nothing panics.
+#[test]
+fn damaged_files_never_panic() {
+    let out = tempfile::tempdir().unwrap();
+    let (schemas, mut random, mut standing) = ([schema(false)], Seeded(9), Vec::new());
+    let mut sink =
+        TableSink::open(out.path(), &schemas, options(Granularity::None, false)).unwrap();
+    for number in 1..6 {
+        epoch(&mut random, &mut standing).into_iter().for_each(|c| sink.add(number, 0, c));
+        sink.close(number, 0);
+    }
+    sink.finish().unwrap();
+    let changelog = out.path().join("changelog/things");
+    let files: Vec<_> = std::fs::read_dir(&changelog)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"))
+        .collect();
+    let path = files.first().unwrap();
+    let whole = std::fs::read(path).unwrap();
+    let mut errors = 0;
+    let mut read_damaged = |bytes: &[u8]| {
+        std::fs::write(path, bytes).unwrap();
+        errors += u32::from(logged(out.path(), (0, &schemas[0]), 9).is_err());
+    };
+    for at in (0..whole.len()).step_by(61) {
+        for mask in [0xff, 0x04] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= mask;
+            read_damaged(&bytes);
+        }
+    }
+    for length in (0..whole.len()).step_by(331) {
+        read_damaged(&whole[..length]);
+    }
+    assert!(errors > 20, "{errors} of the damages were noticed");
+}

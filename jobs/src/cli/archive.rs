@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::load;
 use super::replay::{HasRun, with};
-use crate::rebuild::{RebuildError, archive, import};
-use crate::runtime::{Plan, grouped};
+use crate::rebuild::{RebuildError, import};
+use crate::runtime::{Plan, RunError, grouped, open_archive};
 use crate::say;
 
 /// What is to be done with an archive.
@@ -81,7 +81,8 @@ fn bring_in(job: &Path, live: &Plan, workers: Option<usize>) -> Result<u8, Rebui
 }
 
 fn show(live: &Plan) -> Result<u8, RebuildError> {
-    let reach = archive(live, live)?.reach();
+    let archive = open_archive((&live.out, &live.name), live).map_err(RunError::from)?;
+    let reach = archive.reach();
     if reach.last < reach.first {
         println!("{}: the archive is empty", live.name);
     } else {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::load;
-use crate::runtime::{Outlook, grouped, outlook};
+use super::{load, usual_workers};
+use crate::rebuild::{Trial, trial};
+use crate::runtime::{JobChange, Outlook, RunOptions, grouped, outlook, span};
 use crate::say;
 
 /// Shows the plan; returns the exit code.
@@ -48,7 +49,27 @@ pub(super) fn plan(path: &Path) -> u8 {
         change.published,
         change.published + 1
     );
-    0
+    let options = RunOptions { workers: usual_workers(), epoch_records: None };
+    match trial(&plan, options) {
+        Ok(trial) => {
+            println!("  {}", about(&trial, &change));
+            0
+        }
+        Err(error) => {
+            say::fail(format_args!("a run would fail, as a trial of it did: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
+/// How long it will take.
+fn about(trial: &Trial, change: &JobChange) -> String {
+    let all = trial.estimate(change.events, change.epochs as u64);
+    let (records, took) = (grouped(trial.records as i64), trial.took.as_secs_f64());
+    format!(
+        "that takes about {}, judged by a trial of {records} records, which took {took:.1} s",
+        span(all.as_secs_f64())
+    )
 }
 
 fn words(outlook: &Outlook) -> String {

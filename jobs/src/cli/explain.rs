@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::query::run;
+use super::query::{replayed, run};
 use crate::provenance::number::{BehindSaid, behind};
-use crate::provenance::past::Past;
+use crate::provenance::past::{Of, Past};
 use crate::provenance::person::{Asked, Whom, explain as explain_person};
 use crate::query::explain::{Explained, Question, explain};
 use crate::query::{Known, Moment, QueryError, last, resolve};
+use crate::rebuild::Replay;
 use crate::runtime::{Plan, Terminal};
 
 /// What stands in place of a view where a person is asked for.
@@ -41,6 +42,12 @@ pub(super) struct Explain {
     /// Of a view: rows with a value in a column, such as period=all,step=2; may be given again.
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = pairs)]
     key: Vec<Pairs>,
+    /// What this replay has instead of what is live.
+    #[arg(long, value_name = "NAME")]
+    replay: Option<String>,
+    /// Reads the job's archive instead of its sources.
+    #[arg(long)]
+    archive: bool,
     /// Lines of each list at most.
     #[arg(long, default_value_t = 10, value_name = "LINES")]
     limit: usize,
@@ -98,7 +105,13 @@ impl Explain {
         self.until.map(|moment| resolve(plan, moment)).transpose()
     }
 
-    fn of_person(&self, plan: &Plan) -> Result<(), QueryError> {
+    fn of<'a>(&'a self, live: &'a Plan, replay: Option<&'a Replay>) -> Of<'a> {
+        let plan = replay.map_or(live, |replay| &replay.plan);
+        let replay = replay.map(|replay| replay.scope.after());
+        Of { path: &self.job, plan, replay, archive: self.archive }
+    }
+
+    fn of_person(&self, of: &Of<'_>) -> Result<(), QueryError> {
         let others = [("--since", self.since.is_some()), ("--key", !self.key.is_empty())];
         refuse("a person", &others)?;
         let whom = match (&self.id, &self.identifier) {
@@ -109,8 +122,8 @@ impl Explain {
                 return Err(QueryError::Usage(message.to_owned()));
             }
         };
-        let asked = Asked { whom, tenant: self.tenant.clone(), until: self.until(plan)? };
-        let said = explain_person(&self.job, plan, &asked, &Terminal::new())?;
+        let asked = Asked { whom, tenant: self.tenant.clone(), until: self.until(of.plan)? };
+        let said = explain_person(of, &asked, &Terminal::new())?;
         if let Some(file) = &self.svg {
             let words =
                 |e: std::io::Error| QueryError::Run(format!("can't write {}: {e}", file.display()));
@@ -119,7 +132,8 @@ impl Explain {
         self.print(&said, || said.text(self.limit))
     }
 
-    fn of_view(&self, plan: &Plan) -> Result<(), QueryError> {
+    fn of_view(&self, of: &Of<'_>) -> Result<(), QueryError> {
+        let plan = of.plan;
         let others = [
             ("an id", self.id.is_some()),
             ("--identifier", self.identifier.is_some()),
@@ -138,7 +152,7 @@ impl Explain {
         }
         // What is behind numbers is told by the version of the job that stands.
         let until = until.map_or_else(|| last(plan), Ok)?;
-        let past = Past::open(&self.job, plan, Some(until))?;
+        let past = Past::open(of, Some(until))?;
         let question = Question { since, until: Some(until), key };
         let changed = explain(&past.plan, &self.view, &question)?;
         let behind = behind(&past, &changed.rows, &Terminal::new())?;
@@ -167,5 +181,9 @@ impl Explain {
 
 /// Explains; returns the exit code.
 pub(super) fn why(why: &Explain) -> u8 {
-    run(&why.job, |plan| if why.view == PERSON { why.of_person(plan) } else { why.of_view(plan) })
+    run(&why.job, |live| {
+        let replay = replayed(&why.job, live, why.replay.as_deref())?;
+        let of = why.of(live, replay.as_ref());
+        if why.view == PERSON { why.of_person(&of) } else { why.of_view(&of) }
+    })
 }

@@ -32,20 +32,23 @@ pub(super) struct Asked {
 /// Answers a question in SQL; returns the exit code.
 pub(super) fn ask(asked: &Asked) -> u8 {
     run(&asked.job, |live| {
-        let replayed = asked.replay.as_ref().map(|name| replayed(&asked.job, live, name));
-        let replayed = replayed.transpose()?;
-        let plan = replayed.as_ref().unwrap_or(live);
+        let replayed = replayed(&asked.job, live, asked.replay.as_deref())?;
+        let plan = replayed.as_ref().map_or(live, |replay| &replay.plan);
         let known = asked.as_known_at.map(|moment| resolve(plan, moment)).transpose()?;
         query(plan, &asked.sql, known, asked.format, &mut std::io::stdout().lock())
     })
 }
 
-/// The job of a replay.
-fn replayed(job: &Path, live: &Plan, name: &str) -> Result<Plan, QueryError> {
+/// The replay of a name, if one is given.
+pub(super) fn replayed(
+    job: &Path,
+    live: &Plan,
+    name: Option<&str>,
+) -> Result<Option<Replay>, QueryError> {
+    let Some(name) = name else { return Ok(None) };
     let usage = |error: RebuildError| QueryError::Usage(error.to_string());
-    let replay = Replay::open(job, live, name).map_err(usage)?;
     let missing = || QueryError::Usage(format!("there is no replay {name}"));
-    replay.map(|replay| replay.plan).ok_or_else(missing)
+    Replay::open(job, live, name).map_err(usage)?.ok_or_else(missing).map(Some)
 }
 
 pub(super) fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {

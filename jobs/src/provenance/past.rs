@@ -1,12 +1,12 @@
 //! What was admitted up to an epoch, read again while the job may be running.
 //!
 //! The records are read and decoded by the code that read them first, and admitted by the same
-//! watermarks, from the newest snapshot on if there is one. Nothing is written and nothing is held:
-//! a job that runs notices nothing of it.
+//! watermarks, from the newest snapshot on if there is one; or they are taken from the job's
+//! archive. Nothing is written and nothing is held: a job that runs notices nothing of it.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connectors::bindings::{Binding, Logged};
@@ -19,12 +19,34 @@ use replay::snapshot::{self, BlockReader, Blocks, Manifest, SnapshotError};
 
 use crate::query::{Known, QueryError, last};
 use crate::runtime::plan::load_version;
-use crate::runtime::{Extent, Plan, Progress, RunError, job_text_of, peek, snapshots_of};
+use crate::runtime::{
+    Extent, Plan, Progress, RunError, job_text_of, open_archive, peek, snapshots_of,
+};
 
 /// Records decoded at once.
 const BATCH_RECORDS: usize = 4096;
 /// A running job replaces its snapshots: one that goes while it is opened is looked for so often.
 const SNAPSHOTS_TRIED: usize = 5;
+
+/// Whose past it is, and what it is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// The job file.
+    pub path: &'a Path,
+    /// What it says now, or the job of a replay.
+    pub plan: &'a Plan,
+    /// Of a replay: nothing up to this epoch is in it. It has no earlier versions.
+    pub replay: Option<Epoch>,
+    /// Whether the job's archive is read instead of its sources.
+    pub archive: bool,
+}
+
+impl<'a> Of<'a> {
+    /// The past of the job at `path`, whose file says `plan` now, from its sources.
+    pub fn job(path: &'a Path, plan: &'a Plan) -> Self {
+        Self { path, plan, replay: None, archive: false }
+    }
+}
 
 /// Everything that a job had read by an epoch.
 pub struct Past {
@@ -32,6 +54,11 @@ pub struct Past {
     pub plan: Plan,
     /// The epoch.
     pub upto: Epoch,
+    /// The text of that version.
+    pub text: PathBuf,
+    /// Nothing up to this epoch is in it.
+    after: Epoch,
+    archive: bool,
     bindings: Vec<Binding>,
     /// By source: its files or topics.
     parts: Vec<Vec<String>>,
@@ -49,13 +76,14 @@ pub struct Place {
 }
 
 impl Past {
-    /// The past of the job at `path`, whose file says `plan` now, up to an epoch; without one up to
-    /// the last in its tables, or, if it writes none, the last that is bound.
+    /// The past up to an epoch; without one up to the last in the job's tables, or, if it writes
+    /// none, the last that is bound.
     ///
     /// # Errors
     ///
     /// The job has not run; the bindings or the text of an earlier version can't be read.
-    pub fn open(path: &Path, plan: &Plan, until: Option<Known>) -> Result<Self, QueryError> {
+    pub fn open(of: &Of<'_>, until: Option<Known>) -> Result<Self, QueryError> {
+        let Of { path, plan, replay, archive } = *of;
         let bindings = peek(plan)?;
         let upto = match until {
             Some(known) => known.epoch,
@@ -66,9 +94,16 @@ impl Past {
             let message = "nothing is published yet: run the job, or wait for its first commit";
             return Err(QueryError::Usage(message.to_owned()));
         };
-        let plan = version(path, plan, &binding.job)?;
-        let parts = parts(&plan, &bindings);
-        Ok(Self { plan, upto, bindings, parts })
+        let plan = match replay {
+            Some(_) => plan.clone(),
+            None => version(path, plan, &binding.job)?,
+        };
+        let text = match replay {
+            Some(_) => plan.out.join("job.toml"),
+            None => job_text_of(&plan, &plan.hash),
+        };
+        let (parts, after) = (parts(&plan, &bindings), replay.unwrap_or(0));
+        Ok(Self { plan, upto, text, after, archive, bindings, parts })
     }
 
     /// Hands out every event that was admitted, in no order.
@@ -81,13 +116,58 @@ impl Past {
         progress: &dyn Progress,
         mut take: impl FnMut(Arc<Event>),
     ) -> Result<(), QueryError> {
-        let plan = &self.plan;
-        let begin = self.snapshot()?;
-        let mut watermark = Watermark::new(plan.time.disorder, plan.sources.len() as u16);
-        let (mut done, mut segments) = (0, Vec::new());
-        if let Some((manifest, opened)) = begin {
-            (watermark, done, segments) = (manifest.watermark, manifest.epoch, opened);
+        let mut watermark = Watermark::new(self.plan.time.disorder, self.plan.sources.len() as u16);
+        let (mut done, mut records) = (self.after, 0);
+        if let Some((manifest, segments)) = self.snapshot()? {
+            progress.begin(Extent::Bytes(manifest.bytes()));
+            (watermark, done) = (manifest.watermark, manifest.epoch);
+            restore(segments, |events| {
+                records += events.len() as u64;
+                events.into_iter().for_each(&mut take);
+                progress.update(0, records);
+            })?;
         }
+        if self.archive {
+            self.each_kept(done, progress, take)?;
+        } else {
+            self.each_read((done, watermark), progress, take)?;
+        }
+        progress.end();
+        Ok(())
+    }
+
+    /// What the archive has kept of the epochs after `done`.
+    fn each_kept(
+        &self,
+        done: Epoch,
+        progress: &dyn Progress,
+        mut take: impl FnMut(Arc<Event>),
+    ) -> Result<(), QueryError> {
+        if done >= self.upto {
+            return Ok(());
+        }
+        let archive = open_archive((&self.plan.bound, &self.plan.name), &self.plan);
+        let mut archive = archive.map_err(RunError::from)?;
+        archive.begin((done + 1, self.upto)).map_err(RunError::from)?;
+        progress.begin(Extent::Epochs(self.upto - done));
+        let mut records = 0;
+        for epoch in done + 1..=self.upto {
+            let events = archive.next(epoch).map_err(RunError::from)?;
+            records += events.len() as u64;
+            events.into_iter().for_each(&mut take);
+            progress.update(epoch - done, records);
+        }
+        Ok(())
+    }
+
+    /// What the sources give again of the epochs after `done`, with the watermark after that.
+    fn each_read(
+        &self,
+        (done, mut watermark): (Epoch, Watermark),
+        progress: &dyn Progress,
+        mut take: impl FnMut(Arc<Event>),
+    ) -> Result<(), QueryError> {
+        let plan = &self.plan;
         let (mut sources, mut decoders) = (Vec::new(), Vec::new());
         for source in &plan.sources {
             let opened = Source::open(&source.records, &self.bindings, done);
@@ -96,18 +176,6 @@ impl Past {
         }
         progress.begin(Extent::Bytes(sources.iter().map(Source::bytes_total).sum()));
         let mut records = 0;
-        let mut reader = BlockReader::default();
-        for mut blocks in segments {
-            while let Some(block) = blocks.next().map_err(RunError::from)? {
-                let events = reader.decode(&block).map_err(|message| {
-                    let path = blocks.path().to_path_buf();
-                    RunError::from(SnapshotError::Damaged { path, message })
-                })?;
-                records += events.len() as u64;
-                events.into_iter().for_each(&mut take);
-                progress.update(0, records);
-            }
-        }
         let mut decoded = Decoded::default();
         let later = |binding: &&Binding| binding.epoch > done && binding.epoch <= self.upto;
         for binding in self.bindings.iter().filter(later) {
@@ -147,7 +215,6 @@ impl Past {
             watermark.advance();
             progress.update(sources.iter().map(Source::bytes_read).sum(), records);
         }
-        progress.end();
         Ok(())
     }
 
@@ -198,6 +265,21 @@ impl Past {
             offset: origin.offset,
         }
     }
+}
+
+/// The events of a snapshot's segments, a block at a time.
+fn restore(segments: Vec<Blocks>, mut take: impl FnMut(Vec<Arc<Event>>)) -> Result<(), QueryError> {
+    let mut reader = BlockReader::default();
+    for mut blocks in segments {
+        while let Some(block) = blocks.next().map_err(RunError::from)? {
+            let events = reader.decode(&block).map_err(|message| {
+                let path = blocks.path().to_path_buf();
+                RunError::from(SnapshotError::Damaged { path, message })
+            })?;
+            take(events);
+        }
+    }
+    Ok(())
 }
 
 /// The files or topics of each source, in its order.

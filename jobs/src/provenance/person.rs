@@ -1,13 +1,12 @@
 //! One person: identifiers, links, claims, commands, changes of ids, and the records of all of it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use operators::identity::explain::Evidence;
 use operators::model::{Ident, Token};
 
 use super::connected::{Connected, Counting};
-use super::past::Past;
+use super::past::{Of, Past};
 use super::said::PersonSaid;
 use super::telling::Teller;
 use crate::query::{Known, QueryError};
@@ -34,20 +33,19 @@ pub struct Asked {
     pub until: Option<Known>,
 }
 
-/// Explains a person of the job at `path`, whose file says `plan` now.
+/// Explains a person.
 ///
 /// # Errors
 ///
 /// There is nobody like that; the past can't be read.
 pub fn explain(
-    path: &Path,
-    plan: &Plan,
+    of: &Of<'_>,
     asked: &Asked,
     progress: &dyn Progress,
 ) -> Result<PersonSaid, QueryError> {
     // Before anything is read: what makes no sense needs no reading.
-    ident(plan, &asked.whom)?;
-    let past = Past::open(path, plan, asked.until)?;
+    ident(of.plan, &asked.whom)?;
+    let past = Past::open(of, asked.until)?;
     let (idents, words) = ident(&past.plan, &asked.whom)?;
     let mut connected = Connected::read(&past, progress)?;
     let tenant = tenant(&connected, asked.tenant.as_deref(), (&idents, &words))?;

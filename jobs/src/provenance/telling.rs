@@ -16,7 +16,6 @@ use super::said::{
     RuleSaid, ThroughSaid, Witness,
 };
 use crate::query::QueryError;
-use crate::runtime::job_text_of;
 
 /// A moment for a person and for machines.
 pub(super) fn moment(at: Micros) -> String {
@@ -73,7 +72,7 @@ impl Teller<'_> {
             upto: self.past.upto,
             job: plan.name.clone(),
             version: plan.hash.clone(),
-            file: job_text_of(plan, &plan.hash).display().to_string(),
+            file: self.past.text.display().to_string(),
             rules: self.config.types.iter().map(rule).collect(),
             cluster_max: (self.config.cluster_max != NO_LIMIT).then_some(self.config.cluster_max),
             blocked: blocked.into_iter().cloned().collect(),

@@ -126,7 +126,8 @@ fn quoted(name: &str) -> String {
     if name.chars().all(plain) { name.to_owned() } else { format!("{name:?}") }
 }
 
-fn view<'a>(plan: &'a Plan, name: &str) -> Option<(u16, &'a ViewSchema)> {
+/// A view by its name, with its place.
+pub(crate) fn view<'a>(plan: &'a Plan, name: &str) -> Option<(u16, &'a ViewSchema)> {
     let views = (0..).zip(&plan.catalog.schemas);
     views.into_iter().find(|(_, schema)| *schema.name == *name)
 }

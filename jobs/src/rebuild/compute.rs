@@ -1,13 +1,13 @@
 //! Computes a replay, as far as its scope and the live job's bindings go.
 
-use std::sync::Arc;
-
 use connectors::bindings::Logged;
-use connectors::table::{Archive, epochs};
+use connectors::table::epochs;
 use operators::model::Epoch;
 
 use super::{RebuildError, Replay, Scope};
-use crate::runtime::{Around, Past, Plan, RunOptions, Summary, peek_logged, rerun};
+use crate::runtime::{
+    Around, Past, Plan, RunError, RunOptions, Summary, open_archive, peek_logged, rerun,
+};
 
 /// What a replay has come to.
 #[derive(Clone, Debug)]
@@ -36,20 +36,6 @@ pub struct Reading {
     pub coalesces: bool,
 }
 
-/// The archive of a job, read as another job asks for its events.
-///
-/// # Errors
-///
-/// There is none, or it can't be read.
-pub fn archive(live: &Plan, job: &Plan) -> Result<Archive, RebuildError> {
-    let decode = job.sources.first().map(|source| &source.decode);
-    let (matcher, erased) = decode.map_or_else(Default::default, |decode| {
-        (Arc::clone(&decode.matcher), Arc::clone(&decode.erased))
-    });
-    Archive::open(&live.out, &live.name, job.names(), matcher, erased)
-        .map_err(|error| RebuildError::Run(error.into()))
-}
-
 /// Computes a replay as far as a scope goes, from where it was before.
 ///
 /// # Errors
@@ -75,7 +61,8 @@ pub fn compute(
             "reads the archive, which has no records that could not be used: there will be no dead \
              letters",
         );
-        Some(archive(live, &replay.plan)?)
+        let archive = open_archive((&live.out, &live.name), &replay.plan);
+        Some(archive.map_err(RunError::from)?)
     } else {
         None
     };

@@ -5,8 +5,8 @@ use std::path::Path;
 use connectors::table::import_app;
 use operators::views::catalog::BUILT_IN;
 
-use super::{Computed, Reading, RebuildError, Replay, Scope, Variant, archive, compute};
-use crate::runtime::{Around, Plan, RunOptions};
+use super::{Computed, Reading, RebuildError, Replay, Scope, Variant, compute};
+use crate::runtime::{Around, Plan, RunError, RunOptions, open_archive};
 
 /// The replay that an import is.
 const IMPORT: &str = "archive-import";
@@ -26,7 +26,8 @@ pub fn import(
         let message = "the job has no archive; add a [[sink]] with connector = \"archive\"";
         return Err(RebuildError::Usage(message.to_owned()));
     };
-    let begin = archive(live, live)?.reach().first - 1;
+    let archived = open_archive((&live.out, &live.name), live).map_err(RunError::from)?;
+    let begin = archived.reach().first - 1;
     if begin == 0 {
         return Ok(None);
     }

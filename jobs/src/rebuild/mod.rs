@@ -10,12 +10,14 @@ mod error;
 mod folder;
 mod import;
 mod switch;
+mod trial;
 mod variant;
 
 pub use crate::runtime::ArchivePlan;
-pub use compute::{Computed, Reading, archive, compute, settled};
+pub use compute::{Computed, Reading, compute, settled};
 pub use error::RebuildError;
 pub use folder::{Replay, Scope, ViewNames, hash, view_names};
 pub use import::import;
 pub use switch::{Switched, before, switch};
+pub use trial::{Trial, trial};
 pub use variant::Variant;

@@ -1,15 +1,16 @@
-//! The thread that writes the archive.
+//! The archive: the thread that writes it, and who reads it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use connectors::kafka::Sent;
-use connectors::table::{ArchiveError, ArchiveSink};
+use connectors::table::{Archive, ArchiveError, ArchiveSink};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use operators::model::{Epoch, Event, Micros};
 
-use super::{RunError, shown};
+use super::{Plan, RunError, shown};
 use crate::serve::Board;
 
 /// What the archive is called among the outputs.
@@ -19,6 +20,20 @@ pub(super) const ARCHIVE: &str = "archive";
 const INBOX_MAX: usize = 256;
 /// Events that wait for a commit at most, and an epoch.
 const COMMIT_EVENTS: usize = 500_000;
+
+/// The archive of a job of this name whose results are in `out`, read as a job, perhaps a changed
+/// one, asks for its events.
+///
+/// # Errors
+///
+/// There is none, or it can't be read.
+pub fn open_archive((out, name): (&Path, &str), job: &Plan) -> Result<Archive, ArchiveError> {
+    let decode = job.sources.first().map(|source| &source.decode);
+    let (matcher, erased) = decode.map_or_else(Default::default, |decode| {
+        (Arc::clone(&decode.matcher), Arc::clone(&decode.erased))
+    });
+    Archive::open(out, name, job.names(), matcher, erased)
+}
 
 /// A closed epoch with the events that were admitted in it.
 pub(super) struct Admitted {
@@ -91,7 +106,13 @@ fn write(
 
 fn commit(sink: &mut ArchiveSink, board: &Board) -> Result<(), ArchiveError> {
     let begun = Instant::now();
-    let written = sink.commit()?;
+    let mut written = sink.commit()?;
+    match sink.merge() {
+        Ok(more) => written.add(more),
+        // What comes in is archived all the same.
+        Err(error) if error.is_gone() => board.say(&error.to_string()),
+        Err(error) => return Err(error),
+    }
     if let Some(upto) = sink.committed() {
         let sent = Sent { bytes: written.bytes, ..Sent::default() };
         shown::committed(board, ARCHIVE, upto, &sent, begun.elapsed());

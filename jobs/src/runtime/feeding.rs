@@ -86,10 +86,10 @@ impl Pace {
 }
 
 impl Feeding<'_> {
-    fn show(&self, sources: &[Source], workers: &Workers, epoch: Epoch) {
+    fn show(&self, bytes: u64, workers: &Workers, epoch: Epoch) {
         let done = match self.past {
             Some(past) => epoch.saturating_sub(past.after),
-            None => sources.iter().map(Source::bytes_read).sum(),
+            None => bytes,
         };
         self.around.progress.update(done, self.records.load(Ordering::Relaxed));
         shown::bound(self.around.board, epoch, workers.bytes_in_flight(), workers.held());
@@ -137,56 +137,42 @@ impl Feeding<'_> {
         Ok(true)
     }
 
-    /// Feeds the epochs of earlier runs after `done` again. When stopped, it ends with an epoch.
+    /// Feeds the epochs of earlier runs after `done` again, from their sources.
     pub(super) fn replay(
         &self,
-        (bound, done): (&Bound, Epoch),
+        later: (&Bound, Epoch),
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
-        let (mut records, mut run) = (0, 0);
-        let bindings = bound.bindings.iter().zip(&bound.places);
-        for (binding, at) in bindings.filter(|(binding, _)| binding.epoch > done) {
-            self.keep(*at, binding);
+        self.each_bound(later, workers, |binding, workers| {
+            let mut records = 0;
             for source in &mut *sources {
                 loop {
                     match source.replay(binding, BATCH_RECORDS)? {
                         Replayed::Batch(batch) => {
-                            records += batch.len() as u64;
-                            run += batch.len();
+                            records += batch.len();
                             workers.batch(binding.epoch, batch, binding.wall_time)?;
                         }
                         // Half an epoch is never closed, so nothing of it comes out.
-                        Replayed::Waiting if self.stopped() => return Ok(()),
+                        Replayed::Waiting if self.stopped() => return Ok(None),
                         Replayed::Waiting => {}
                         Replayed::Done => break,
                     }
                 }
             }
-            self.close((binding, &bound.bindings), &marks(binding), &mut run, workers)?;
-            self.show(sources, workers, binding.epoch);
-            self.hold_back(records);
-            if self.stopped() {
-                return Ok(());
-            }
-        }
-        Ok(())
+            Ok(Some(Fed { records, marks: marks(binding), bytes: bytes_read(sources) }))
+        })
     }
 
     /// As [`Feeding::replay`], with the events that an archive has kept.
     pub(super) fn replay_kept(
         &self,
-        (bound, done): (&Bound, Epoch),
+        later: (&Bound, Epoch),
         (archive, plan): (&mut Archive, &Plan),
         workers: &mut Workers,
     ) -> Result<(), RunError> {
-        let (mut records, mut run) = (0, 0);
-        let bindings = bound.bindings.iter().zip(&bound.places);
-        for (binding, at) in bindings.filter(|(binding, _)| binding.epoch > done) {
-            self.keep(*at, binding);
+        self.each_bound(later, workers, |binding, workers| {
             let events = archive.next(binding.epoch)?;
-            records += events.len() as u64;
-            run += events.len();
             let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
             for event in &events {
                 let Origin { source, partition, .. } = event.origin;
@@ -200,10 +186,28 @@ impl Feeding<'_> {
             }
             let mark = |(lane, largest)| Mark { lane, largest: Some(largest), quiet: None };
             // As a worker does: first how far it is, then what is quiet.
-            let mut all: Vec<Mark> = largest.into_iter().map(mark).collect();
-            all.extend(marks(binding));
-            self.close((binding, &bound.bindings), &all, &mut run, workers)?;
-            self.show(&[], workers, binding.epoch);
+            let all = largest.into_iter().map(mark).chain(marks(binding)).collect();
+            Ok(Some(Fed { records: events.len(), marks: all, bytes: 0 }))
+        })
+    }
+
+    /// Feeds each epoch after `done` by `feed`, which says nothing when it was stopped in the
+    /// middle of one. Otherwise, when stopped, it ends with an epoch.
+    fn each_bound(
+        &self,
+        (bound, done): (&Bound, Epoch),
+        workers: &mut Workers,
+        mut feed: impl FnMut(&Binding, &mut Workers) -> Result<Option<Fed>, RunError>,
+    ) -> Result<(), RunError> {
+        let (mut records, mut run) = (0, 0);
+        let bindings = bound.bindings.iter().zip(&bound.places);
+        for (binding, at) in bindings.filter(|(binding, _)| binding.epoch > done) {
+            self.keep(*at, binding);
+            let Some(fed) = feed(binding, workers)? else { return Ok(()) };
+            records += fed.records as u64;
+            run += fed.records;
+            self.close((binding, &bound.bindings), &fed.marks, &mut run, workers)?;
+            self.show(fed.bytes, workers, binding.epoch);
             self.hold_back(records);
             if self.stopped() {
                 return Ok(());
@@ -320,7 +324,7 @@ impl Feeding<'_> {
                 let show = || shown::sources(self.around.board, &self.names, sources, &retention);
                 workers.close(epoch, &marks(&binding), show)?;
                 reach(Moment::Fed);
-                self.show(sources, workers, epoch);
+                self.show(bytes_read(sources), workers, epoch);
             }
             if let Some(error) = failed {
                 return Err(error);
@@ -378,6 +382,19 @@ impl Feeding<'_> {
         }
         (batches, None)
     }
+}
+
+/// What was fed of an epoch.
+struct Fed {
+    records: usize,
+    /// What it says to the watermark.
+    marks: Vec<Mark>,
+    /// Bytes of sources that are behind.
+    bytes: u64,
+}
+
+fn bytes_read(sources: &[Source]) -> u64 {
+    sources.iter().map(Source::bytes_read).sum()
 }
 
 /// Reads records of one epoch, a batch from each source in turn, until none has any. Those before

@@ -31,6 +31,7 @@ mod upgrade;
 mod worker;
 mod workers;
 
+pub use archive::open_archive;
 pub use bound::{peek, peek_logged};
 pub use errors::{DISK_FULL, RunError};
 pub use feeding::now;
@@ -39,7 +40,7 @@ pub use outlook::{JobChange, Outlook, outlook, sections_changed};
 pub use plan::{ArchivePlan, Plan};
 pub use progress::{Extent, Progress, Silent, Terminal};
 pub use snapshots::{REPLAYS, place as snapshots_of, within as snapshots_within};
-pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped};
+pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped, span};
 pub use supervisor::{Around, Past, change, rerun, run, run_until};
 pub use upgrade::kept as job_text_of;
 

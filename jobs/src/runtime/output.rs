@@ -76,6 +76,11 @@ impl Inbox {
         self.waiting.bytes.load(Ordering::Acquire)
     }
 
+    /// Whether nothing waits in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.closed.is_empty()
+    }
+
     /// The next one.
     pub(super) fn next(&self) -> Result<Closed, RecvTimeoutError> {
         Ok(self.took(self.closed.recv()?))

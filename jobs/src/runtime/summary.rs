@@ -104,8 +104,8 @@ fn share(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A span of time in the unit that fits it.
-fn span(seconds: f64) -> String {
+/// A span of time, given in seconds, in the unit that fits it.
+pub fn span(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.1} s"),
         s if s < 7200.0 => format!("{:.1} min", s / 60.0),

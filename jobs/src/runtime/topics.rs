@@ -13,7 +13,7 @@ use crate::say;
 use crate::serve::Board;
 use crate::trace::{Tracer, clock};
 
-/// A transaction holds the epochs of this long: a commit costs some 10 ms of a broker's time, and
+/// Transactions begin this far apart at least: a commit costs some 10 ms of a broker's time, and
 /// what waits for it is as late as it is long.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
 /// A transaction of this size is committed at once.
@@ -38,6 +38,7 @@ fn write(
     (board, tracer): &(Arc<Board>, Tracer),
 ) -> Result<(), KafkaError> {
     let mut due: Option<Instant> = None;
+    let mut next = Instant::now();
     let mut looked = Looked::default();
     loop {
         let wait = due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(Instant::now()));
@@ -46,7 +47,7 @@ fn write(
                 changes.into_iter().flatten().for_each(|change| sink.add(epoch, change));
                 sink.close(epoch, watermark)?;
                 if sink.pending() > 0 {
-                    due.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
+                    due.get_or_insert(next.max(Instant::now()));
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -55,9 +56,11 @@ fn write(
             }
         }
         let now = Instant::now();
-        if due.is_some_and(|due| due <= now) || sink.pending_bytes() >= COMMIT_BYTES {
+        // What has come by then goes along, but not for long.
+        let is_due = |due| due <= now && (inbox.is_empty() || due + COMMIT_EVERY <= now);
+        if due.is_some_and(is_due) || sink.pending_bytes() >= COMMIT_BYTES {
+            (due, next) = (None, now + COMMIT_EVERY);
             commit(&mut sink, board, tracer)?;
-            due = None;
         }
         shown::waiting(board, sink.prefix(), inbox.bytes() + sink.pending_bytes());
         looked.look(&sink, board);

@@ -12,9 +12,10 @@ mod text;
 use std::collections::BTreeMap;
 
 use connectors::table::{TableError, logged, standing};
-use operators::model::{CellRef, Epoch, Row, ViewSchema};
+use operators::model::{CellRef, Epoch, Row};
 use serde::Serialize;
 
+use crate::query::{explain, view};
 use crate::runtime::{Plan, sections_changed};
 
 pub use self::numbers::{Number, ViewChange};
@@ -65,14 +66,14 @@ pub fn compare(live: &Plan, changed: &Plan, epoch: Epoch) -> Result<WhatIf, Tabl
     let only = |of: &[String], other: &[String]| -> Vec<String> {
         of.iter().filter(|name| !other.contains(name)).cloned().collect()
     };
-    let people = people::compare(&Said::of(live, epoch)?, &Said::of(changed, epoch)?);
+    let (mut was, mut is) = (Said::of(live, epoch)?, Said::of(changed, epoch)?);
+    let people = people::compare(&was, &is);
     let (mut views, mut rows) = (Vec::new(), BTreeMap::new());
     for (index, schema) in (0..).zip(&live.catalog.schemas) {
-        let Some((other, now)) = view(changed, &schema.name).filter(|_| !schema.append_only) else {
+        let Some((other, _)) = view(changed, &schema.name).filter(|_| !schema.append_only) else {
             continue;
         };
-        let before = standing(&live.out, (index, schema), epoch)?;
-        let after = standing(&changed.out, (other, now), epoch)?;
+        let (before, after) = (was.take(live, index, epoch)?, is.take(changed, other, epoch)?);
         let (change, counts) = numbers::compare(schema, before, after, is_numbers(live, index));
         rows.insert(schema.name.to_string(), counts);
         views.extend(change);
@@ -87,11 +88,6 @@ pub fn compare(live: &Plan, changed: &Plan, epoch: Epoch) -> Result<WhatIf, Tabl
         views,
         rows,
     })
-}
-
-fn view<'a>(plan: &'a Plan, name: &str) -> Option<(u16, &'a ViewSchema)> {
-    let views = (0..).zip(&plan.catalog.schemas);
-    views.into_iter().find(|(_, schema)| *schema.name == *name)
 }
 
 /// Whether a table is of numbers over people: the first one of a funnel or a trend.
@@ -111,6 +107,16 @@ struct Said {
 }
 
 impl Said {
+    /// The rows of a view; those that are here are given away.
+    fn take(&mut self, plan: &Plan, view: u16, epoch: Epoch) -> Result<Vec<Row>, TableError> {
+        let built_in = plan.catalog.built_in;
+        match Some(view) {
+            of if of == built_in.events => Ok(std::mem::take(&mut self.events)),
+            of if of == built_in.identifiers => Ok(std::mem::take(&mut self.identifiers)),
+            _ => standing(&plan.out, (view, &plan.catalog.schemas[usize::from(view)]), epoch),
+        }
+    }
+
     fn of(plan: &Plan, epoch: Epoch) -> Result<Self, TableError> {
         let rows = |view: Option<u16>| match view {
             None => Ok(Vec::new()),
@@ -131,20 +137,10 @@ impl Said {
     }
 }
 
-/// A cell as text.
+/// A cell as text; nothing for none.
 fn words(cell: CellRef<'_>) -> String {
     match cell {
-        CellRef::Str(text) => text.to_owned(),
         CellRef::Null => String::new(),
-        CellRef::Int(value) => value.to_string(),
-        CellRef::Float(bits) => f64::from_bits(bits).to_string(),
-        CellRef::Bool(value) => value.to_string(),
-        CellRef::Id(id) => id.to_string(),
-        CellRef::Time(at) => jiff::Timestamp::from_microsecond(at)
-            .map_or_else(|_| at.to_string(), |at| at.to_string()),
-        CellRef::Bytes(bytes) => format!("{} bytes", bytes.len()),
-        CellRef::List(items) => {
-            items.iter().map(|item| words(item.as_ref())).collect::<Vec<_>>().join(" ")
-        }
+        cell => explain::text(cell),
     }
 }

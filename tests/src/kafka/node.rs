@@ -23,6 +23,8 @@ pub(super) struct Node {
     number: usize,
     address: Ipv4Addr,
     folder: PathBuf,
+    /// Arguments of Java beside those that all have.
+    java: Option<String>,
     child: Option<Child>,
 }
 
@@ -46,7 +48,8 @@ impl Node {
             None => "bootstrap-4.3.1.checkpoint",
         };
         std::fs::copy(fixtures().join(checkpoint), data.join("bootstrap.checkpoint")).unwrap();
-        let node = Self { number, address, folder, child: None };
+        let java = shape.secrets.map(Secrets::allowed);
+        let node = Self { number, address, folder, java, child: None };
         std::fs::write(node.folder.join("server.properties"), node.settings(shape)).unwrap();
         node
     }
@@ -97,6 +100,7 @@ impl Node {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC"]);
         command.args(["-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
+        command.args(&self.java);
         command.arg("-cp").arg(CLASS_PATH.get_or_init(class_path)).arg("kafka.Kafka");
         command.arg(self.folder.join("server.properties"));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

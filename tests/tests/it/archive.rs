@@ -147,7 +147,8 @@ fn an_archive_begins_with_its_first_run() {
     write_part(&job, 1, &parts[1]);
     job.run(2, 9);
     let plan = job.plan();
-    assert_eq!(jobs::rebuild::archive(&plan, &plan).unwrap().reach().first, 1);
+    let archive = jobs::runtime::open_archive((&plan.out, &plan.name), &plan).unwrap();
+    assert_eq!(archive.reach().first, 1);
     let again = create(&job, "again", &plan.text, Scope::default());
     read(&job, &again, 1, true);
     let events = |out: &std::path::Path| braid_tests::delta::read(&out.join("events")).rows;

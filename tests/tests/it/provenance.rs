@@ -8,17 +8,18 @@ use braid_tests::delta::cells;
 use braid_tests::histories::{RULES, records};
 use connectors::bindings::FileBindingLog;
 use jobs::provenance::number::{BehindSaid, Who, behind};
-use jobs::provenance::past::Past;
+use jobs::provenance::past::{Of, Past};
 use jobs::provenance::person::{Asked, Whom, explain};
-use jobs::provenance::said::{Name, PersonSaid, Witness};
+use jobs::provenance::said::{EventSaid, Name, PersonSaid, Witness};
 use jobs::query::explain::{Question, explain as explain_numbers};
 use jobs::query::{Known, Moment, resolve, rows};
-use jobs::runtime::{Silent, peek};
+use jobs::rebuild::{Replay, Scope};
+use jobs::runtime::{Plan, Silent, peek};
 use operators::identity::testing::Seeded;
 use operators::model::Cell;
 use serde_json::Value;
 
-use crate::support::{Job, sources, text, write_part};
+use crate::support::{Job, replayed, sources, text, tree, write_part};
 
 /// A job that has run several times over a random history, so that the past has changed.
 fn job(seed: u64, more: &str) -> Job {
@@ -37,13 +38,18 @@ fn job(seed: u64, more: &str) -> Job {
 fn ask(job: &Job, person: &str, until: Option<Known>) -> PersonSaid {
     let asked = Asked { whom: Whom::Id(person.to_owned()), tenant: None, until };
     let path = job.folder().join("job.toml");
-    explain(&path, &job.plan(), &asked, &Silent).unwrap_or_else(|e| panic!("{person}: {e}"))
+    explain(&Of::job(&path, &job.plan()), &asked, &Silent)
+        .unwrap_or_else(|e| panic!("{person}: {e}"))
 }
 
 /// The rows of an answer; ids are text.
 fn query(job: &Job, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
+    rows_of(&job.plan(), sql, known)
+}
+
+fn rows_of(plan: &Plan, sql: &str, known: Option<Known>) -> Vec<Vec<Cell>> {
     let mut all = Vec::new();
-    for batch in rows(&job.plan(), sql, known).unwrap_or_else(|e| panic!("{sql}: {e}")) {
+    for batch in rows(plan, sql, known).unwrap_or_else(|e| panic!("{sql}: {e}")) {
         let columns: Vec<Vec<Cell>> = batch.columns().iter().map(cells).collect();
         let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
         all.extend((0..batch.num_rows()).map(row));
@@ -110,9 +116,7 @@ fn check(job: &Job, person: &str, known: Option<Known>) -> PersonSaid {
         .iter()
         .map(|row| [0, 1, 2].map(|column| text(&row[column]).to_owned()))
         .collect();
-    let event = |e: &jobs::provenance::said::EventSaid| {
-        [e.record.message_id.clone(), e.channel.clone(), e.event.clone()]
-    };
+    let event = |e: &EventSaid| [e.record.message_id.clone(), e.channel.clone(), e.event.clone()];
     let mut events: Vec<[String; 3]> = said.events.iter().map(event).collect();
     expected.sort_unstable();
     events.sort_unstable();
@@ -196,28 +200,15 @@ fn people_are_explained_as_they_were_known() {
     assert!(different.len() > 10, "{} states", different.len());
 }
 
-/// The files of a folder with their content.
-fn content(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.path().is_dir() {
-            files.extend(content(&entry.path()));
-        } else {
-            files.insert(entry.path(), fs::read(entry.path()).unwrap());
-        }
-    }
-    files
-}
-
 #[test]
 fn a_job_that_runs_and_one_that_has_changed_are_explained_as_they_stand() {
     let job = job(5, "");
-    let before = content(&job.out());
+    let before = tree(&job.out());
     let held = FileBindingLog::open(&job.out().join("bindings"), None).unwrap();
     let everybody = people(&job, None);
     let standing: Vec<PersonSaid> = everybody.iter().map(|p| check(&job, p, None)).collect();
     drop(held);
-    assert_eq!(content(&job.out()), before, "nothing is written");
+    assert_eq!(tree(&job.out()), before, "nothing is written");
     // Another rule, which has not run.
     let changed = sources("explained") + &RULES.replacen("rank = 1\nowners_max = 2", "rank = 1", 1);
     let earlier = fs::read_to_string(job.folder().join("job.toml")).unwrap();
@@ -247,7 +238,7 @@ fn numbers(job: &Job, view: &str, column: &str) -> BTreeMap<BTreeMap<String, Str
 fn all_behind(job: &Job, view: &str) -> Vec<BehindSaid> {
     let plan = job.plan();
     let rows = explain_numbers(&plan, view, &Question::default()).unwrap().rows;
-    let past = Past::open(&job.folder().join("job.toml"), &plan, None).unwrap();
+    let past = Past::open(&Of::job(&job.folder().join("job.toml"), &plan), None).unwrap();
     behind(&past, &rows, &Silent).unwrap_or_else(|e| panic!("{view}: {e}"))
 }
 
@@ -376,4 +367,69 @@ fn the_command_answers_or_says_what_to_write() {
     let output = fresh.command("explain").args(["person", nobody]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("nothing is published yet: run the job"), "{said}");
+}
+
+/// From the archive, the sources being gone, and of a replay, also one that begins later: the same
+/// answers as from the sources.
+#[test]
+fn people_are_explained_from_the_archive_and_of_a_replay() {
+    let sinks = "[[sink]]\nconnector = \"table\"\n[[sink]]\nconnector = \"archive\"\n\
+                 [snapshot]\nevery = \"never\"\n";
+    let job = job(6, sinks);
+    let (path, plan) = (replayed::path(&job), job.plan());
+    let of_all = |of: Of<'_>, sql: &str| -> Vec<PersonSaid> {
+        let everybody = rows_of(of.plan, sql, None);
+        assert!(everybody.len() > 5);
+        let said = |row: &Vec<Cell>| {
+            let whom = Whom::Id(text(&row[0]).to_owned());
+            explain(&of, &Asked { whom, tenant: None, until: None }, &Silent)
+        };
+        everybody.iter().map(said).collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}"))
+    };
+    let sql = "select person_id from events where person_id is not null \
+               union select person_id from identifiers order by 1";
+    let live = Of::job(&path, &plan);
+    let should = of_all(live, sql);
+    let alike = replayed::create(&job, "alike", &plan.text, Scope::default());
+    let later = Scope { from: Some(9), ..Scope::default() };
+    let later = replayed::create(&job, "later", &plan.text, later);
+    let changed = plan.text.replacen("owners_max = 2", "owners_max = 1", 1);
+    let changed = replayed::create(&job, "changed", &changed, Scope::default());
+    let of = |replay: &'_ Replay, archive: bool| {
+        replayed::computed(&job, replay, 2);
+        let (plan, after) = (replay.plan.clone(), Some(replay.scope.after()));
+        let mut said = of_all(Of { path: &path, plan: &plan, replay: after, archive }, sql);
+        // Its job file is its own.
+        for said in &mut said {
+            let text = fs::read_to_string(&said.file).unwrap();
+            assert_eq!(text, plan.text);
+            said.file.clone_from(&should[0].file);
+        }
+        said
+    };
+    assert_eq!(of(&alike, false), should);
+    assert_eq!(of(&alike, true), should);
+    let (of_later, of_changed) = (of(&later, false), of(&changed, false));
+    assert!(of_later != should && of_changed != should);
+    assert!(of(&later, true) == of_later && of(&changed, true) == of_changed);
+    // What is told of the events is what stands in the replay's own tables.
+    for (replay, said) in [(&later, &of_later), (&changed, &of_changed)] {
+        let sql = "select message_id, person_id from events where person_id is not null order by 1";
+        let told = said.iter().flat_map(|said| {
+            let id = |e: &EventSaid| (e.record.message_id.clone(), said.person_id.clone());
+            said.events.iter().map(id)
+        });
+        let mut told: Vec<(String, String)> = told.collect();
+        told.sort_unstable();
+        let rows = rows_of(&replay.plan, sql, None);
+        let stands: Vec<_> =
+            rows.iter().map(|r| (text(&r[0]).to_owned(), text(&r[1]).to_owned())).collect();
+        assert_eq!(told, stands, "{}", replay.name);
+    }
+    for channel in ["web", "backend"] {
+        let _ = fs::remove_dir_all(job.folder().join(channel));
+    }
+    assert!(of_all(Of { archive: true, ..live }, sql) == should);
+    let asked = Asked { whom: Whom::Id(should[0].person_id.clone()), tenant: None, until: None };
+    assert_eq!(explain(&live, &asked, &Silent).unwrap_err().exit_code(), 3, "the sources are gone");
 }

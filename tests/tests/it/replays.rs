@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -18,7 +18,7 @@ use operators::model::Cell;
 use crate::support::replayed::{
     assert_same, calm, changelogs, computed, create, current, job_text, path, with,
 };
-use crate::support::{Job, ask, write_part};
+use crate::support::{Job, ask, tree, write_part};
 
 /// A job that has run a few times over a random history.
 fn ran(seed: u64, parts: usize) -> Job {
@@ -142,21 +142,6 @@ fn a_replay_that_was_killed_goes_on() {
     }
 }
 
-/// The bytes of everything in a folder but for replays, by path.
-fn everything(folder: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.ends_with("replays") {
-            continue;
-        }
-        if path.is_dir() {
-            everything(&path, all);
-        } else {
-            all.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn a_changed_job_is_replayed_and_nothing_live_is_touched() {
     let changes = [
@@ -173,8 +158,7 @@ fn a_changed_job_is_replayed_and_nothing_live_is_touched() {
             write_part(&job, part, records);
             job.run(1, 9);
         }
-        let mut live = BTreeMap::new();
-        everything(&job.out(), &mut live);
+        let live = tree(&job.out());
         let mut variant = Variant::new(&job.plan().text).unwrap();
         variant.set(key, value).unwrap();
         let changed = variant.text();
@@ -184,8 +168,9 @@ fn a_changed_job_is_replayed_and_nothing_live_is_touched() {
         let calm = calm(&job, &changed, &parts);
         let is = current(&replay.plan.out, &calm.plan());
         assert_same(&is, &current(&calm.out(), &calm.plan()), key);
-        let mut after = BTreeMap::new();
-        everything(&job.out(), &mut after);
+        let replays = job.out().join("replays");
+        let mut after = tree(&job.out());
+        after.retain(|path, _| !path.starts_with(&replays));
         assert!(after == live, "{key}: something live was touched");
     }
 }

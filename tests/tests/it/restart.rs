@@ -1,13 +1,11 @@
 //! Runs after a run: what may have changed in between, what may not, and how the command says so.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::Job;
+use crate::support::{Job, tree};
 
 const JOB: &str = r#"
 [job]
@@ -51,20 +49,6 @@ fn expect(job: &Job, code: i32, part: &str) {
     let output = job.execute(&["-w", "2", "--epoch-records", "30"]);
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     assert!(said(&output).contains(part), "{}", said(&output));
-}
-
-/// Every file below a folder with its bytes.
-fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(tree(&path));
-        } else {
-            files.insert(path.to_string_lossy().into_owned(), fs::read(&path).unwrap());
-        }
-    }
-    files
 }
 
 #[test]

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use braid_tests::histories::{RULES, records};
 use connectors::bindings::{BindingLog as _, FileBindingLog};
+use jobs::rebuild::trial;
+use jobs::runtime::RunOptions;
 use operators::identity::testing::Seeded;
 use operators::model::Cell;
 
-use crate::support::{Job, Table, net, source, sources, write_part};
+use crate::support::{Job, Table, net, source, sources, tree, write_part};
 
 const TREND: &str =
     "[[view]]\nkind = \"trend\"\nname = \"late\"\nmetric = \"events\"\nperiod = \"day\"\n";
@@ -182,4 +184,29 @@ fn sources_may_be_added_and_not_taken_away() {
     let kept: Vec<PathBuf> =
         fs::read_dir(job.out().join("jobs")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(kept.len(), 2, "each version of the job is kept");
+}
+
+/// How long a changed job takes is judged by computing the beginning of its past, which leaves
+/// nothing behind.
+#[test]
+fn a_plan_says_how_long_a_change_takes() {
+    let (job, _, parts) = pair(41, 0);
+    let mut written = Vec::new();
+    for (part, records) in parts.iter().enumerate() {
+        written = write_part(&job, part, records);
+    }
+    job.run(1, 7);
+    change_to(&job, &text(Some(0)));
+    let before = tree(&job.out());
+    let tried = trial(&job.plan(), RunOptions { workers: 2, epoch_records: None }).unwrap();
+    assert_eq!(tree(&job.out()), before);
+    // So little is computed whole.
+    assert_eq!((tried.epochs, tried.records), (last_epoch(&job), 120));
+    assert_eq!(tried.estimate(Some(120), 1), tried.took);
+    assert_eq!(tried.estimate(Some(360), 1), tried.took * 3);
+    assert_eq!(tried.estimate(None, tried.epochs * 2), tried.took * 2);
+    // What a run could not read, a trial can't.
+    written.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let gone = trial(&job.plan(), RunOptions { workers: 1, epoch_records: None }).unwrap_err();
+    assert_eq!(gone.exit_code(), 3, "{gone}");
 }

@@ -1,8 +1,9 @@
 //! TLS and passwords: properties go to the client as they are, and what is refused is told.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use braid_tests::kafka::{Cluster, Options, Secrets, Writer, read_all};
+use braid_tests::kafka::{Cluster, Options, Secrets, Writer, read_all, wait};
 use connectors::kafka::{ClientSpec, KafkaSink, KafkaSinkSpec, KafkaSource, KafkaSpec};
 
 use super::support::read;
@@ -51,5 +52,43 @@ fn tls_with_passwords() {
     spec.patience = Duration::from_millis(500);
     let error = KafkaSink::open(&spec, &[]).err().unwrap().to_string();
     assert!(error.contains("Authentication failed"), "{error}");
+    assert!(!error.contains("guess"), "{error}");
+}
+
+/// Tokens of an OpenID issuer: the client gets them, and new ones before they expire.
+#[test]
+fn tokens_of_an_issuer() {
+    let cluster = Cluster::with(Options { nodes: 1, secure: true });
+    cluster.create_topic("in", 1, &[]);
+    let writer = Writer::new(cluster.brokers());
+    let (issuer, given) = cluster.secrets().issuer(5);
+    let bearer = |secret: &str| {
+        let mut client = client(&cluster, "OAUTHBEARER", "");
+        for (property, value) in [
+            ("sasl.oauthbearer.method", "oidc"),
+            ("sasl.oauthbearer.client.id", Secrets::USER),
+            ("sasl.oauthbearer.client.secret", secret),
+            ("sasl.oauthbearer.token.endpoint.url", issuer.as_str()),
+        ] {
+            client.properties.insert(property.to_owned(), value.to_owned());
+        }
+        client
+    };
+    let spec = KafkaSpec::new("web", 0, bearer(Secrets::PASSWORD), &["in"]);
+    let mut source = KafkaSource::open(&spec, &[]).unwrap();
+    let spec = KafkaSinkSpec::new(bearer(Secrets::PASSWORD), "p", "j", "hash");
+    let mut sink = KafkaSink::open(&spec, &[braid_tests::kafka::counter_schema()]).unwrap();
+    let first = given.load(Ordering::Relaxed);
+    assert!(first > 0);
+    wait("further tokens", || (given.load(Ordering::Relaxed) >= first + 4).then_some(()));
+    writer.send("in", 0, "secret");
+    writer.flush();
+    assert_eq!(read(&mut source, 1)[0].2, "secret");
+    sink.close(1, 0).unwrap();
+    sink.commit().unwrap();
+    let mut spec = KafkaSinkSpec::new(bearer("guess"), "p", "j", "hash");
+    spec.patience = Duration::from_secs(1);
+    let error = KafkaSink::open(&spec, &[]).err().unwrap().to_string();
+    assert!(error.contains("oidc") || error.contains("token"), "{error}");
     assert!(!error.contains("guess"), "{error}");
 }

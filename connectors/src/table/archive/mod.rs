@@ -4,13 +4,14 @@
 //! never an identifier's clear text, and the properties that the job's views ask for or its sink
 //! keeps. Files are partitioned by the event's date and sorted by tenant, strongest identifier and
 //! time, in small groups, so one day's or one person's history is a cheap read. Each commit holds
-//! the events of a run of epochs.
+//! the events of a run of epochs; small files of a day become one in time (`merge`).
 //!
 //! How far it reaches stands in the table's log beside what is committed: `<app>` is the last
 //! epoch, `<app>/begin` the last one before it, and `<app>/gone` the last epoch of which retention
 //! has removed something. An import adds what was before, under an application id of its own. File
 //! names are hashes of the content; whoever reads a file compares.
 
+mod merge;
 mod read;
 mod row;
 #[cfg(test)]

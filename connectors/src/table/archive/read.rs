@@ -9,8 +9,10 @@ use arrow::array::RecordBatch;
 use operators::model::{Cell, Epoch, Event, Micros};
 use operators::views::predicate::Matcher;
 
+use super::super::batches::batches;
 use super::super::columns;
-use super::super::delta::{Stats, batches, builder, transaction};
+use super::super::delta::{builder, transaction};
+use super::super::stats::Stats;
 use super::super::{TableError, runtime};
 use super::row::{COLUMNS, Names, Reader};
 use super::{ARCHIVE, ArchiveError, import, live};
@@ -25,9 +27,17 @@ pub struct Reach {
     pub last: Epoch,
 }
 
-struct ArchiveFile {
-    path: PathBuf,
-    epochs: (Epoch, Epoch),
+pub(super) struct ArchiveFile {
+    pub path: PathBuf,
+    pub epochs: (Epoch, Epoch),
+}
+
+impl ArchiveFile {
+    /// A file of a folder, as the log has it.
+    pub(super) fn new(folder: &Path, path: &str, epochs: Option<(Epoch, Epoch)>) -> Self {
+        // Every file was written with them.
+        Self { path: folder.join(path), epochs: epochs.unwrap_or((0, Epoch::MAX)) }
+    }
 }
 
 /// An archive that is being read, as it stood when it was opened.
@@ -77,10 +87,8 @@ impl Archive {
         let mut files = Vec::new();
         for file in table.snapshot().map_err(fail)?.log_data().iter() {
             let stats = file.stats().and_then(|stats| serde_json::from_str::<Stats>(&stats).ok());
-            let path = folder.join(&*file.path());
-            // Every file was written with them.
-            let epochs = stats.as_ref().and_then(Stats::epochs).unwrap_or((0, Epoch::MAX));
-            files.push(ArchiveFile { path, epochs });
+            let epochs = stats.as_ref().and_then(Stats::epochs);
+            files.push(ArchiveFile::new(&folder, &file.path(), epochs));
         }
         files.sort_by(|a, b| (b.epochs, &b.path).cmp(&(a.epochs, &a.path)));
         Ok(Self { reach, files, read: BTreeMap::new(), names, matcher, erased })
@@ -193,7 +201,7 @@ struct Kept {
 
 /// Whether a file has the content that it is named after. What has another is not even looked at:
 /// readers may panic at it.
-fn check(file: &ArchiveFile) -> Result<(), ArchiveError> {
+pub(super) fn check(file: &ArchiveFile) -> Result<(), ArchiveError> {
     let bytes = fs::read(&file.path).map_err(|e| damaged(file, e.to_string()))?;
     let hash = blake3::hash(&bytes).to_hex();
     let name = file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -203,7 +211,7 @@ fn check(file: &ArchiveFile) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-fn damaged(file: &ArchiveFile, message: String) -> ArchiveError {
+pub(super) fn damaged(file: &ArchiveFile, message: String) -> ArchiveError {
     let (first, last) = file.epochs;
     ArchiveError::Damaged { path: file.path.clone(), first, last, message }
 }

@@ -6,12 +6,17 @@ use std::sync::Arc;
 use operators::identity::testing::Seeded;
 use operators::identity::{IdentityConfig, IdentityType};
 use operators::model::{
-    Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Origin, Token, Value, message_hash,
+    ColumnType, Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Origin, Token, Value,
+    message_hash,
 };
 use operators::time::TimeConfig;
 use operators::views::predicate::{Matcher, Operator, Predicate, PropertyFilter};
 
-use super::super::delta::batches;
+use super::super::batches::batches;
+use super::super::columns;
+use super::super::delta::builder;
+use super::super::runtime;
+use super::super::stats::Stats;
 use super::*;
 use crate::decode::{Erased, ErasedIn, content};
 
@@ -266,6 +271,98 @@ fn damage_is_said_with_its_epochs() {
         fs::write(path, &bytes).unwrap();
     }
     assert_eq!(outcome().unwrap(), count);
+}
+
+/// An archive of so many commits, one for each epoch, whose files are merged as they come.
+fn merged(out: &Path, commits: Epoch) -> (ArchiveSink, BTreeMap<Epoch, Vec<Arc<Event>>>) {
+    let (mut random, mut all) = (Seeded(9), BTreeMap::<Epoch, Vec<Arc<Event>>>::new());
+    let mut sink = ArchiveSink::open(out, spec(&PROPERTIES, None)).unwrap();
+    sink.begin(0);
+    for epoch in 1..=commits {
+        for number in 0..20 {
+            let event = Arc::new(event(&mut random, epoch * 100 + number));
+            all.entry(epoch).or_default().push(Arc::clone(&event));
+            sink.add(epoch, [event]);
+        }
+        sink.close(epoch, 0);
+        sink.commit().unwrap();
+        sink.merge().unwrap();
+    }
+    (sink, all)
+}
+
+/// The files that the table names, and their rows.
+fn named(out: &Path) -> Vec<(String, u64)> {
+    let runtime = runtime(out).unwrap();
+    let (_, mut table) = builder(&out.join(ARCHIVE)).unwrap();
+    runtime.block_on(table.load()).unwrap();
+    let rows = |stats: &str| serde_json::from_str::<Stats>(stats).unwrap().num_records;
+    let files = table.snapshot().unwrap().log_data();
+    files.iter().map(|f| (f.path().into_owned(), rows(&f.stats().unwrap()))).collect()
+}
+
+#[test]
+fn small_files_of_a_day_become_one() {
+    let out = tempfile::tempdir().unwrap();
+    let (sink, all) = merged(out.path(), 200);
+    drop(sink);
+    let files = named(out.path());
+    let mut days: BTreeMap<&str, usize> = BTreeMap::new();
+    for (path, _) in &files {
+        *days.entry(path.split_once('/').unwrap().0).or_default() += 1;
+    }
+    assert_eq!(days.len(), 6);
+    // Files of 1 to 7, 8 to 63 and 64 to 511 rows, seven of each at most.
+    assert!(days.values().all(|count| *count <= 21), "{days:?}");
+    assert_eq!(files.iter().map(|(_, rows)| rows).sum::<u64>(), 200 * 20);
+    let mut archive = open(out.path(), &PROPERTIES, Erased::default());
+    assert_eq!(archive.reach(), Reach { first: 1, last: 200 });
+    archive.begin((1, 200)).unwrap();
+    for (epoch, events) in all {
+        assert_eq!(sorted(archive.next(epoch).unwrap()), sorted(events), "epoch {epoch}");
+    }
+    let (path, _) = files.iter().max_by_key(|(_, rows)| rows).unwrap();
+    let mut rows = Vec::new();
+    let file = fs::File::open(out.path().join(ARCHIVE).join(path)).unwrap();
+    for batch in batches(file, Some(&["tenant", "identifier"])).unwrap() {
+        let batch = batch.unwrap();
+        let texts = |place| columns::cells(ColumnType::Str, batch.column(place)).unwrap();
+        rows.extend(texts(0).into_iter().zip(texts(1)));
+    }
+    assert!(rows.len() > 64 && rows.is_sorted());
+}
+
+/// A file that is damaged is not touched, which is said once; others become one.
+#[test]
+fn a_damaged_file_is_not_merged() {
+    let out = tempfile::tempdir().unwrap();
+    let mut sink = ArchiveSink::open(out.path(), spec(&PROPERTIES, None)).unwrap();
+    sink.begin(0);
+    let (mut random, mut said, mut damaged) = (Seeded(10), Vec::new(), String::new());
+    for epoch in 1..=20 {
+        let mut event = event(&mut random, epoch);
+        event.key.time = epoch as i64;
+        sink.add(epoch, [Arc::new(event)]);
+        sink.close(epoch, 0);
+        sink.commit().unwrap();
+        if epoch == 3 {
+            damaged = files(out.path())[1]
+                .strip_prefix(out.path().join(ARCHIVE))
+                .unwrap()
+                .to_string_lossy()
+                .into();
+            fs::write(out.path().join(ARCHIVE).join(&damaged), "PAR1").unwrap();
+        }
+        said.extend(sink.merge().err().map(|error| (epoch, error.to_string())));
+    }
+    let [(8, words)] = &said[..] else { panic!("{said:?}") };
+    assert!(words.contains(&damaged) && words.contains("is damaged"), "{words}");
+    let named = named(out.path());
+    assert!(named.iter().any(|(path, _)| *path == damaged));
+    // Two of eight, the damaged one, and three since.
+    assert_eq!(named.len(), 6, "{named:?}");
+    let mut archive = open(out.path(), &PROPERTIES, Erased::default());
+    assert!(archive.begin((1, 20)).unwrap_err().to_string().contains("is damaged"));
 }
 
 /// What an import adds is read with the rest.

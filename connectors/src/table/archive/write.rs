@@ -1,7 +1,7 @@
 //! Writes the archive.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use operators::model::{Cell, Epoch, Event, Micros};
@@ -10,13 +10,14 @@ use tokio::runtime::Runtime;
 use super::super::delta::{Delta, Partition, TableLayout};
 use super::super::encode::encode_in_groups;
 use super::super::{TableError, Written, runtime};
+use super::merge::{candidates, merge};
 use super::row::{COLUMNS, cells, date};
 use super::{ARCHIVE, ArchiveError, ArchiveSpec, Names};
 
 /// Rows of a group, which is read as a whole: a person's history is in one or two of a file.
-const GROUP_ROWS: usize = 16_384;
+pub(super) const GROUP_ROWS: usize = 16_384;
 /// Of these columns hardly two rows have the same value.
-const PLAIN: [&str; 2] = ["message_id", "offset"];
+pub(super) const PLAIN: [&str; 2] = ["message_id", "offset"];
 
 /// The archive of a job that is being written.
 pub struct ArchiveSink {
@@ -29,6 +30,10 @@ pub struct ArchiveSink {
     gone: Epoch,
     waiting: Vec<(Epoch, Arc<Event>)>,
     closed: Option<(Epoch, Micros)>,
+    /// Days that got files since it was last looked whether these are too many.
+    grown: BTreeSet<Partition>,
+    /// Files that can't be read, as the log has them.
+    damaged: BTreeSet<PathBuf>,
 }
 
 impl ArchiveSink {
@@ -47,7 +52,9 @@ impl ArchiveSink {
         let table = Delta::open(&runtime, &out.join(ARCHIVE), &spec.app, layout)?;
         let begin = table.mark(&runtime, "begin")?;
         let gone = table.mark(&runtime, "gone")?.unwrap_or(0);
-        Ok(Self { spec, runtime, table, begin, gone, waiting: Vec::new(), closed: None })
+        let grown = table.partitions().into_iter().collect();
+        let (waiting, closed, damaged) = (Vec::new(), None, BTreeSet::new());
+        Ok(Self { spec, runtime, table, begin, gone, waiting, closed, grown, damaged })
     }
 
     /// The epoch up to which it is complete; none if it has not begun.
@@ -95,7 +102,7 @@ impl ArchiveSink {
         }
         let (kept, job) =
             (Cell::str(&kept(&self.spec)), Cell::Str(Arc::clone(&self.spec.job_hash)));
-        let mut parts = Vec::new();
+        let (mut parts, mut grown) = (Vec::new(), BTreeSet::new());
         for (day, mut events) in days {
             events.sort_by(|(_, a), (_, b)| order(a).cmp(&order(b)));
             let epochs = events.iter().map(|(epoch, _)| *epoch);
@@ -108,6 +115,7 @@ impl ArchiveSink {
             let content =
                 encode_in_groups(GROUP_ROWS, (columns, &PLAIN), &rows, |row, c| row[c].as_ref());
             let content = content.map_err(|e| TableError::parquet(Path::new(ARCHIVE), &e))?;
+            grown.insert(Partition::from([day.clone()]));
             parts.push((Partition::from([day]), content, epochs));
         }
         let old = self.spec.retention.filter(|_| watermark > Micros::MIN);
@@ -124,6 +132,35 @@ impl ArchiveSink {
             &mut written,
         )?;
         self.gone = gone.unwrap_or(0).max(self.gone);
+        self.grown.extend(grown);
+        Ok(written)
+    }
+
+    /// Makes small files of a day one, where it has got too many of them. A crash in the middle
+    /// leaves them as they were.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Damaged`] if one of them is not as it was written, which is told once: it
+    /// stays as it is, and others can be made one all the same. Its table can't be written.
+    pub fn merge(&mut self) -> Result<Written, ArchiveError> {
+        let mut written = Written::default();
+        while let Some(day) = self.grown.last().cloned() {
+            let small = candidates(self.table.files(&day), &self.damaged);
+            if small.is_empty() {
+                self.grown.pop_last();
+                continue;
+            }
+            let (content, epochs) = match merge(self.table.folder(), &small) {
+                Err(ArchiveError::Damaged { path, first, last, message }) => {
+                    let within = path.strip_prefix(self.table.folder()).unwrap_or(&path);
+                    self.damaged.insert(within.to_owned());
+                    return Err(ArchiveError::Damaged { path, first, last, message });
+                }
+                merged => merged?,
+            };
+            self.table.merge(&self.runtime, &day, (&small, &content, epochs), &mut written)?;
+        }
         Ok(written)
     }
 }

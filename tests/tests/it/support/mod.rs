@@ -6,6 +6,8 @@ mod job;
 pub(crate) mod replayed;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use braid_tests::delta::cells;
 use jobs::query::{Known, rows};
@@ -16,6 +18,20 @@ pub(crate) use alike::Published;
 pub(crate) use braid_tests::delta::Table;
 pub(crate) use history::{as_read, events, source, sources, write_part};
 pub(crate) use job::{Job, data, unpacked};
+
+/// Every file below a folder with its bytes.
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(tree(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
 
 /// The text of a cell.
 pub(crate) fn text(cell: &Cell) -> &str {
