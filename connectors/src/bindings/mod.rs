@@ -11,13 +11,15 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use operators::model::{Epoch, Micros};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::file::FileBindingLog;
 use crate::file::{FileEntry, Position};
-use crate::kafka::{KafkaError, KafkaPart};
+use crate::kafka::{KafkaError, KafkaPart, PartitionId};
 
 /// Where a source stands after an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -61,6 +63,29 @@ impl Binding {
         }
         *self = Self { files, kafka, ..next };
     }
+}
+
+/// The first epoch from which on a partition gave nothing before an offset; `None` if it has not
+/// come so far.
+pub fn first_after(
+    bindings: &[Binding],
+    (topic, partition): (&str, i32),
+    offset: u64,
+) -> Option<Epoch> {
+    let mut topics: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for binding in bindings {
+        for (source, part) in &binding.kafka {
+            let listed = topics.entry(*source).or_default();
+            listed.extend(part.topics.iter().map(|topic| topic.name.as_str()));
+            let is_it = |at: PartitionId| {
+                listed.get(at.topic()) == Some(&topic) && at.number() == partition
+            };
+            if part.ends.iter().any(|end| is_it(end.partition) && end.upper >= offset) {
+                return Some(binding.epoch + 1);
+            }
+        }
+    }
+    None
 }
 
 /// A binding, and where its log has it.

@@ -64,6 +64,8 @@ pub enum KafkaError {
         partition: i32,
         /// What is missing.
         detail: String,
+        /// The first offset that is there, where those before it are not.
+        first: Option<u64>,
     },
     /// A transaction hides the last records of a topic of ours, and nobody ends it.
     #[error(

@@ -177,6 +177,7 @@ impl Reader {
                 topic: lane.topic.clone(),
                 partition: number,
                 detail: format!("the record at or after offset {next} can't be read: {there}"),
+                first: None,
             });
         }
         if let ClientError::MessageConsumptionFatal(_) = error {
@@ -225,5 +226,6 @@ pub(super) fn recreated(what: &str, topic: &str, before: &str, now: &str) -> Kaf
         topic: topic.to_owned(),
         partition: -1,
         detail: format!("it was deleted and created again: its id was {before} and is {now}"),
+        first: None,
     }
 }

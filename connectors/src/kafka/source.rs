@@ -256,6 +256,7 @@ impl KafkaSource {
             topic: self.listing.topic(partition).to_owned(),
             partition: partition.number(),
             detail: format!("{was}, {read} are there now"),
+            first: None,
         }
     }
 

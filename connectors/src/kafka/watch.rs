@@ -116,7 +116,7 @@ impl Watch {
             let topic = self.listing.topic(partition);
             let Some(leader) = leader(partition) else {
                 let detail = "there is no such partition any more".to_owned();
-                return Err(self.gone(topic, partition.number(), detail));
+                return Err(self.gone(partition, detail, None));
             };
             asked.push((partition, topic, leader));
         }
@@ -131,14 +131,16 @@ impl Watch {
             if low > first || high < end {
                 let detail =
                     format!("offsets {first} to {end} were read before, {low} to {high} are there");
-                return Err(self.gone(self.listing.topic(partition), partition.number(), detail));
+                return Err(self.gone(partition, detail, (low > first).then_some(low)));
             }
         }
         Ok(())
     }
 
-    fn gone(&self, topic: &str, partition: i32, detail: String) -> KafkaError {
-        KafkaError::Gone { what: self.spec.what(), topic: topic.to_owned(), partition, detail }
+    fn gone(&self, partition: PartitionId, detail: String, first: Option<u64>) -> KafkaError {
+        let topic = self.listing.topic(partition).to_owned();
+        let (what, partition) = (self.spec.what(), partition.number());
+        KafkaError::Gone { what, topic, partition, detail, first }
     }
 
     /// Whether a topic is the one that was listed.
@@ -263,7 +265,7 @@ impl Watch {
             let next = read.get(&partition).copied().unwrap_or(0);
             if end < next {
                 let detail = format!("it ends at offset {end}, {next} was reached before");
-                return Err(self.gone(self.listing.topic(partition), partition.number(), detail));
+                return Err(self.gone(partition, detail, None));
             }
             if let Some(buffer) = self.shared.state().buffers.get_mut(&partition) {
                 buffer.end = Some((end, now));
@@ -325,5 +327,6 @@ fn deleted(spec: &KafkaSpec, topic: &str) -> KafkaError {
         topic: topic.to_owned(),
         partition: -1,
         detail: "it was deleted".to_owned(),
+        first: None,
     }
 }

@@ -111,10 +111,11 @@ fn act(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
     if !options.json {
         let (job, name) = (options.job.display(), &replay.name);
         let file = replay.plan.out.join("job.toml");
-        println!(
-            "\n  why somebody would be who they are: braid explain {job} person ID --replay {name}"
-        );
-        println!("  to make it so: stop the job, put {} in", file.display());
+        if !what.is_nothing() {
+            println!("\n  why somebody would be who they are:");
+            println!("  braid explain {job} person ID --replay {name}");
+        }
+        println!("\n  to make it so: stop the job, put {} in", file.display());
         println!("  the place of {job}, and: braid replay {job} {name} --switch");
         println!("  to forget it: braid replay {job} {name} --drop");
     }

@@ -1,12 +1,14 @@
 //! Computes a replay, as far as its scope and the live job's bindings go.
 
-use connectors::bindings::Logged;
+use connectors::bindings::{Logged, first_after};
+use connectors::kafka::KafkaError;
 use connectors::table::epochs;
 use operators::model::Epoch;
+use replay::history::ReadError;
 
 use super::{RebuildError, Replay, Scope};
 use crate::runtime::{
-    Around, Past, Plan, RunError, RunOptions, Summary, open_archive, peek_logged, rerun,
+    Around, Past, Plan, RunError, RunOptions, Summary, open_archive, peek, peek_logged, rerun,
 };
 
 /// What a replay has come to.
@@ -68,8 +70,23 @@ pub fn compute(
     };
     let Reading { records_per_s_max, coalesces, .. } = reading;
     let past = Past { bindings, after: scope.after(), records_per_s_max, archive, coalesces };
-    let summary = rerun(&replay.plan, options, around, past)?;
+    let summary = rerun(&replay.plan, options, around, past);
+    let summary = summary.map_err(|error| gone(live, error))?;
     Ok(Computed { upto, summary })
+}
+
+/// Where records are gone: from which epoch on none of them is needed.
+fn gone(live: &Plan, error: RunError) -> RebuildError {
+    let first = |error: &RunError| match error {
+        RunError::Source(ReadError::Topics(KafkaError::Gone {
+            topic, partition, first, ..
+        })) => first_after(&peek(live).ok()?, (topic, *partition), (*first)?),
+        _ => None,
+    };
+    match first(&error) {
+        Some(from) => RebuildError::Gone { error, from },
+        None => error.into(),
+    }
 }
 
 /// Whether the live job has bound what a scope asks for.

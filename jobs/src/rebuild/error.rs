@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use connectors::bindings::BindingError;
 use connectors::table::TableError;
+use operators::model::Epoch;
 use replay::snapshot::SnapshotError;
 use thiserror::Error;
 
@@ -26,6 +27,17 @@ pub enum RebuildError {
     /// It could not be run.
     #[error("{0}")]
     Run(#[from] RunError),
+    /// Records are gone, of which later epochs need nothing.
+    #[error(
+        "{error}; from epoch {from} on all that it gave is there: --from {from} for a replay that \
+         begins with it, or --archive if the job has an archive"
+    )]
+    Gone {
+        /// What is gone.
+        error: RunError,
+        /// The first of those epochs.
+        from: Epoch,
+    },
     /// A question to tables has no answer.
     #[error("{0}")]
     Query(#[from] QueryError),
@@ -49,7 +61,7 @@ impl RebuildError {
         match self {
             Self::JobFile(_) | Self::Usage(_) => 2,
             Self::Held(_) => 4,
-            Self::Run(error) => error.exit_code(),
+            Self::Run(error) | Self::Gone { error, .. } => error.exit_code(),
             Self::Query(error) => error.exit_code(),
             Self::Disk { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 DISK_FULL

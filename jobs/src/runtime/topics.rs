@@ -59,8 +59,10 @@ fn write(
         // What has come by then goes along, but not for long.
         let is_due = |due| due <= now && (inbox.is_empty() || due + COMMIT_EVERY <= now);
         if due.is_some_and(is_due) || sink.pending_bytes() >= COMMIT_BYTES {
-            (due, next) = (None, now + COMMIT_EVERY);
             commit(&mut sink, board, tracer)?;
+            // A broker that is slow gets larger transactions, and fewer.
+            let took = now.elapsed();
+            (due, next) = (None, now + COMMIT_EVERY.max(2 * took));
         }
         shown::waiting(board, sink.prefix(), inbox.bytes() + sink.pending_bytes());
         looked.look(&sink, board);
