@@ -13,44 +13,44 @@ import pyarrow
 # Only columns that are asked for are read; without `columns` DuckDB reads a sample to find types.
 ENVELOPE = """
     select messageId as id, userId as user_id, event,
-           epoch_ms(coalesce(timestamp, receivedAt - (sentAt - originalTimestamp))) as at
+           epoch_ms(coalesce(timestamp, receivedAt - (sentAt - originalTimestamp))) as ms
     from read_json([{files}], format = 'newline_delimited', columns = {{
         messageId: 'varchar', userId: 'varchar', event: 'varchar', timestamp: 'timestamp',
         originalTimestamp: 'timestamp', sentAt: 'timestamp', receivedAt: 'timestamp'}})"""
 BACKEND = """
-    select id, customer as user_id, kind as event, at
+    select id, customer as user_id, kind as event, "at" as ms
     from read_json([{files}], format = 'newline_delimited', columns = {{
-        id: 'varchar', customer: 'varchar', kind: 'varchar', at: 'bigint'}})"""
+        id: 'varchar', customer: 'varchar', kind: 'varchar', "at": 'bigint'}})"""
 
 # Of each step the latest start of a chain that gets there; events of one moment have no order.
 FUNNEL = """
     with one as (
-        select *, max(case when event = 'browse' then at end) over up as start1 from steps
-        window up as (partition by user_id order by at range unbounded preceding)
+        select *, max(case when event = 'browse' then ms end) over up as start1 from steps
+        window up as (partition by user_id order by ms range unbounded preceding)
     ), two as (
-        select *, max(case when event = 'cart' and at - start1 <= {window} then start1 end) over up
+        select *, max(case when event = 'cart' and ms - start1 <= {window} then start1 end) over up
             as start2 from one
-        window up as (partition by user_id order by at range unbounded preceding)
+        window up as (partition by user_id order by ms range unbounded preceding)
     ), three as (
-        select *, max(case when event = 'checkout' and at - start2 <= {window} then start2 end)
+        select *, max(case when event = 'checkout' and ms - start2 <= {window} then start2 end)
             over up as start3 from two
-        window up as (partition by user_id order by at range unbounded preceding)
+        window up as (partition by user_id order by ms range unbounded preceding)
     )
     select count(distinct user_id) filter (event = 'browse'),
-           count(distinct user_id) filter (event = 'cart' and at - start1 <= {window}),
-           count(distinct user_id) filter (event = 'checkout' and at - start2 <= {window}),
-           count(distinct user_id) filter (event = 'purchase' and at - start3 <= {window})
+           count(distinct user_id) filter (event = 'cart' and ms - start1 <= {window}),
+           count(distinct user_id) filter (event = 'checkout' and ms - start2 <= {window}),
+           count(distinct user_id) filter (event = 'purchase' and ms - start3 <= {window})
     from three"""
 
 SESSIONS = """
     with marked as (
-        select user_id, at,
-               at - lag(at) over (partition by user_id order by at) <= {gap} as goes_on
+        select user_id, ms,
+               ms - lag(ms) over (partition by user_id order by ms) <= {gap} as goes_on
         from known
     )
     select count(*) filter (goes_on is not true),
            sum(step) filter (goes_on) from (
-        select goes_on, at - lag(at) over (partition by user_id order by at) as step from marked)"""
+        select goes_on, ms - lag(ms) over (partition by user_id order by ms) as step from marked)"""
 
 
 def connect():
@@ -98,9 +98,9 @@ def shop(folder):
     backend = BACKEND.format(files=files("backend"))
     db.execute(f"""
         create table events as
-        select id, any_value(user_id) as user_id, any_value(event) as event, min(at) as at
+        select id, any_value(user_id) as user_id, any_value(event) as event, min(ms) as ms
         from ({envelopes} union all {backend}) group by id""")
-    db.execute("create view known as select user_id, event, at from events where user_id <> ''")
+    db.execute("create view known as select user_id, event, ms from events where user_id <> ''")
     db.execute("""
         create view steps as select * from known
         where event in ('browse', 'cart', 'checkout', 'purchase')""")

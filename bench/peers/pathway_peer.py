@@ -32,7 +32,7 @@ class Envelope(pw.Schema):
 
 
 class Backend(pw.Schema):
-    id: str
+    message: str
     customer: str | None
     kind: str
     at: int
@@ -88,21 +88,23 @@ def furthest(steps: tuple[tuple[int, int], ...]) -> int:
 
 
 def shop(folder):
-    read = dict(format="json", mode="static", with_metadata=False)
+    read = dict(format="json", mode="static")
     envelopes = pw.Table.concat_reindex(*(
         pw.io.fs.read(f"{folder}/{channel}/*.ndjson", schema=Envelope, **read)
         for channel in ("web", "mobile")))
     stamped = envelopes.filter(pw.this.timestamp != "")
     others = envelopes.filter(pw.this.timestamp == "")
-    backend = pw.io.fs.read(f"{folder}/backend/*.ndjson", schema=Backend, **read)
-    columns = dict(id=pw.this.messageId, user=pw.this.userId, event=pw.this.event)
+    # Its tables have an `id` of their own.
+    backend = pw.io.fs.read(f"{folder}/backend/*.ndjson", schema=Backend,
+                            json_field_paths={"message": "/id"}, **read)
+    columns = dict(message=pw.this.messageId, user=pw.this.userId, event=pw.this.event)
     records = pw.Table.concat_reindex(
         stamped.select(**columns, at=pw.cast(int, moment(pw.this.timestamp))),
         others.select(**columns, at=pw.cast(int, moment(pw.this.receivedAt)
                       - (moment(pw.this.sentAt) - moment(pw.this.originalTimestamp)))),
-        backend.select(pw.this.id, user=pw.coalesce(pw.this.customer, ""), event=pw.this.kind,
+        backend.select(pw.this.message, user=pw.coalesce(pw.this.customer, ""), event=pw.this.kind,
                        at=pw.this.at))
-    events = records.groupby(pw.this.id).reduce(
+    events = records.groupby(pw.this.message).reduce(
         user=pw.reducers.any(pw.this.user), event=pw.reducers.any(pw.this.event),
         at=pw.reducers.min(pw.this.at))
     known = events.filter(pw.this.user != "")

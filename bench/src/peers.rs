@@ -106,7 +106,7 @@ pub fn propagate(edges: &[Pair], epoch: usize) -> Labels {
     timely::execute_directly(move |worker| {
         let (send, changes) = mpsc::channel();
         let mut input: InputSession<u64, Pair, isize> = InputSession::new();
-        let (probe, _) = worker.dataflow(|scope| {
+        let probe = worker.dataflow(|scope| {
             // An edge that is known already is no change, so the iteration does not hear of it.
             let links = input.to_collection(scope).flat_map(|(x, y)| [(x, y), (y, x)]).distinct();
             let own = links.clone().map(|(x, _)| x).distinct().map(|x| (x, x));
@@ -114,7 +114,7 @@ pub fn propagate(edges: &[Pair], epoch: usize) -> Labels {
                 // The other side is there as long as this worker runs.
                 let _ = send.send(batch.to_vec());
             });
-            labels.probe()
+            labels.probe().0
         });
         let mut labels = Labels::default();
         for (number, events) in edges.chunks(epoch).enumerate() {
