@@ -2,6 +2,7 @@
 
 pub mod harness;
 pub mod micro;
+pub mod peers;
 pub mod whole;
 pub mod workload;
 

@@ -43,7 +43,7 @@ const ENGINE: &str =
 /// Events in an epoch at most, as in a job.
 const EPOCH: usize = 65_536;
 /// An event each second, in microseconds.
-pub(super) const STEP: Micros = 1_000_000;
+pub(crate) const STEP: Micros = 1_000_000;
 
 fn persons(size: u64) -> Vec<Edge> {
     graphs::persons(1, size as usize)
@@ -66,8 +66,13 @@ pub(super) fn rules() -> IdentityConfig {
     IdentityConfig { types: vec![IdentityType::new("email", 1)], cluster_max: NO_LIMIT }
 }
 
+/// An engine with these rules that has seen nothing.
+pub(crate) fn empty() -> Incremental {
+    Incremental::new(&rules())
+}
+
 /// An event that shows an edge; no two have the same `number`.
-pub(super) fn sighting(time: Micros, number: usize, edge: Edge) -> Sighting {
+pub(crate) fn sighting(time: Micros, number: usize, edge: Edge) -> Sighting {
     let ident = |token| Ident { kind: 0, token: Token(token) };
     let (x, y) = (edge.0.min(edge.1), edge.0.max(edge.1));
     let id = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
@@ -88,7 +93,7 @@ struct Fed {
 impl Fed {
     fn new() -> Self {
         let named = std::collections::HashSet::with_hasher(FixedState::default());
-        Self { engine: Incremental::new(&rules()), events: 0, named, advance_cpu_ms_max: 0.0 }
+        Self { engine: empty(), events: 0, named, advance_cpu_ms_max: 0.0 }
     }
 
     /// Feeds edges as new events, in epochs.
@@ -140,7 +145,9 @@ fn engine(edges: &[Edge]) -> Sample {
         .with("bytes_per_event", again / edges.len() as f64)
 }
 
-struct UnionFind {
+/// Union-find over interned tokens.
+#[derive(Default)]
+pub(crate) struct UnionFind {
     interned: HashMap<u128, u32, FixedState>,
     parents: Vec<u32>,
     sizes: Vec<u32>,
@@ -148,7 +155,8 @@ struct UnionFind {
 }
 
 impl UnionFind {
-    fn intern(&mut self, token: u128) -> u32 {
+    /// The index of a token.
+    pub(crate) fn intern(&mut self, token: u128) -> u32 {
         let next = self.parents.len() as u32;
         let index = *self.interned.entry(token).or_insert(next);
         if index == next {
@@ -159,7 +167,8 @@ impl UnionFind {
         index
     }
 
-    fn find(&mut self, mut x: u32) -> u32 {
+    /// The set of an index.
+    pub(crate) fn find(&mut self, mut x: u32) -> u32 {
         while self.parents[x as usize] != x {
             let above = self.parents[self.parents[x as usize] as usize];
             self.parents[x as usize] = above;
@@ -168,7 +177,8 @@ impl UnionFind {
         x
     }
 
-    fn union(&mut self, x: u32, y: u32) {
+    /// Makes one set of two.
+    pub(crate) fn union(&mut self, x: u32, y: u32) {
         let (x, y) = (self.find(x), self.find(y));
         if x == y {
             return;
@@ -179,12 +189,17 @@ impl UnionFind {
         self.sizes[keep as usize] += self.sizes[lose as usize];
         self.sets -= 1;
     }
+
+    /// All tokens and the sets they are in.
+    pub(crate) fn nodes(&mut self) -> Vec<(u128, u32)> {
+        let tokens: Vec<_> = self.interned.iter().map(|(token, index)| (*token, *index)).collect();
+        tokens.into_iter().map(|(token, index)| (token, self.find(index))).collect()
+    }
 }
 
 fn union_find(edges: &[Edge]) -> Sample {
     let meter = Meter::start();
-    let interned = HashMap::with_hasher(FixedState::default());
-    let mut sets = UnionFind { interned, parents: Vec::new(), sizes: Vec::new(), sets: 0 };
+    let mut sets = UnionFind::default();
     for (x, y) in edges {
         let (x, y) = (sets.intern(*x), sets.intern(*y));
         sets.union(x, y);

@@ -1,7 +1,7 @@
 //! Benchmarks of single cores.
 
 mod bindings;
-mod connectivity;
+pub(crate) mod connectivity;
 mod decode;
 mod dedup;
 mod funnels;
