@@ -94,7 +94,8 @@ enum Command {
         /// The job file.
         job: PathBuf,
     },
-    /// Shows what a run would do to what stands, after a change of the job file above all.
+    /// Shows what a run would do to what stands, after a change of the job file above all; how long
+    /// it takes is judged by computing the beginning for some seconds.
     Plan {
         /// The job file.
         job: PathBuf,

@@ -55,7 +55,7 @@ fn tls_with_passwords() {
     assert!(!error.contains("guess"), "{error}");
 }
 
-/// Tokens of an OpenID issuer: the client gets them, and new ones before they expire.
+/// Tokens of an issuer (`OpenID` Connect): the client gets them, and new ones before they expire.
 #[test]
 fn tokens_of_an_issuer() {
     let cluster = Cluster::with(Options { nodes: 1, secure: true });
