@@ -8,7 +8,7 @@ use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, ToBytes
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::{PATIENCE, unique};
+use super::{PATIENCE, unique, wait};
 
 /// The beginning of a client's configuration.
 pub fn config(brokers: &str) -> ClientConfig {
@@ -44,6 +44,18 @@ impl Message {
         without.headers.retain(|(key, _)| key != "cause");
         without
     }
+}
+
+/// Waits until no transaction is open in a partition: whoever has ended one knows it before its
+/// marker is there.
+pub(super) fn wait_settled(brokers: &str, topic: &str, partition: i32) {
+    let end = |isolation: &str| {
+        let mut config = config(brokers);
+        config.set("group.id", unique("settled")).set("isolation.level", isolation);
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap().1
+    };
+    wait("the marker", || (end("read_committed") == end("read_uncommitted")).then_some(()));
 }
 
 /// Writes records, in transactions or not.
