@@ -226,9 +226,9 @@ impl Story {
             job.stands_still().then_some(())
         });
         if moment == Moment::TopicCommitted {
-            // Kafka 4.3.1, killed between its answer to a commit and the commit's marker, was seen to
-            // have the transaction as complete afterwards, and never to write the marker. What a
-            // run does then is tested with transactions that are made to hang.
+            // Kafka 4.3.1, killed between its answer to a commit and the commit's marker, was seen
+            // to have the transaction as complete afterwards, and never to write the marker. What
+            // a run does then is tested with transactions that are made to hang.
             wait_settled(&self.brokers, &format!("{}.out.progress", self.name), 0);
         }
         cluster.kill9(1);
