@@ -158,10 +158,10 @@ fn a_cut_connection_is_found_out() {
 #[test]
 fn a_connection_that_is_cut_alone_is_found_out() {
     // Several epochs, so that there is something to wait for when the first is bound.
-    let expected = alone(&shop(250_000));
+    let expected = alone(&shop(150_000));
     // The last connections of process 1 with process 0 are for data, and then for records.
     for place in [1, 0] {
-        let job = shop(250_000);
+        let job = shop(150_000);
         let mut team = team(&job, 2, &[]);
         let proxy = Proxy::new(team.address(0));
         team.see(1, 0, proxy.address());
