@@ -65,14 +65,15 @@ impl Binding {
     }
 }
 
-/// The first epoch from which on a partition gave nothing before an offset; `None` if it has not
-/// come so far.
+/// The first epoch from which on a partition gave nothing before an offset, to any source; `None`
+/// if it has not come so far.
 pub fn first_after(
     bindings: &[Binding],
     (topic, partition): (&str, i32),
     offset: u64,
 ) -> Option<Epoch> {
     let mut topics: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    let mut passed: BTreeMap<u16, Option<Epoch>> = BTreeMap::new();
     for binding in bindings {
         for (source, part) in &binding.kafka {
             let listed = topics.entry(*source).or_default();
@@ -80,12 +81,16 @@ pub fn first_after(
             let is_it = |at: PartitionId| {
                 listed.get(at.topic()) == Some(&topic) && at.number() == partition
             };
-            if part.ends.iter().any(|end| is_it(end.partition) && end.upper >= offset) {
-                return Some(binding.epoch + 1);
+            for end in part.ends.iter().filter(|end| is_it(end.partition)) {
+                let passed = passed.entry(*source).or_default();
+                if passed.is_none() && end.upper >= offset {
+                    *passed = Some(binding.epoch);
+                }
             }
         }
     }
-    None
+    let passed: Option<Vec<Epoch>> = passed.into_values().collect();
+    passed?.into_iter().max().map(|epoch| epoch + 1)
 }
 
 /// A binding, and where its log has it.

@@ -90,3 +90,27 @@ fn a_sum_says_what_its_bindings_say() {
         }
     }
 }
+
+#[test]
+fn the_first_epoch_after_an_offset_needs_nothing_before_it() {
+    let (mut found, mut missing) = (0, 0);
+    for seed in 0..30 {
+        let bindings = bindings(&mut Random(seed), 30);
+        for (number, offset) in (0..3).flat_map(|number| (0..160).map(move |o| (number, o))) {
+            let upper = |source: u16, below: Epoch| {
+                let parts = bindings.iter().filter(|b| b.epoch < below).flat_map(|b| &b.kafka);
+                let ends = parts.filter(|(of, _)| *of == source).flat_map(|(_, part)| &part.ends);
+                ends.filter(|end| end.partition.number() == number).map(|end| end.upper).max()
+            };
+            let readers: Vec<u16> =
+                (1..=2).filter(|source| upper(*source, Epoch::MAX).is_some()).collect();
+            let after = |from: &Epoch| readers.iter().all(|s| upper(*s, *from) >= Some(offset));
+            let expected = (1..=31).find(after).filter(|_| !readers.is_empty());
+            let first = first_after(&bindings, ("t", number), offset);
+            assert_eq!(first, expected, "seed {seed}, partition {number}, offset {offset}");
+            assert_eq!(first_after(&bindings, ("u", number), offset), None);
+            *if first.is_some() { &mut found } else { &mut missing } += 1;
+        }
+    }
+    assert!(found > 1000 && missing > 100, "{found} {missing}");
+}

@@ -56,7 +56,9 @@ pub(super) fn plan(path: &Path) -> u8 {
             0
         }
         Err(error) => {
-            say::fail(format_args!("a run would fail, as a trial of it did: {error}"));
+            say::fail(format_args!(
+                "how long it takes can't be said, for a trial of it failed, as a run may: {error}"
+            ));
             error.exit_code()
         }
     }

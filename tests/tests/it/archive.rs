@@ -132,6 +132,43 @@ fn an_archive_that_begins_late_gets_what_was_before() {
     assert_same(&is, &current(&job.out(), &plan), "current rows");
 }
 
+/// Killed at every file and commit that an archive gets, also while its small files become one.
+#[test]
+fn an_archive_is_killed_at_each_of_its_steps() {
+    let sink = "[snapshot]\nevery = \"never\"\n[[sink]]\nconnector = \"archive\"\n[time]";
+    let job = Job::new(&job_text().replacen("[time]", sink, 1));
+    let records = records(&mut Seeded(112), 120);
+    let mut kills = 0;
+    for (part, records) in records.chunks(6).enumerate() {
+        write_part(&job, part, records);
+        let moment = ["table-file", "table-commit", "table-committed"][part % 3];
+        for count in 1.. {
+            let crash = format!("{moment}:{count}:kill");
+            let output = job.execute(&["-w", "1", "--epoch-records", "9", "--crash-at", &crash]);
+            if output.status.code() == Some(0) {
+                break;
+            }
+            assert_eq!(output.status.code(), None, "{crash} {output:?}");
+            kills += 1;
+        }
+    }
+    let removes = fs::read_dir(job.out().join("archive/_delta_log")).unwrap().filter(|entry| {
+        let text = fs::read_to_string(entry.as_ref().unwrap().path()).unwrap_or_default();
+        text.contains("\"remove\"")
+    });
+    let merged = removes.count();
+    assert!(kills > 20 && merged > 1, "{kills} kills, {merged} times merged");
+    let mut plan = job.plan();
+    let kept = create(&job, "kept", &plan.text, Scope::default());
+    let again = create(&job, "again", &plan.text, Scope::default());
+    read(&job, &kept, 2, true);
+    read(&job, &again, 1, false);
+    let stays = |s: &operators::model::ViewSchema| &*s.name != "dead_letters";
+    std::sync::Arc::make_mut(&mut plan.catalog).schemas.retain(stays);
+    assert_same(&current(&kept.plan.out, &plan), &current(&again.plan.out, &plan), "kept");
+    assert_eq!(changelogs(&kept.plan.out, &plan), changelogs(&again.plan.out, &plan));
+}
+
 /// It begins where its first run does, even if that is killed before it has archived anything.
 #[test]
 fn an_archive_begins_with_its_first_run() {

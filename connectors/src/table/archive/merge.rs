@@ -28,8 +28,9 @@ use super::write::{GROUP_ROWS, PLAIN};
 /// Files of one class that become one: fewer would be written again more often, more would be
 /// opened for each day that is read.
 const FILES: usize = 8;
-/// A file has this many rows at most, for a reader holds those of later epochs in memory.
-const ROWS_MAX: u64 = 500_000;
+/// A file has this many rows at most, for a reader holds those of later epochs in memory. When so
+/// many have been written, the rest waits for the next commit.
+pub(super) const ROWS_MAX: u64 = 500_000;
 /// What rows of the archive are sorted by.
 const ORDER: [&str; 5] = ["tenant", "identifier", "time", "seq", "message_id"];
 

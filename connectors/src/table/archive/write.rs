@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use super::super::delta::{Delta, Partition, TableLayout};
 use super::super::encode::encode_in_groups;
 use super::super::{TableError, Written, runtime};
-use super::merge::{candidates, merge};
+use super::merge::{ROWS_MAX, candidates, merge};
 use super::row::{COLUMNS, cells, date};
 use super::{ARCHIVE, ArchiveError, ArchiveSpec, Names};
 
@@ -136,16 +136,18 @@ impl ArchiveSink {
         Ok(written)
     }
 
-    /// Makes small files of a day one, where it has got too many of them. A crash in the middle
-    /// leaves them as they were.
+    /// Makes small files of a day one, where it has got too many of them: some at a time, so that
+    /// what comes in does not wait for long. A crash in the middle leaves them as they were.
     ///
     /// # Errors
     ///
     /// [`ArchiveError::Damaged`] if one of them is not as it was written, which is told once: it
     /// stays as it is, and others can be made one all the same. Its table can't be written.
     pub fn merge(&mut self) -> Result<Written, ArchiveError> {
-        let mut written = Written::default();
-        while let Some(day) = self.grown.last().cloned() {
+        let (mut written, mut rows) = (Written::default(), 0);
+        while rows < ROWS_MAX
+            && let Some(day) = self.grown.last().cloned()
+        {
             let small = candidates(self.table.files(&day), &self.damaged);
             if small.is_empty() {
                 self.grown.pop_last();
@@ -159,6 +161,7 @@ impl ArchiveSink {
                 }
                 merged => merged?,
             };
+            rows += content.rows;
             self.table.merge(&self.runtime, &day, (&small, &content, epochs), &mut written)?;
         }
         Ok(written)
