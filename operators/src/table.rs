@@ -7,12 +7,40 @@
 //!
 //! Entries know their hashes, of 32 bits, which should be as good as random.
 
+use std::num::NonZeroU32;
+
 use crate::bytes;
 
 /// An entry of a table.
 pub(crate) trait Hashed {
     /// Its hash, always the same.
     fn hash(&self) -> u32;
+}
+
+/// An entry that stands for an item that is kept elsewhere, under a number.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    hash: u32,
+    /// The number plus one.
+    after: NonZeroU32,
+}
+
+impl Numbered {
+    /// The entry of the item of a number, which is less than the largest one.
+    pub(crate) fn new(hash: u32, number: u32) -> Self {
+        Self { hash, after: NonZeroU32::MIN.saturating_add(number) }
+    }
+
+    /// The item's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.after.get() - 1
+    }
+}
+
+impl Hashed for Numbered {
+    fn hash(&self) -> u32 {
+        self.hash
+    }
 }
 
 /// One table.
@@ -268,7 +296,7 @@ mod tests {
     use crate::identity::testing::Seeded;
 
     #[derive(Clone, Copy, PartialEq, Debug)]
-    struct Entry(u32, std::num::NonZeroU32);
+    struct Entry(u32, NonZeroU32);
 
     impl Hashed for Entry {
         fn hash(&self) -> u32 {
@@ -277,7 +305,7 @@ mod tests {
     }
 
     fn entry(hash: u32, value: u32) -> Entry {
-        Entry(hash, std::num::NonZeroU32::MIN.saturating_add(value))
+        Entry(hash, NonZeroU32::MIN.saturating_add(value))
     }
 
     /// Agrees with a set through growth and shrinking, with hashes that collide and that crowd at

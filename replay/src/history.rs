@@ -221,6 +221,12 @@ impl Source {
         }
     }
 
+    /// How much of it is behind, from 0 to 1; 1 where that is not known.
+    pub fn done(&self) -> f64 {
+        let (read, total) = (self.bytes_read(), self.bytes_total());
+        if total == 0 { 1.0 } else { read as f64 / total as f64 }
+    }
+
     /// The topics, if it reads topics.
     pub fn topics(&self) -> Option<&KafkaSource> {
         match self {

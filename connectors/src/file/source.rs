@@ -22,6 +22,8 @@ pub struct FileSource {
     at: Position,
     reader: Option<Reader>,
     lent: Lent,
+    /// Bytes of all files.
+    bytes_total: u64,
     /// Bytes of the files before the present one.
     bytes_before: u64,
     /// Bytes read of the present one.
@@ -60,6 +62,7 @@ impl FileSource {
         let files = list(spec, at)?;
         let mut source = Self {
             spec: spec.clone(),
+            bytes_total: files.iter().map(|entry| entry.bytes).sum(),
             files,
             at: Position { file: 0, record: 0 },
             reader: None,
@@ -96,12 +99,15 @@ impl FileSource {
 
     /// Bytes of all files, as they lie on disk.
     pub fn bytes_total(&self) -> u64 {
-        self.files.iter().map(|entry| entry.bytes).sum()
+        self.bytes_total
     }
 
-    /// Bytes that are behind, as they lie on disk; for Parquet an estimate by rows.
+    /// Bytes of the records that were handed out, as they lie on disk; an estimate where that is
+    /// not the bytes of the records.
     pub fn bytes_read(&self) -> u64 {
-        self.bytes_before + self.bytes_here.load(Ordering::Relaxed)
+        let here = self.bytes_here.load(Ordering::Relaxed) as f64;
+        let passed = self.reader.as_ref().map_or(1.0, Reader::passed);
+        self.bytes_before + (here * passed) as u64
     }
 
     /// The next records, at most `max_records` (at least one) and of one file; `None` at the end of
@@ -289,6 +295,15 @@ impl Reader {
         let header = Header::read(&row, delimiter)
             .map_err(|detail| io::Error::new(io::ErrorKind::InvalidData, detail))?;
         Ok(Self::Delimited(reader, Arc::new(header)))
+    }
+
+    /// How much of what came in from the disk has been handed out, from 0 to 1.
+    fn passed(&self) -> f64 {
+        match self {
+            Self::Json(reader) | Self::Delimited(reader, _) => reader.passed(),
+            // Its bytes are counted by what was handed out.
+            Self::Parquet(_) => 1.0,
+        }
     }
 
     fn skip(&mut self, count: u64) -> io::Result<u64> {

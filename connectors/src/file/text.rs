@@ -30,6 +30,8 @@ pub(super) struct TextReader {
     unquoted: usize,
     /// Whether `buffer` has all that is left.
     at_end: bool,
+    /// Bytes that came into `buffer` in all.
+    got: u64,
     /// Bytes of the largest batch so far: the next one is made with room for as much.
     typical: usize,
     /// What stopped reading. Said again each time, for what was read before it goes out first.
@@ -61,6 +63,7 @@ impl TextReader {
             start: 0,
             unquoted: 0,
             at_end: false,
+            got: 0,
             typical: 0,
             failed: None,
         };
@@ -69,6 +72,12 @@ impl TextReader {
             reader.start = 3;
         }
         Ok(reader)
+    }
+
+    /// How much of what came in has been handed out, from 0 to 1.
+    pub(super) fn passed(&self) -> f64 {
+        let waits = (self.buffer.len() - self.start) as f64;
+        if self.got == 0 { 1.0 } else { 1.0 - waits / self.got as f64 }
     }
 
     /// The next record on its own; `None` at the end. For header rows.
@@ -183,7 +192,7 @@ impl TextReader {
         self.start = 0;
         let read = (&mut self.input).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer);
         match read {
-            Ok(read) => self.at_end = read == 0,
+            Ok(read) => (self.at_end, self.got) = (read == 0, self.got + read as u64),
             Err(error) => self.failed = Some(error),
         }
         Ok(())

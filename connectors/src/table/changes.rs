@@ -395,30 +395,3 @@ fn first_of_month(day: i64) -> i64 {
 fn date(day: i64) -> String {
     civil(day).map_or_else(|| "0000-00-00".to_owned(), |date| date.to_string())
 }
-
-/// The current rows after some changes.
-///
-/// # Errors
-///
-/// The first row that goes and is not there.
-pub(super) fn merge<'a>(
-    schema: &ViewSchema,
-    old: &'a [Row],
-    net: Net<'a>,
-) -> Result<Vec<&'a Row>, Box<Row>> {
-    let mut merged = Vec::with_capacity(old.len() + net.len());
-    let mut old = old.iter().peekable();
-    for (row, diff) in net {
-        while let Some(before) = old.next_if(|there| order(schema, there, row).is_lt()) {
-            merged.push(before);
-        }
-        for _ in diff..0 {
-            if old.next_if(|there| *there == row).is_none() {
-                return Err(Box::new(row.clone()));
-            }
-        }
-        merged.extend(std::iter::repeat_n(row, usize::try_from(diff).unwrap_or(0)));
-    }
-    merged.extend(old);
-    Ok(merged)
-}

@@ -20,7 +20,7 @@ fn utc() -> Arc<str> {
     "UTC".into()
 }
 
-fn arrow_type(kind: ColumnType) -> DataType {
+pub(super) fn arrow_type(kind: ColumnType) -> DataType {
     let list = |item| DataType::List(Arc::new(Field::new("element", item, true)));
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some(utc()));
     match kind {

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros, Row, ViewSchema};
+use operators::model::{Cell, ColumnType, Epoch, Micros, ViewSchema};
 use tokio::runtime::Runtime;
 
 use super::changelog::Changelog;
-use super::changes::{Net, Place, Waiting, by_partition, merge, status};
+use super::changes::{Net, Place, Waiting, by_partition};
 use super::columns::{Layout, arrow_schema, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
-use super::encode::{Encoded, encode};
-use super::replayed::{
-    FINAL_AT, Outcome, STATUS, final_cell, final_moment, merge_by_key, outcomes, provisional,
-};
+use super::encode::{Encoded, encode_batches};
+use super::merged::{Held, Run, Step};
+use super::replayed::{FINAL_AT, Outcome, STATUS, outcomes, provisional};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{Granularity, TableError, TableOptions, Written};
 
@@ -29,11 +28,15 @@ enum Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// The rows that stand after it, or the first that changes and is not there.
-    fn merge(self, schema: &ViewSchema, old: &'a [Row]) -> Result<Vec<&'a Row>, Box<Row>> {
+    /// The same, as steps of a merge.
+    fn steps(self) -> Box<dyn Iterator<Item = Step<'a>> + 'a> {
+        let count = |diff: i64| usize::try_from(diff).unwrap_or(0);
         match self {
-            Self::Net(net) => merge(schema, old, net),
-            Self::Outcomes(outcomes) => merge_by_key(schema, old, outcomes),
+            Self::Net(net) => Box::new(net.into_iter().map(move |(row, diff)| {
+                let (goes, comes) = (count(-diff), count(diff));
+                Step { row, goes, comes, by_key: false }
+            })),
+            Self::Outcomes(outcomes) => Box::new(outcomes.into_iter().map(Outcome::step)),
         }
     }
 }
@@ -146,15 +149,22 @@ impl Current {
         let mut replacing = Replacing::default();
         for partition in touched {
             let changes = changes.remove(&partition).unwrap_or(Changes::Net(Vec::new()));
-            let old = self.rows_of(&partition)?;
-            let rows = changes.merge(&self.schema, &old).map_err(|row| {
-                TableError::Inconsistent { view: self.schema.name.to_string(), row }
+            let held = Held::new(&self.schema, &self.table.read(&partition, None)?)?;
+            let runs = held.merge(changes.steps()).map_err(|row| TableError::Inconsistent {
+                view: self.schema.name.to_string(),
+                row,
             })?;
-            let open = rows.iter().map(|row| row.final_at);
-            let due = open.filter(|at| *at > watermark && *at < Micros::MAX).min();
-            written.rows_current += rows.len() as u64;
-            let content =
-                if rows.is_empty() { None } else { Some(self.encoded(&rows, watermark)?) };
+            let mut due: Option<Micros> = None;
+            held.each_final(&runs, |at| {
+                if at > watermark && at < Micros::MAX {
+                    due = Some(due.map_or(at, |first| first.min(at)));
+                }
+            });
+            let content = match runs.is_empty() {
+                true => None,
+                false => Some(self.encoded(&held, &runs, watermark)?),
+            };
+            written.rows_current += content.as_ref().map_or(0, |content| content.rows);
             self.table.put(&mut replacing, &partition, content.as_ref(), written)?;
             next_due.push((partition, due));
         }
@@ -168,49 +178,15 @@ impl Current {
         Ok(())
     }
 
-    /// The columns of a file of current rows: those by which the table is partitioned stand in the
-    /// log instead.
-    fn stored(&self) -> impl Iterator<Item = Layout> {
-        own_columns(&self.schema).skip(1)
-    }
-
-    fn encoded(&self, rows: &[&Row], watermark: Micros) -> Result<Encoded, TableError> {
-        let own = self.schema.columns.len();
-        let columns: Vec<Layout> = self.stored().chain([STATUS, FINAL_AT]).collect();
-        let layout = (columns.as_slice(), self.table.plain());
-        let encoded = encode(layout, rows, |row, place| match (place + 1).checked_sub(own) {
-            Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
-            Some(_) => final_cell(row.final_at),
-            None => row.cells.get(place + 1),
-        });
+    fn encoded(
+        &self,
+        held: &Held<'_>,
+        runs: &[Run<'_>],
+        watermark: Micros,
+    ) -> Result<Encoded, TableError> {
+        let layout = (held.layout(), self.table.plain());
+        let encoded = encode_batches(layout, held.batches(runs, watermark));
         encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
-    }
-
-    /// The current rows of a partition, in order.
-    fn rows_of(&self, partition: &Partition) -> Result<Vec<Row>, TableError> {
-        let tenant = Cell::str(partition.first().map_or("", String::as_str));
-        let mut rows = Vec::new();
-        for batch in self.table.read(partition, None)? {
-            let column = |layout: Layout| {
-                let wrong = || {
-                    unfit(&self.schema, &format!("column {} is not as it was written", layout.0))
-                };
-                let array = batch.column_by_name(layout.0).ok_or_else(wrong)?;
-                cells(layout.1, array).ok_or_else(wrong)
-            };
-            let mut columns = Vec::new();
-            for layout in self.stored() {
-                columns.push(column(layout)?.into_iter());
-            }
-            let final_at = column(FINAL_AT)?.into_iter().zip(column(STATUS)?);
-            for (at, state) in final_at {
-                let cells = columns.iter_mut().map(|c| c.next().unwrap_or_default());
-                let cells: Vec<Cell> = std::iter::once(tenant.clone()).chain(cells).collect();
-                let final_at = final_moment(&at, &state);
-                rows.push(Row { view: self.index, cells: cells.into(), final_at });
-            }
-        }
-        Ok(rows)
     }
 
     /// Finds the partitions with provisional rows in tables of an earlier run.

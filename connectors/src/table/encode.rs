@@ -1,6 +1,7 @@
 //! Rows as the bytes of a Parquet file.
 
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use operators::model::CellRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -11,7 +12,7 @@ use super::columns::{Layout, arrow_schema, batch};
 
 /// Rows that are columns at once. A multiple of what the encoder looks at between two pages, so
 /// that it makes no difference to the bytes.
-const ROWS_AT_ONCE: usize = 65_536;
+pub(super) const ROWS_AT_ONCE: usize = 65_536;
 
 /// The content of a file.
 pub(super) struct Encoded {
@@ -59,6 +60,24 @@ pub(super) fn encode_columns(
         writer.flush()?;
     }
     Ok(Encoded { content: writer.into_inner()?, rows: all.num_rows() as u64 })
+}
+
+/// The file of rows that are columns already, in batches of [`ROWS_AT_ONCE`].
+///
+/// # Errors
+///
+/// A value is null in a column that has none.
+pub(super) fn encode_batches(
+    (columns, plain): (&[Layout], &[&'static str]),
+    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
+) -> Result<Encoded, ParquetError> {
+    let (mut writer, mut rows) = (writer(columns, plain)?, 0);
+    for batch in batches {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch)?;
+    }
+    Ok(Encoded { content: writer.into_inner()?, rows })
 }
 
 fn encode_by<'a, T>(

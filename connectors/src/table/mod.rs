@@ -32,12 +32,14 @@ mod encode;
 mod epochs;
 mod ipc;
 mod known;
+mod merged;
 mod read;
 mod replayed;
 mod stats;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod values;
 mod view;
 
 use std::cmp::Reverse;

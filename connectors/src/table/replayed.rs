@@ -12,9 +12,10 @@ use operators::model::{
 };
 
 use super::changelog::{CAUSE, OP};
-use super::changes::{Buckets, Op, Place, Waiting, by_key, order, sorted};
+use super::changes::{Buckets, Op, Place, Waiting, by_key, sorted};
 use super::columns::{Layout, cells};
 use super::delta::{EPOCH, Partition};
+use super::merged::Step;
 use super::view::{own_columns, unfit};
 use super::{Granularity, TableError};
 
@@ -108,6 +109,12 @@ pub(super) struct Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
+    /// The same, as a step of a merge.
+    pub(super) fn step(self) -> Step<'a> {
+        let (goes, comes) = (usize::from(self.stood), usize::from(self.stands));
+        Step { row: self.row, goes, comes, by_key: true }
+    }
+
     /// The row that stands.
     pub(super) fn standing(&self) -> Option<&'a Row> {
         self.stands.then_some(self.row)
@@ -140,33 +147,4 @@ pub(super) fn outcomes<'a>(
         }
     }
     buckets.named()
-}
-
-/// The current rows after the outcomes of some keys.
-///
-/// # Errors
-///
-/// The first row that changes or goes and whose key is not there.
-pub(super) fn merge_by_key<'a>(
-    schema: &ViewSchema,
-    old: &'a [Row],
-    outcomes: Vec<Outcome<'a>>,
-) -> Result<Vec<&'a Row>, Box<Row>> {
-    let mut merged = Vec::with_capacity(old.len() + outcomes.len());
-    let mut old = old.iter().peekable();
-    for Outcome { row, stood, stands } in outcomes {
-        let before = |there: &&Row| {
-            let key = by_key(schema, there, row);
-            key.is_lt() || !stood && order(schema, there, row).is_lt()
-        };
-        while let Some(before) = old.next_if(before) {
-            merged.push(before);
-        }
-        if stood && old.next_if(|there| by_key(schema, there, row).is_eq()).is_none() {
-            return Err(Box::new(row.clone()));
-        }
-        merged.extend(stands.then_some(row));
-    }
-    merged.extend(old);
-    Ok(merged)
 }

@@ -46,7 +46,7 @@ use crate::identity::{Assign, EngineKind, IdentityConfig};
 use crate::model::{Change, DeadLetter, Epoch, Event, EventKey, Micros};
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::shard::{place, tenant};
-use crate::store::{Fact, Store};
+use crate::store::{AHEAD, Fact, Store};
 use crate::time::{Lane, TimeConfig, Watermark};
 use crate::views::catalog::Catalog;
 use crate::views::contribution::Contribution;
@@ -152,6 +152,18 @@ enum StoreIn {
     Counted(Counted),
     Shadowing(Shadowing),
     Identity(IdentityOut),
+}
+
+impl StoreIn {
+    /// The event that it concerns, if the store is to know: its tenant and key.
+    fn event(&self) -> Option<(u64, EventKey)> {
+        match self {
+            Self::Counted(counted) => Some((tenant(&counted.event.tenant), counted.event.key)),
+            Self::Shadowing(shadowing) => Some((shadowing.tenant, shadowing.event)),
+            Self::Identity(IdentityOut::Assign { tenant, event, .. }) => Some((*tenant, *event)),
+            Self::Identity(_) => None,
+        }
+    }
 }
 
 /// What reaches people.
@@ -353,23 +365,29 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
                 store.count(counted.clone());
             }
         }
-        for item in list.into_iter().flatten() {
-            match item {
-                StoreIn::Counted(counted) => {
-                    if counted.diff > 0 {
-                        store.count(counted);
+        for mut items in list.into_iter().map(Vec::into_iter) {
+            while !items.as_slice().is_empty() {
+                let ahead = items.as_slice().iter().take(AHEAD);
+                store.read_ahead(ahead.filter_map(StoreIn::event));
+                for item in items.by_ref().take(AHEAD) {
+                    match item {
+                        StoreIn::Counted(counted) => {
+                            if counted.diff > 0 {
+                                store.count(counted);
+                            }
+                        }
+                        StoreIn::Shadowing(shadowing) => {
+                            store.shadow(&shadowing);
+                            shadowed.push(shadowing);
+                        }
+                        StoreIn::Identity(IdentityOut::Assign { tenant, event, to, cause }) => {
+                            let assign = Assign { event, from: None, to: to.person(), cause };
+                            store.assign(tenant, &assign);
+                        }
+                        StoreIn::Identity(IdentityOut::Change(change)) => id_changes.push(*change),
+                        StoreIn::Identity(_) => {}
                     }
                 }
-                StoreIn::Shadowing(shadowing) => {
-                    store.shadow(&shadowing);
-                    shadowed.push(shadowing);
-                }
-                StoreIn::Identity(IdentityOut::Assign { tenant, event, to, cause }) => {
-                    let assign = Assign { event, from: None, to: to.person(), cause };
-                    store.assign(tenant, &assign);
-                }
-                StoreIn::Identity(IdentityOut::Change(change)) => id_changes.push(*change),
-                StoreIn::Identity(_) => {}
             }
         }
         let find = |tenant: u64, key| store.get(tenant, key).or_else(|| left.get(&(tenant, key)));

@@ -10,14 +10,15 @@ mod tests;
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::dedup::Counted;
 use crate::dedup::shadow::Shadowing;
 use crate::identity::{Assign, Handle};
 use crate::model::{Cause, Event, EventKey};
 use crate::shard::{place, tenant};
+use crate::table::{Numbered, Parts, Place};
 
 use self::slab::Slab;
 
@@ -71,13 +72,13 @@ impl Held {
     }
 }
 
-/// Index tables: many small ones grow one after the other, where one large one would stall.
-const TABLES: usize = 256;
+/// Events that are read ahead together.
+pub const AHEAD: usize = 32;
 
 /// The events of one shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Store {
-    index: Vec<HashTable<u32>>,
+    index: Parts<Numbered>,
     events: Slab<Held>,
     /// What stands of events of which something has changed since.
     touched: Vec<(u32, Option<Standing>)>,
@@ -85,44 +86,59 @@ pub struct Store {
     held: usize,
 }
 
-impl Default for Store {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn hash(tenant: u64, key: EventKey) -> u64 {
-    place(&(tenant, { key.id }))
+fn hash(tenant: u64, key: EventKey) -> u32 {
+    (place(&(tenant, { key.id })) >> 32) as u32
 }
 
 impl Store {
     /// No events yet.
     pub fn new() -> Self {
-        let index = vec![HashTable::new(); TABLES];
-        Self { index, events: Slab::default(), touched: Vec::new(), held: 0 }
+        Self::default()
     }
 
     /// Memory that is held, in bytes, about: events with everything but their names.
     pub fn bytes(&self) -> usize {
-        let index: usize = self.index.iter().map(HashTable::allocation_size).sum();
-        index + self.events.bytes() + self.held
+        self.index.bytes() + self.events.bytes() + self.held
+    }
+
+    /// Reads what is known of some events, [`AHEAD`] at most, which is far from each other in
+    /// memory, in one go. What is read does not matter, but must not be optimised away.
+    pub fn read_ahead(&self, events: impl Iterator<Item = (u64, EventKey)>) {
+        let hashes: SmallVec<[u32; AHEAD]> =
+            events.map(|(tenant, key)| hash(tenant, key)).collect();
+        let (mut read, mut sum) = (false, 0);
+        for &hash in &hashes {
+            read ^= self.index.touch(hash);
+        }
+        for &hash in &hashes {
+            let found = self.index.find(hash, |_| true).ok();
+            let at = found.and_then(|place| self.index.at(place)).map(Numbered::number);
+            sum ^= at.map_or(0, |at| self.events[at].tenant);
+        }
+        std::hint::black_box((read, sum));
+    }
+
+    /// Where what is known of an event is, with its entry in the index; or where that goes.
+    fn find(&self, tenant: u64, key: EventKey) -> Result<(Place, u32), Place> {
+        let is = |entry: &Numbered| {
+            let held = &self.events[entry.number()];
+            held.key == key && held.tenant == tenant
+        };
+        let place = self.index.find(hash(tenant, key), is)?;
+        // There is an entry at a place that was found.
+        self.index.at(place).map(|entry| (place, entry.number())).ok_or(place)
     }
 
     fn touch(&mut self, tenant: u64, key: EventKey, cause: Cause) -> &mut Held {
-        let hash = hash(tenant, key);
-        let events = &self.events;
-        let is = |at: &u32| events[*at].key == key && events[*at].tenant == tenant;
-        let table = &mut self.index[hash as usize % TABLES];
-        let at = if let Some(at) = table.find(hash, is) {
-            *at
-        } else {
-            let (event, person, shadowed, touched) = (None, NOBODY, false, None);
-            let held = Held { tenant, key, event, person, shadowed, touched };
-            let at = self.events.insert(held);
-            let events = &self.events;
-            let rehash = |at: &u32| self::hash(events[*at].tenant, events[*at].key);
-            table.insert_unique(hash, at, rehash);
-            at
+        let at = match self.find(tenant, key) {
+            Ok((_, at)) => at,
+            Err(place) => {
+                let (event, person, shadowed, touched) = (None, NOBODY, false, None);
+                let held = Held { tenant, key, event, person, shadowed, touched };
+                let at = self.events.insert(held);
+                self.index.insert(place, Numbered::new(hash(tenant, key), at));
+                at
+            }
         };
         let held = &mut self.events[at];
         if held.touched.is_none() {
@@ -159,19 +175,19 @@ impl Store {
 
     /// The event of a tenant with this key, if it counts: for its message id.
     pub fn get(&self, tenant: u64, key: EventKey) -> Option<&Arc<Event>> {
-        let hash = hash(tenant, key);
-        let is = |at: &u32| self.events[*at].key == key && self.events[*at].tenant == tenant;
-        let at = self.index[hash as usize % TABLES].find(hash, is)?;
-        self.events[*at].event.as_ref()
+        let (_, at) = self.find(tenant, key).ok()?;
+        self.events[at].event.as_ref()
     }
 
     /// Emits the facts that changed.
     pub fn advance(&mut self, out: &mut Vec<Fact>) {
-        for (at, before) in self.touched.drain(..) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for (at, before) in touched.drain(..) {
             let held = &mut self.events[at];
-            let tenant = held.tenant;
+            let (tenant, key) = (held.tenant, held.key);
             let cause = held.touched.take().unwrap_or_default();
             let now = held.standing();
+            let unknown = held.event.is_none() && held.person == NOBODY && !held.shadowed;
             if now != before {
                 for (standing, diff) in [(before, -1), (now, 1)] {
                     let Some((person, event)) = standing else { continue };
@@ -179,14 +195,11 @@ impl Store {
                     out.push(Fact { person, event, diff, cause });
                 }
             }
-            if held.event.is_none() && held.person == NOBODY && !held.shadowed {
-                let hash = hash(tenant, held.key);
-                let table = &mut self.index[hash as usize % TABLES];
-                if let Ok(entry) = table.find_entry(hash, |there| *there == at) {
-                    entry.remove();
-                }
+            if unknown && let Ok((place, at)) = self.find(tenant, key) {
+                self.index.remove(place);
                 self.events.remove(at);
             }
         }
+        self.touched = touched;
     }
 }

@@ -212,3 +212,22 @@ fn reasons_and_exit_codes_are_documented() {
         assert!(readme.contains(&format!("| {code} |")), "the README explains exit code {code}");
     }
 }
+
+/// A crate outside of the workspace is built by its own lock file, which nothing here brings up to
+/// date: it names what the manifest does.
+#[test]
+fn the_lock_of_a_peer_is_that_of_its_manifest() {
+    let peer = root().join("bench/peers/dbsp");
+    let read = |name: &str| -> toml::Table {
+        fs::read_to_string(peer.join(name)).unwrap().parse().unwrap()
+    };
+    let (manifest, lock) = (read("Cargo.toml"), read("Cargo.lock"));
+    let package = manifest["package"].as_table().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let locked = packages.iter().find(|p| p["name"] == package["name"]).unwrap();
+    assert_eq!(locked["version"], package["version"]);
+    let wanted: Vec<&str> =
+        manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
+    let named = locked["dependencies"].as_array().unwrap().iter();
+    assert_eq!(named.map(|name| name.as_str().unwrap()).collect::<Vec<_>>(), wanted);
+}

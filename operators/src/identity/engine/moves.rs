@@ -131,7 +131,23 @@ impl Incremental {
         let order = |id: ClusterId| (weight(id), std::cmp::Reverse(self.clusters[id].handle));
         let (keep, lose) = if order(a) > order(b) { (a, b) } else { (b, a) };
         let members = self.members(lose);
+        self.read_events(&members);
         self.move_nodes(&members, keep);
+    }
+
+    /// Reads the records of the events of some nodes, which are far from each other in memory, in
+    /// one go. What is read does not matter, but must not be optimised away.
+    fn read_events(&self, nodes: &[Node]) {
+        let mut sum: u32 = 0;
+        for &node in nodes {
+            sum ^= self.nodes[node].events.last().unwrap_or(0) ^ self.nodes.rest(node).previous;
+        }
+        for &node in nodes {
+            for slot in self.nodes[node].events.iter() {
+                sum ^= self.events.person(slot);
+            }
+        }
+        std::hint::black_box(sum);
     }
 
     /// A new empty cluster, public if the one it is split from is.

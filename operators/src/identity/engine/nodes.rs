@@ -1,14 +1,12 @@
 //! Identifiers: interned, numbered, with what the engine keeps of each.
 
-use std::num::NonZeroU32;
-
 use super::Incremental;
 use super::chunks::Chunks;
 use super::neighbours::Neighbours;
 use super::slots::{ClusterId, NOBODY, Node, Slot, SlotList};
 use crate::bytes;
 use crate::model::{EventKey, Ident, Token};
-use crate::table::{Hashed, Parts};
+use crate::table::{Numbered, Parts};
 
 /// An identifier: 64 bytes, which is what an event of it reads.
 #[derive(Debug)]
@@ -102,20 +100,6 @@ fn apart(weight: u64) -> u64 {
     if weight > 5 { weight } else { 0 }
 }
 
-/// An entry of the table of identifiers.
-#[derive(Debug)]
-pub(super) struct Interned {
-    hash: u32,
-    /// The node plus one.
-    node: NonZeroU32,
-}
-
-impl Hashed for Interned {
-    fn hash(&self) -> u32 {
-        self.hash
-    }
-}
-
 /// Tokens are keyed hashes, but not those that tests and commands may make up.
 fn hash(ident: Ident) -> u32 {
     let folded = (ident.token.0 >> 64) as u64 ^ ident.token.0 as u64 ^ u64::from(ident.kind);
@@ -125,7 +109,7 @@ fn hash(ident: Ident) -> u32 {
 /// All identifiers.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    interned: Parts<Interned>,
+    interned: Parts<Numbered>,
     records: Chunks<NodeRecord>,
     rest: Chunks<NodeRest>,
     free: Vec<Node>,
@@ -157,13 +141,13 @@ impl Nodes {
     pub(super) fn guess(&self, ident: Ident) -> Node {
         let found = self.interned.find(hash(ident), |_| true).ok();
         let entry = found.and_then(|place| self.interned.at(place));
-        entry.map_or(NOBODY, |entry| entry.node.get() - 1)
+        entry.map_or(NOBODY, |entry| entry.number())
     }
 
     pub(super) fn find(&self, ident: Ident) -> Option<Node> {
-        let is = |entry: &Interned| self.records[entry.node.get() - 1].ident() == ident;
+        let is = |entry: &Numbered| self.records[entry.number()].ident() == ident;
         let place = self.interned.find(hash(ident), is).ok()?;
-        self.interned.at(place).map(|entry| entry.node.get() - 1)
+        self.interned.at(place).map(|entry| entry.number())
     }
 
     /// Adds an identifier that is not there.
@@ -185,14 +169,13 @@ impl Nodes {
         self.rest.put(free, rest);
         let hash = hash(ident);
         let place = self.interned.find(hash, |_| false).unwrap_or_else(|place| place);
-        let entry = Interned { hash, node: NonZeroU32::MIN.saturating_add(node) };
-        self.interned.insert(place, entry);
+        self.interned.insert(place, Numbered::new(hash, node));
         node
     }
 
     pub(super) fn remove(&mut self, node: Node) {
         let ident = self[node].ident();
-        let is = |entry: &Interned| entry.node.get() - 1 == node;
+        let is = |entry: &Numbered| entry.number() == node;
         if let Ok(place) = self.interned.find(hash(ident), is) {
             self.interned.remove(place);
             self.free.push(node);
@@ -331,7 +314,7 @@ mod tests {
     #[test]
     fn an_identifier_is_a_cache_line_and_a_little() {
         assert_eq!((size_of::<NodeRecord>(), size_of::<NodeRest>()), (64, 8));
-        assert_eq!(size_of::<Option<Interned>>(), 8);
+        assert_eq!(size_of::<Option<Numbered>>(), 8);
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! A column of a file, compared with cells without being made cells itself.
+
+use std::cmp::Ordering;
+
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Float64Array, Int64Array,
+    ListArray, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use operators::model::{CellRef, ColumnType};
+
+use super::columns::arrow_type;
+
+/// The values of a column that was written by [`super::columns::batch`].
+pub(super) enum Values {
+    Bool(BooleanArray),
+    Int(Int64Array),
+    Float(Float64Array),
+    Time(TimestampMicrosecondArray),
+    Text(StringArray),
+    Bytes(BinaryArray),
+    List(ListArray, Box<Self>),
+}
+
+impl Values {
+    /// The values of an array; `None` if it is not one of that type of column.
+    pub(super) fn of(kind: ColumnType, array: &ArrayRef) -> Option<Self> {
+        if *array.data_type() != arrow_type(kind) {
+            return None;
+        }
+        let list = |item| {
+            let list = array.as_list_opt::<i32>()?.clone();
+            let items = Self::of(item, list.values())?;
+            Some(Self::List(list, Box::new(items)))
+        };
+        Some(match kind {
+            ColumnType::Bool => Self::Bool(array.as_boolean_opt()?.clone()),
+            ColumnType::Int => Self::Int(array.as_primitive_opt::<Int64Type>()?.clone()),
+            ColumnType::Float => Self::Float(array.as_primitive_opt::<Float64Type>()?.clone()),
+            ColumnType::Time => {
+                Self::Time(array.as_primitive_opt::<TimestampMicrosecondType>()?.clone())
+            }
+            ColumnType::Id | ColumnType::Str => Self::Text(array.as_string_opt::<i32>()?.clone()),
+            ColumnType::Bytes => Self::Bytes(array.as_binary_opt::<i32>()?.clone()),
+            ColumnType::StrList => list(ColumnType::Str)?,
+            ColumnType::TimeList => list(ColumnType::Time)?,
+        })
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Bool(values) => values.is_null(row),
+            Self::Int(values) => values.is_null(row),
+            Self::Float(values) => values.is_null(row),
+            Self::Time(values) => values.is_null(row),
+            Self::Text(values) => values.is_null(row),
+            Self::Bytes(values) => values.is_null(row),
+            Self::List(values, _) => values.is_null(row),
+        }
+    }
+
+    /// The value in a row beside a cell, in the order of cells. A cell of another type than the
+    /// column's counts as null, for so it is written; ids are in the order of their digits.
+    pub(super) fn cmp(&self, row: usize, cell: CellRef<'_>) -> Ordering {
+        match (self.is_null(row), self.takes(cell)) {
+            (true, true) => return Ordering::Less,
+            (true, false) => return Ordering::Equal,
+            (false, false) => return Ordering::Greater,
+            (false, true) => {}
+        }
+        match (self, cell) {
+            (Self::Bool(values), CellRef::Bool(cell)) => values.value(row).cmp(&cell),
+            (Self::Int(values), CellRef::Int(cell)) => values.value(row).cmp(&cell),
+            (Self::Float(values), CellRef::Float(bits)) => values.value(row).to_bits().cmp(&bits),
+            (Self::Time(values), CellRef::Time(cell)) => values.value(row).cmp(&cell),
+            (Self::Text(values), CellRef::Str(cell)) => values.value(row).cmp(cell),
+            (Self::Text(values), CellRef::Id(id)) => values.value(row).cmp(id.hex(&mut [0; 32])),
+            (Self::Bytes(values), CellRef::Bytes(cell)) => values.value(row).cmp(cell),
+            (Self::List(list, items), CellRef::List(cells)) => {
+                let [from, to] = [row, row + 1].map(|at| list.value_offsets()[at] as usize);
+                let orders = (from..to).zip(cells).map(|(at, cell)| items.cmp(at, cell.as_ref()));
+                let first = orders.into_iter().find(|order| order.is_ne());
+                first.unwrap_or_else(|| (to - from).cmp(&cells.len()))
+            }
+            // Of another type: seen above.
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// Whether a cell is of the column's type.
+    fn takes(&self, cell: CellRef<'_>) -> bool {
+        matches!(
+            (self, cell),
+            (Self::Bool(_), CellRef::Bool(_))
+                | (Self::Int(_), CellRef::Int(_))
+                | (Self::Float(_), CellRef::Float(_))
+                | (Self::Time(_), CellRef::Time(_))
+                | (Self::Text(_), CellRef::Str(_) | CellRef::Id(_))
+                | (Self::Bytes(_), CellRef::Bytes(_))
+                | (Self::List(..), CellRef::List(_))
+        )
+    }
+}
