@@ -18,6 +18,7 @@ use replay::history::{Source, marks};
 use replay::snapshot::{Begin, encode, events_in};
 
 use super::bound::Bound;
+use super::gather::{BATCH_RECORDS, gather};
 use super::plan::Plan;
 use super::progress::Extent;
 use super::retention::{Retention, positions};
@@ -27,8 +28,6 @@ use super::workers::Workers;
 use super::{RunError, shown};
 use crate::trace::{Tracer, clock};
 
-/// Records handed to a worker at once: enough to outweigh the hand-over.
-const BATCH_RECORDS: usize = 4096;
 /// Without an end to wait for, an epoch is minted this long after the one before: more would cost
 /// more in bindings and commits than in time saved.
 const EPOCH_EVERY: Duration = Duration::from_millis(50);
@@ -395,51 +394,6 @@ struct Fed {
 
 fn bytes_read(sources: &[Source]) -> u64 {
     sources.iter().map(Source::bytes_read).sum()
-}
-
-/// Reads records of one epoch until no source has any. Those before an error count: they are good,
-/// and what is bound is not lost.
-///
-/// Of sources with an end the one is read of which the least is behind: what they export is most
-/// often of the same time, and a person's events then come more or less in their order, which costs
-/// less than to correct what was computed of half of them. Others have their turn as they come.
-fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunError>) {
-    let (mut batches, mut left) = (Vec::new(), size);
-    let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
-    let largest = sources.iter().map(Source::bytes_total).max().unwrap_or(0);
-    let mut ended = vec![false; sources.len()];
-    while left > 0 && ended.contains(&false) {
-        let least = least_done(sources, &ended);
-        for (place, source) in sources.iter_mut().enumerate() {
-            let bounded = source.is_bounded();
-            if left == 0 || ended[place] || bounded && least != Some(place) {
-                continue;
-            }
-            let part = if bounded { part(source.bytes_total(), largest, share) } else { share };
-            match source.next(part.min(left)) {
-                Ok(Some(batch)) => {
-                    left -= batch.len();
-                    batches.push(batch);
-                }
-                Ok(None) => ended[place] = true,
-                Err(error) => return (batches, Some(error.into())),
-            }
-        }
-    }
-    (batches, None)
-}
-
-/// Of the sources with an end that are not there, the one of which the least is behind.
-fn least_done(sources: &[Source], ended: &[bool]) -> Option<usize> {
-    let places = (0..sources.len()).filter(|&at| sources[at].is_bounded() && !ended[at]);
-    places.min_by(|&a, &b| sources[a].done().total_cmp(&sources[b].done()))
-}
-
-/// Records that a source is read by at once, so that all of them go on by about as much of what
-/// they have: of the largest it is `share`.
-fn part(bytes: u64, largest: u64, share: usize) -> usize {
-    let part = share as u128 * u128::from(bytes) / u128::from(largest.max(1));
-    (part as usize).clamp((share / 16).max(1), share.max(1))
 }
 
 /// The wall clock, in microseconds since 1970.

@@ -12,6 +12,7 @@ mod archive;
 mod bound;
 mod errors;
 mod feeding;
+mod gather;
 pub mod job_file;
 mod member;
 mod outlook;

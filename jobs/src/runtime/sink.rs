@@ -209,7 +209,9 @@ impl Sink {
         (snapshots, archive): (Option<SnapshotWriter>, Option<ArchiveWriter>),
     ) -> Result<Summary, RunError> {
         let shown = || (Arc::clone(&self.board), self.tracer.clone());
-        let tables = tables.map(|sink| tables::start(sink, shown()));
+        // Who reads topics reads them at once; tables are minutes old by nature.
+        let behind = !topics.is_empty();
+        let tables = tables.map(|sink| tables::start(sink, shown(), behind));
         let start = |sink| topics::start(sink, shown());
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots, archive };

@@ -16,6 +16,7 @@ use operators::model::Epoch;
 
 use super::output::{Closed, Inbox, Limits, Output};
 use super::shown;
+use super::threads::go_behind;
 use crate::serve::{Board, CHANGELOGS, TABLES};
 use crate::trace::{Tracer, clock};
 
@@ -33,10 +34,15 @@ const LIMITS: Limits = Limits { epochs: 4096, changes: 500_000 };
 /// A thread that writes tables; it gives what it has written in all.
 pub(super) type TableWriter = Output<Result<Written, TableError>>;
 
-/// Starts it.
-pub(super) fn start(sink: TableSink, shown: (Arc<Board>, Tracer)) -> TableWriter {
+/// Starts it; `behind` others, where somebody waits for what those do.
+pub(super) fn start(sink: TableSink, shown: (Arc<Board>, Tracer), behind: bool) -> TableWriter {
     let holds = sink.committed();
-    Output::start("tables", holds, LIMITS, move |inbox| Writing::new(sink, shown).write(inbox))
+    Output::start("tables", holds, LIMITS, move |inbox| {
+        if behind {
+            go_behind();
+        }
+        Writing::new(sink, shown).write(inbox)
+    })
 }
 
 /// Tables that are being written.
