@@ -160,10 +160,8 @@ impl Current {
                     due = Some(due.map_or(at, |first| first.min(at)));
                 }
             });
-            let content = match runs.is_empty() {
-                true => None,
-                false => Some(self.encoded(&held, &runs, watermark)?),
-            };
+            let encoded = || self.encoded(&held, &runs, watermark);
+            let content = (!runs.is_empty()).then(encoded).transpose()?;
             written.rows_current += content.as_ref().map_or(0, |content| content.rows);
             self.table.put(&mut replacing, &partition, content.as_ref(), written)?;
             next_due.push((partition, due));

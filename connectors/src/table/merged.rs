@@ -159,7 +159,7 @@ impl<'s> Held<'s> {
     }
 
     /// Adds the old rows between two places.
-    fn keep<'a>(&self, (mut batch, mut from): At, to: At, runs: &mut Vec<Run<'a>>) {
+    fn keep(&self, (mut batch, mut from): At, to: At, runs: &mut Vec<Run<'_>>) {
         while batch < to.0 {
             runs.push(Run::Old { batch, from, to: self.batches[batch].rows() });
             (batch, from) = (batch + 1, 0);
@@ -178,10 +178,8 @@ impl<'s> Held<'s> {
     ) -> Result<Vec<Run<'a>>, Box<Row>> {
         let (mut runs, mut at) = (Vec::new(), (0, 0));
         for Step { row, goes, comes, by_key } in steps {
-            let compare = |at: At| match by_key {
-                true if goes > 0 => self.by_key(at, row),
-                _ => self.order(at, row),
-            };
+            let by_key = by_key && goes > 0;
+            let compare = |at: At| if by_key { self.by_key(at, row) } else { self.order(at, row) };
             let next = self.seek(at, |at| compare(at).is_lt());
             self.keep(at, next, &mut runs);
             at = next;
@@ -251,13 +249,13 @@ impl<'s> Held<'s> {
         if new.len() == runs.len() {
             return Ok(news);
         }
-        let olds = runs.iter().filter_map(|run| match run {
+        // Runs are in the order of batches.
+        let batches = runs.iter().filter_map(|run| match run {
             Run::Old { batch, .. } => Some(*batch),
             Run::New(_) => None,
         });
-        // Runs are in the order of batches.
-        let first = olds.clone().next().unwrap_or(0);
-        let olds = &self.batches[first..=olds.last().unwrap_or(first)];
+        let first = batches.clone().next().unwrap_or(0);
+        let olds = &self.batches[first..=batches.max().unwrap_or(first)];
         let rows = runs.iter().map(|run| run.len()).sum();
         let mut arrays: Vec<ArrayRef> = Vec::new();
         for (place, news) in news.columns().iter().enumerate() {

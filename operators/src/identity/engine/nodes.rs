@@ -141,13 +141,13 @@ impl Nodes {
     pub(super) fn guess(&self, ident: Ident) -> Node {
         let found = self.interned.find(hash(ident), |_| true).ok();
         let entry = found.and_then(|place| self.interned.at(place));
-        entry.map_or(NOBODY, |entry| entry.number())
+        entry.map_or(NOBODY, Numbered::number)
     }
 
     pub(super) fn find(&self, ident: Ident) -> Option<Node> {
         let is = |entry: &Numbered| self.records[entry.number()].ident() == ident;
         let place = self.interned.find(hash(ident), is).ok()?;
-        self.interned.at(place).map(|entry| entry.number())
+        self.interned.at(place).map(Numbered::number)
     }
 
     /// Adds an identifier that is not there.
