@@ -13,7 +13,7 @@ use super::changelog::Changelog;
 use super::changes::{Net, Place, Waiting, by_partition};
 use super::columns::{Layout, arrow_schema, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
-use super::encode::{Encoded, encode_batches};
+use super::encode::{Encoded, ROWS_AT_ONCE, encode_batches};
 use super::merged::{Held, Run, Step};
 use super::replayed::{FINAL_AT, Outcome, STATUS, outcomes, provisional};
 use super::view::{own_columns, unfit, unique_columns};
@@ -183,7 +183,7 @@ impl Current {
         watermark: Micros,
     ) -> Result<Encoded, TableError> {
         let layout = (held.layout(), self.table.plain());
-        let encoded = encode_batches(layout, held.batches(runs, watermark));
+        let encoded = encode_batches(layout, held.batches(runs, watermark, ROWS_AT_ONCE));
         encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
     }
 

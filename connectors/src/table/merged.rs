@@ -2,6 +2,7 @@
 //! that stay: these go from the columns of the old file to those of the new one.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use arrow::array::{
     Array as _, ArrayData, ArrayRef, MutableArrayData, RecordBatch, StringArray, StringBuilder,
@@ -13,7 +14,6 @@ use operators::model::{CellRef, Micros, Row, Status, ViewSchema};
 use super::TableError;
 use super::changes::status;
 use super::columns::{Layout, arrow_schema, batch};
-use super::encode::ROWS_AT_ONCE;
 use super::replayed::{FINAL_AT, STATUS, final_cell};
 use super::values::Values;
 use super::view::{own_columns, unfit};
@@ -202,16 +202,17 @@ impl<'s> Held<'s> {
         &self.layout
     }
 
-    /// The new rows in batches, with their states at a watermark.
+    /// The new rows in batches of so many, with their states at a watermark.
     pub(super) fn batches<'a>(
         &'a self,
         runs: &'a [Run<'a>],
         watermark: Micros,
+        rows: usize,
     ) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + 'a {
         let mut rest = runs.iter().copied();
         let mut cut: Option<Run<'a>> = None;
         std::iter::from_fn(move || {
-            let (mut part, mut left) = (Vec::new(), ROWS_AT_ONCE);
+            let (mut part, mut left) = (Vec::new(), rows);
             while let Some(run) = cut.take().or_else(|| rest.next()) {
                 match run {
                     Run::Old { batch, from, to } if to - from > left => {
@@ -284,7 +285,7 @@ impl<'s> Held<'s> {
     fn states(&self, runs: &[Run<'_>], watermark: Micros, rows: usize) -> ArrayRef {
         let mut states = StringBuilder::with_capacity(rows, rows * 16);
         self.each_final(runs, |at| states.append_value(status(at, watermark).word()));
-        std::sync::Arc::new(states.finish())
+        Arc::new(states.finish())
     }
 
     /// Tells of each row when it is final.
@@ -443,8 +444,9 @@ mod tests {
             });
             let watermark = random.pick(&[0, 5, 20]);
             let runs = held.merge(steps).unwrap();
-            let layout = (held.layout(), ["id"].as_slice());
-            let merged = encode_batches(layout, held.batches(&runs, watermark)).unwrap();
+            let (layout, at_once) =
+                ((held.layout(), ["id"].as_slice()), random.pick(&[1, 2, 9, 99]));
+            let merged = encode_batches(layout, held.batches(&runs, watermark, at_once)).unwrap();
             assert!(merged.content == encoded(&held, &new, watermark), "seed {seed}");
             let mut moments = Vec::new();
             held.each_final(&runs, |at| moments.push(at));

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Float64Array, Int64Array,
-    ListArray, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use operators::model::{CellRef, ColumnType};
@@ -47,28 +47,23 @@ impl Values {
         })
     }
 
-    fn is_null(&self, row: usize) -> bool {
+    fn array(&self) -> &dyn Array {
         match self {
-            Self::Bool(values) => values.is_null(row),
-            Self::Int(values) => values.is_null(row),
-            Self::Float(values) => values.is_null(row),
-            Self::Time(values) => values.is_null(row),
-            Self::Text(values) => values.is_null(row),
-            Self::Bytes(values) => values.is_null(row),
-            Self::List(values, _) => values.is_null(row),
+            Self::Bool(values) => values,
+            Self::Int(values) => values,
+            Self::Float(values) => values,
+            Self::Time(values) => values,
+            Self::Text(values) => values,
+            Self::Bytes(values) => values,
+            Self::List(values, _) => values,
         }
     }
 
     /// The value in a row beside a cell, in the order of cells. A cell of another type than the
     /// column's counts as null, for so it is written; ids are in the order of their digits.
     pub(super) fn cmp(&self, row: usize, cell: CellRef<'_>) -> Ordering {
-        match (self.is_null(row), self.takes(cell)) {
-            (true, true) => return Ordering::Less,
-            (true, false) => return Ordering::Equal,
-            (false, false) => return Ordering::Greater,
-            (false, true) => {}
-        }
-        match (self, cell) {
+        let null = self.array().is_null(row);
+        let order = match (self, cell) {
             (Self::Bool(values), CellRef::Bool(cell)) => values.value(row).cmp(&cell),
             (Self::Int(values), CellRef::Int(cell)) => values.value(row).cmp(&cell),
             (Self::Float(values), CellRef::Float(bits)) => values.value(row).to_bits().cmp(&bits),
@@ -82,22 +77,10 @@ impl Values {
                 let first = orders.into_iter().find(|order| order.is_ne());
                 first.unwrap_or_else(|| (to - from).cmp(&cells.len()))
             }
-            // Of another type: seen above.
-            _ => Ordering::Equal,
-        }
-    }
-
-    /// Whether a cell is of the column's type.
-    fn takes(&self, cell: CellRef<'_>) -> bool {
-        matches!(
-            (self, cell),
-            (Self::Bool(_), CellRef::Bool(_))
-                | (Self::Int(_), CellRef::Int(_))
-                | (Self::Float(_), CellRef::Float(_))
-                | (Self::Time(_), CellRef::Time(_))
-                | (Self::Text(_), CellRef::Str(_) | CellRef::Id(_))
-                | (Self::Bytes(_), CellRef::Bytes(_))
-                | (Self::List(..), CellRef::List(_))
-        )
+            _ if null => return Ordering::Equal,
+            _ => return Ordering::Greater,
+        };
+        // What stands where there is no value says nothing.
+        if null { Ordering::Less } else { order }
     }
 }

@@ -13,7 +13,9 @@ pub(super) const BATCH_RECORDS: usize = 4096;
 ///
 /// Of sources with an end the one is read of which the least is behind: what they export is most
 /// often of the same time, and a person's events then come more or less in their order, which costs
-/// less than to correct what was computed of half of them. Others have their turn as they come.
+/// less than to correct what was computed of half of them. Others have their turn as they come. So
+/// do those of which all seems to be behind: the watermark waits for each until it is known to be
+/// at its end.
 pub(super) fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunError>) {
     let (mut batches, mut left) = (Vec::new(), size);
     let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
@@ -23,7 +25,8 @@ pub(super) fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Opt
         let least = least_done(sources, &ended);
         for (place, source) in sources.iter_mut().enumerate() {
             let bounded = source.is_bounded();
-            if left == 0 || ended[place] || bounded && least != Some(place) {
+            let waits = bounded && least != Some(place) && source.done() < 1.0;
+            if left == 0 || ended[place] || waits {
                 continue;
             }
             let part = if bounded { part(source.bytes_total(), largest, share) } else { share };
@@ -109,5 +112,23 @@ mod tests {
         }
         assert_eq!(read, sizes);
         assert!(sources.iter().all(Source::at_end));
+    }
+
+    /// A source that has nothing, or nothing more, is known to be at its end while others go on:
+    /// until then it would hold back the watermark.
+    #[test]
+    fn a_source_without_more_is_at_its_end_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sources: Vec<Source> = (0..)
+            .zip([100_000, 20, 0, 3])
+            .map(|(place, lines)| source(folder.path(), place, lines, Compression::Plain))
+            .collect();
+        let mut read = 0;
+        for _ in 0..2 {
+            read += gather(&mut sources, 7_000).0.iter().map(RawBatch::len).sum::<usize>();
+        }
+        assert_eq!(read, 14_000);
+        let ends: Vec<bool> = sources.iter().map(Source::at_end).collect();
+        assert_eq!(ends, [false, true, true, true]);
     }
 }
