@@ -134,14 +134,18 @@ fn parse(path: &Path, log: &[u8], from: u64) -> Result<(Vec<Logged>, u64), Bindi
 }
 
 impl BindingLog for FileBindingLog {
-    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
+    fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError> {
         let fail = |message: String| BindingError::Disk { path: self.path.clone(), message };
-        let bytes = bincode::serialize(binding).map_err(|e| fail(e.to_string()))?;
-        let (at, framed) = (self.end, frame(&bytes));
+        let (mut framed, mut places) = (Vec::new(), Vec::new());
+        for binding in bindings {
+            let bytes = bincode::serialize(binding).map_err(|e| fail(e.to_string()))?;
+            places.push(self.end + framed.len() as u64);
+            framed.extend(frame(&bytes));
+        }
         let written = self.file.write_all(&framed).and_then(|()| self.file.sync_data());
         written.map_err(|e| fail(e.to_string()))?;
         self.end += framed.len() as u64;
-        Ok(at)
+        Ok(places)
     }
 
     fn read(&mut self) -> Result<Vec<Logged>, BindingError> {
@@ -209,6 +213,21 @@ mod tests {
             assert_eq!(open(&path).unwrap().1.last(), Some(&binding(99)));
         }
         assert_eq!(seen, 4);
+    }
+
+    /// Bindings that are added in one go stand as those that are added one after the other.
+    #[test]
+    fn several_at_once_are_as_one_by_one() {
+        let (_folder, path, places) = log_of(5);
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = FileBindingLog::open(&folder.path().join("bindings"), None).unwrap();
+        let all: Vec<Binding> = (1..=5).map(binding).collect();
+        let mut at_once = log.append_all(&all[..3]).unwrap();
+        at_once.extend(log.append_all(&[]).unwrap());
+        at_once.extend(log.append_all(&all[3..]).unwrap());
+        assert_eq!(at_once, places);
+        let bytes = std::fs::read(folder.path().join("bindings")).unwrap();
+        assert_eq!(bytes, std::fs::read(path).unwrap());
     }
 
     /// From whichever binding on it is read: what stands for the beginning, and all that follows,

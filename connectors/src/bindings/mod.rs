@@ -158,8 +158,15 @@ pub enum BindingError {
 /// The first binding that they give is then what stands for all before. If it is of another log,
 /// which is seen in what it ends with, they read all.
 pub trait BindingLog {
-    /// Adds a binding, and says where it is. When it returns, the binding survives a crash.
-    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError>;
+    /// Adds bindings in one go, and says where each is. When it returns, they survive a crash; if it
+    /// is cut off, the first ones of them may.
+    fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError>;
+
+    /// Adds a binding, as [`BindingLog::append_all`] does.
+    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
+        let places = self.append_all(std::slice::from_ref(binding))?;
+        Ok(places.first().copied().unwrap_or_default())
+    }
 
     /// All bindings, for whoever needs more than the end after all.
     fn read(&mut self) -> Result<Vec<Logged>, BindingError>;

@@ -1,6 +1,6 @@
 //! Bindings in a topic of one partition, for jobs whose next run may be on another machine.
 //!
-//! Each binding is a transaction of its own. Opening the log fences off whoever had it open: of two
+//! Bindings that are added in one go are a transaction. Opening the log fences off whoever had it open: of two
 //! runs at once only the later one can append, so no two of them mint the same epoch.
 
 use std::time::Duration;
@@ -107,9 +107,11 @@ impl KafkaBindingLog {
         bindings(spec, Start::First)
     }
 
-    fn try_append(&self, value: &[u8]) -> Result<Ends, Fault> {
+    fn try_append(&self, values: &[Vec<u8>]) -> Result<Ends, Fault> {
         self.producer.begin()?;
-        self.producer.send(&self.spec.topic, Some(0), &[], Some(value), &[])?;
+        for value in values {
+            self.producer.send(&self.spec.topic, Some(0), &[], Some(value), &[])?;
+        }
         let ends = self.producer.drain()?;
         self.producer.commit()?;
         Ok(ends)
@@ -144,16 +146,25 @@ impl BindingLog for KafkaBindingLog {
         Ok(bindings(&self.spec, Start::First)?)
     }
 
-    fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
+    fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError> {
         let what = self.spec.what();
-        let mut value = HEADER.to_vec();
-        bincode::serialize_into(&mut value, binding)
-            .map_err(|e| KafkaError::Client { what: what.clone(), detail: e.to_string() })?;
+        let value = |binding: &Binding| {
+            let mut value = HEADER.to_vec();
+            bincode::serialize_into(&mut value, binding)
+                .map(|()| value)
+                .map_err(|e| KafkaError::Client { what: what.clone(), detail: e.to_string() })
+        };
+        let values = bindings.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         let begun = std::time::Instant::now();
         loop {
-            return Err(match self.try_append(&value) {
-                // If it is not known where it is, whoever looks there sees so, and reads all.
-                Ok(ends) => return Ok(ends.values().next().map_or(0, |end| end.saturating_sub(1))),
+            return Err(match self.try_append(&values) {
+                Ok(ends) => {
+                    // Nobody else writes there. If it is not known where they are, whoever looks
+                    // there sees so, and reads all.
+                    let end = ends.values().next().copied().unwrap_or_default();
+                    let back = 1..=values.len() as u64;
+                    return Ok(back.rev().map(|back| end.saturating_sub(back)).collect());
+                }
                 Err(Fault::TakenBack(_)) if begun.elapsed() < self.spec.patience => continue,
                 Err(Fault::TakenBack(detail)) => KafkaError::Client { what, detail },
                 // Whether the binding counts is seen by the next run, which reads the log.

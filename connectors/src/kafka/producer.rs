@@ -1,6 +1,7 @@
 //! A transactional producer: at most one of its id is alive.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -13,6 +14,8 @@ use super::{ClientSpec, KafkaError};
 
 /// How long one call may take before it is made again.
 const STEP: Duration = Duration::from_secs(2);
+/// How long to wait before it is looked again what the client has to say.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// Why a transaction did not come to its end. None of its records count.
 #[derive(Debug)]
@@ -120,7 +123,7 @@ impl Transactions {
             let Err((error, _)) = self.producer.send(record) else { return Ok(()) };
             match error.rdkafka_error_code() {
                 Some(Code::QueueFull) if begun.elapsed() < self.spec.patience => {
-                    self.producer.poll(Duration::from_millis(1));
+                    self.serve();
                 }
                 Some(Code::MessageSizeTooLarge) => {
                     let detail = format!("{error}; raise message.max.bytes here and at the topic");
@@ -135,11 +138,21 @@ impl Transactions {
         KafkaError::Refused { what: self.spec.what.clone(), topic: topic.to_owned(), detail }
     }
 
-    /// Waits until everything sent is with the brokers. In steps of 1 ms: the client's own waiting
-    /// has steps of 100 ms.
+    /// Takes what the client has to say, and waits a little if that is nothing. The binding's `poll`
+    /// asks again without a pause in the last millisecond of its time, and its `flush` waits in
+    /// steps of 100 ms: a core is taken from the brokers, or time is lost.
+    fn serve(&self) {
+        let before = self.producer.in_flight_count();
+        self.producer.poll(Duration::ZERO);
+        if self.producer.in_flight_count() == before {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Waits until everything sent is with the brokers.
     pub(super) fn drain(&self) -> Result<Ends, Fault> {
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            self.serve();
             // The client gives up on a record after the transaction's own timeout.
             if self.producer.context().fenced() {
                 return Err(Fault::Fenced);

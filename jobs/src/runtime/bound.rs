@@ -23,7 +23,7 @@ fn file(plan: &Plan) -> PathBuf {
 /// The bindings that a run goes on from, and where to append to them.
 pub(super) struct Bound {
     /// `None` if nothing is appended.
-    pub log: Option<Box<dyn BindingLog>>,
+    pub log: Option<Box<dyn BindingLog + Send>>,
     /// The bindings; the first may stand for all up to it.
     pub bindings: Vec<Binding>,
     /// Where the log has each.
@@ -36,7 +36,7 @@ impl Bound {
     /// Opens the bindings to append to them, and reads what comes after `beginning`, or all. Nobody
     /// else appends from now on.
     pub(super) fn open(plan: &Plan, beginning: Option<&Logged>) -> Result<Self, BindingError> {
-        let (log, read): (Box<dyn BindingLog>, _) = if let Some(topic) = &plan.bindings {
+        let (log, read): (Box<dyn BindingLog + Send>, _) = if let Some(topic) = &plan.bindings {
             let (log, read) = KafkaBindingLog::open(topic, beginning)?;
             (Box::new(log), read)
         } else {
@@ -66,6 +66,12 @@ impl Bound {
     /// Adds a binding, and says where it is; 0 if there is no log.
     pub(super) fn append(&mut self, binding: &Binding) -> Result<u64, BindingError> {
         self.log.as_mut().map_or(Ok(0), |log| log.append(binding))
+    }
+
+    /// Adds bindings in one go, and says where each is.
+    pub(super) fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError> {
+        let nowhere = || Ok(vec![0; bindings.len()]);
+        self.log.as_mut().map_or_else(nowhere, |log| log.append_all(bindings))
     }
 
     /// What stands for the bindings up to an epoch.

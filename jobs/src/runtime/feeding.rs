@@ -1,13 +1,12 @@
-//! Feeds the workers: the epochs of earlier runs again, then new ones.
+//! Feeds the workers the epochs of earlier runs again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use connectors::bindings::{Binding, Logged};
-use connectors::file::RawBatch;
-use connectors::kafka::{KafkaSource, PartitionId, PartitionStatus, Replayed};
+use connectors::kafka::Replayed;
 use connectors::moments::{Moment, reach};
 use connectors::table::Archive;
 use crossbeam_channel::Sender;
@@ -18,21 +17,14 @@ use replay::history::{Source, marks};
 use replay::snapshot::{Begin, encode, events_in};
 
 use super::bound::Bound;
-use super::gather::{BATCH_RECORDS, gather};
+use super::gather::BATCH_RECORDS;
 use super::plan::Plan;
 use super::progress::Extent;
-use super::retention::{Retention, positions};
 use super::supervisor::Around;
-use super::topics::hanging;
 use super::workers::Workers;
 use super::{RunError, shown};
-use crate::trace::{Tracer, clock};
+use crate::trace::Tracer;
 
-/// Without an end to wait for, an epoch is minted this long after the one before: more would cost
-/// more in bindings and commits than in time saved.
-const EPOCH_EVERY: Duration = Duration::from_millis(50);
-/// How long one of several sources without an end is waited for before the others are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Events of a snapshot that are one epoch at least.
 const RESTORED_EVENTS: u64 = 65_536;
 /// How long a run that is held back may take to see that it is to end.
@@ -85,7 +77,7 @@ impl Pace {
 }
 
 impl Feeding<'_> {
-    fn show(&self, bytes: u64, workers: &Workers, epoch: Epoch) {
+    pub(super) fn show(&self, bytes: u64, workers: &Workers, epoch: Epoch) {
         let done = match self.past {
             Some(past) => epoch.saturating_sub(past.after),
             None => bytes,
@@ -95,14 +87,14 @@ impl Feeding<'_> {
     }
 
     /// Hands a binding to whoever takes snapshots, before its epoch closes.
-    fn keep(&self, at: u64, binding: &Binding) {
+    pub(super) fn keep(&self, at: u64, binding: &Binding) {
         if let Some(keeps) = &self.keeps {
             // Who has failed says so elsewhere.
             let _ = keeps.send(Logged { at, binding: binding.clone() });
         }
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.around.stop.load(Ordering::Acquire)
     }
 
@@ -269,118 +261,6 @@ impl Feeding<'_> {
         bound.bindings.push(binding);
         Ok(())
     }
-
-    /// Mints epochs until every source is at its end, or until stopped.
-    pub(super) fn mint(
-        &self,
-        bound: &mut Bound,
-        sources: &mut [Source],
-        workers: &mut Workers,
-    ) -> Result<(), RunError> {
-        let mut epoch = bound.epoch();
-        let bounded = sources.iter().all(Source::is_bounded);
-        let mut shown = Instant::now();
-        let mut retention = Retention::new(self.since, self.snapshots);
-        let mut hanging = BTreeSet::new();
-        shown::sources(self.around.board, &self.names, sources, &retention);
-        self.around.board.figures().replayed = true;
-        while !self.stopped() {
-            let begun = clock();
-            let (batches, mut failed) =
-                if bounded { gather(sources, self.size) } else { self.gather_for_a_while(sources) };
-            if let Some(error) = failed.take_if(|_| batches.is_empty()) {
-                return Err(error);
-            }
-            let mut binding = Binding {
-                epoch: epoch + 1,
-                generation: self.generation,
-                wall_time: now(),
-                sources: Vec::new(),
-                files: Vec::new(),
-                kafka: Vec::new(),
-                job: self.job.to_owned(),
-            };
-            let mut news = !batches.is_empty();
-            for source in &mut *sources {
-                news |= source.bind(&mut binding);
-            }
-            if news {
-                epoch += 1;
-                reach(Moment::Binding);
-                let read = clock();
-                let at = bound.append(&binding)?;
-                reach(Moment::Bound);
-                self.keep(at, &binding);
-                if self.tracer.wants() {
-                    let records = batches.iter().map(RawBatch::len).sum::<usize>() as u64;
-                    self.tracer.bound(epoch, records, (begun, read), (read, clock()));
-                }
-                for batch in batches {
-                    workers.batch(epoch, batch, binding.wall_time)?;
-                }
-                // How far behind sources are is shown above all while they are held up.
-                retention.bound(epoch, binding.wall_time, || positions(sources));
-                let show = || shown::sources(self.around.board, &self.names, sources, &retention);
-                workers.close(epoch, &marks(&binding), show)?;
-                reach(Moment::Fed);
-                self.show(bytes_read(sources), workers, epoch);
-            }
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if sources.iter().all(Source::at_end) {
-                return Ok(());
-            }
-            if shown.elapsed() >= SHOW_EVERY {
-                sources.iter().filter_map(Source::topics).for_each(KafkaSource::show_progress);
-                let usable = self.around.board.figures().snapshot.as_ref().map_or(0, |s| s.usable);
-                retention.usable(usable);
-                shown::sources(self.around.board, &self.names, sources, &retention);
-                self.tell_hanging(sources, &mut hanging);
-                self.around.board.beat();
-                self.around.pass_on();
-                shown = Instant::now();
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells of transactions that hold up a source and are ended by nobody, once of each.
-    fn tell_hanging(&self, sources: &[Source], told: &mut BTreeSet<(String, PartitionId, u64)>) {
-        for (topics, name) in sources.iter().map(Source::topics).zip(&self.names) {
-            let Some(topics) = topics else { continue };
-            for PartitionStatus { id, open, .. } in topics.status() {
-                let Some(open) = open.filter(|open| open.open >= topics.hangs()) else { continue };
-                if told.insert((name.clone(), id, open.offset)) {
-                    self.around.progress.note(&format!("source {name:?}: {}", hanging(&open)));
-                }
-            }
-        }
-    }
-
-    /// Reads the records of one epoch as they come: for [`EPOCH_EVERY`], or until it is full.
-    fn gather_for_a_while(&self, sources: &mut [Source]) -> (Vec<RawBatch>, Option<RunError>) {
-        let end = Instant::now() + EPOCH_EVERY;
-        let (mut batches, mut left) = (Vec::new(), self.size);
-        while left > 0 && Instant::now() < end && !self.stopped() {
-            let (more, failed) = gather(sources, left);
-            if more.is_empty() && failed.is_none() {
-                let left = end.saturating_duration_since(Instant::now());
-                let mut open = sources.iter().filter(|source| !source.is_bounded());
-                match (open.next(), open.next()) {
-                    (Some(source), None) => source.wait(left),
-                    (Some(source), Some(_)) => source.wait(LOOK_EVERY.min(left)),
-                    (None, _) => {}
-                }
-            }
-            left -= more.iter().map(RawBatch::len).sum::<usize>().min(left);
-            batches.extend(more);
-            if failed.is_some() {
-                return (batches, failed);
-            }
-        }
-        (batches, None)
-    }
 }
 
 /// What was fed of an epoch.
@@ -392,7 +272,7 @@ struct Fed {
     bytes: u64,
 }
 
-fn bytes_read(sources: &[Source]) -> u64 {
+pub(super) fn bytes_read(sources: &[Source]) -> u64 {
     sources.iter().map(Source::bytes_read).sum()
 }
 

@@ -15,6 +15,7 @@ mod feeding;
 mod gather;
 pub mod job_file;
 mod member;
+mod minting;
 mod outlook;
 mod output;
 pub mod plan;

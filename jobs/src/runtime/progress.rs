@@ -27,7 +27,7 @@ impl Extent {
 }
 
 /// Whoever wants to know how far a run is.
-pub trait Progress {
+pub trait Progress: Sync {
     /// The run begins, and has this much before it.
     fn begin(&self, extent: Extent);
     /// How much of the extent is behind it, and records decoded so far.

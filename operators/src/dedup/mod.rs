@@ -99,7 +99,6 @@ struct Copies {
     /// Records beyond the first of each copy, and forgotten copies that did not count.
     redelivered: u64,
     restamped: u64,
-    reported: Duplicates,
     /// If there is more than one copy.
     chain: Option<Box<Chain>>,
     touched: Option<Cause>,
@@ -110,6 +109,17 @@ impl Copies {
         let idle = self.chain.as_ref().map_or(0, |chain| chain.idle());
         Duplicates { redelivered: self.redelivered, restamped: self.restamped + idle }
     }
+}
+
+/// An id with several records that got one more in this epoch.
+#[derive(Debug)]
+struct Touched {
+    /// A record of it.
+    event: Arc<Event>,
+    /// Its part, and the index there.
+    place: (usize, u32),
+    /// What was reported of it.
+    before: Duplicates,
 }
 
 /// An id with its first record.
@@ -162,8 +172,8 @@ pub struct Dedup {
     waiting: Vec<(Admitted, u64)>,
     /// First records of ids: they count, unless an earlier copy came in the same epoch.
     fresh: Vec<Counted>,
-    /// Ids with several records that got one more: the record, part and index.
-    touched: Vec<(Arc<Event>, usize, u32)>,
+    /// Ids with several records that got one more.
+    touched: Vec<Touched>,
     /// Duplicates of ids that are forgotten.
     residue: HashMap<(u64, u128), Duplicates, FixedState>,
     horizon: u32,
@@ -252,13 +262,12 @@ impl Dedup {
         let Some(slot) = found else { return };
         if slot.note & SEVERAL == 0 {
             let known = self.residue.remove(&name(&event)).unwrap_or_default();
-            let copies = Copies {
-                redelivered: known.redelivered,
-                restamped: known.restamped,
-                reported: known,
-                ..Copies::default()
-            };
+            let Duplicates { redelivered, restamped } = known;
+            let copies = Copies { redelivered, restamped, ..Copies::default() };
             let index = free.pop().unwrap_or_else(|| {
+                if several.len() == several.capacity() {
+                    several.reserve_exact((several.len() / 4).max(4));
+                }
                 several.push(Copies::default());
                 (several.len() - 1) as u32
             });
@@ -267,6 +276,11 @@ impl Dedup {
         }
         let index = slot.note & !SEVERAL;
         let copies = &mut several[index as usize];
+        if copies.touched.is_none() {
+            let (place, before) = ((place, index), copies.duplicates());
+            self.touched.push(Touched { event: Arc::clone(&event), place, before });
+        }
+        copies.touched = copies.touched.max(Some(cause));
         let known = match &mut copies.chain {
             None if order(&slot.event) == order(&event) => true,
             chain => {
@@ -279,11 +293,6 @@ impl Dedup {
             }
         };
         copies.redelivered += u64::from(known);
-        let first = copies.touched.is_none();
-        copies.touched = copies.touched.max(Some(cause));
-        if first {
-            self.touched.push((event, place, index));
-        }
     }
 
     /// Decides which copies of the touched ids count.
@@ -291,33 +300,32 @@ impl Dedup {
         self.look_up();
         let touched = std::mem::take(&mut self.touched);
         self.report_fresh(&touched, out);
-        for (event, place, index) in touched {
+        for Touched { event, place: (place, index), before } in touched {
             let copies = &mut self.parts[place].several[index as usize];
             let cause = copies.touched.take().unwrap_or_default();
             if let Some(chain) = &mut copies.chain {
                 chain.report(|event, diff| out.counted.push(Counted { event, diff, cause }));
             }
             let after = copies.duplicates();
-            if after != copies.reported {
-                let before = std::mem::replace(&mut copies.reported, after);
+            if after != before {
                 out.recounts.push(Recount { event, before, after, cause });
             }
         }
     }
 
     /// Hands out the first records of ids, save those with which other copies now compete.
-    fn report_fresh(&mut self, touched: &[(Arc<Event>, usize, u32)], out: &mut Changes) {
+    fn report_fresh(&mut self, touched: &[Touched], out: &mut Changes) {
         if touched.is_empty() {
             out.counted.append(&mut self.fresh);
             return;
         }
-        let places = touched.iter().map(|(event, place, index)| (name(event), (*place, *index)));
+        let places = touched.iter().map(|touched| (name(&touched.event), touched.place));
         let again: HashMap<(u64, u128), (usize, u32), FixedState> = places.collect();
         // Most are not among them, which one bit of a small map of bits tells.
         let mut some = vec![false; 1 << 14];
         let bit = |event: &Event| event.key.id as usize % (1 << 14);
-        for (event, ..) in touched {
-            some[bit(event)] = true;
+        for touched in touched {
+            some[bit(&touched.event)] = true;
         }
         for counted in self.fresh.drain(..) {
             if some[bit(&counted.event)]
@@ -384,7 +392,7 @@ impl Part {
                 let copies = std::mem::take(copies);
                 *chained -= copies.chain.as_ref().map_or(0, |chain| chain.bytes());
                 free.push(index);
-                residue.insert(name(&slot.event), copies.reported);
+                residue.insert(name(&slot.event), copies.duplicates());
                 return false;
             }
             if let Some(chain) = &mut copies.chain {

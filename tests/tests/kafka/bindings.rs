@@ -40,10 +40,15 @@ fn what_was_appended_is_read() {
         let (mut log, bindings) = KafkaBindingLog::open(&spec, None).unwrap();
         assert_eq!(bindings, appended);
         for epoch in 1..=4 {
-            let binding = binding(run * 4 + epoch);
+            let binding = binding(run * 7 + epoch);
             let at = log.append(&binding).unwrap();
             appended.push(Logged { at, binding });
         }
+        let all: Vec<Binding> = (5..=7).map(|epoch| binding(run * 7 + epoch)).collect();
+        let places = log.append_all(&all).unwrap();
+        assert_eq!(places.len(), 3);
+        let logged = places.into_iter().zip(all).map(|(at, binding)| Logged { at, binding });
+        appended.extend(logged);
     }
 }
 
