@@ -85,7 +85,8 @@ impl KafkaSinkSpec {
             client: self.client.clone(),
             what: self.what(),
             id: format!("{}.{}", self.job, self.group),
-            linger: Duration::from_millis(5),
+            // All of a transaction is sent at once; the claim, which ends it, waits for nobody.
+            linger: Duration::from_millis(1),
             timeout: self.transaction_timeout,
             patience: self.patience,
         }
