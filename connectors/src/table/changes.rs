@@ -145,7 +145,8 @@ pub(super) struct Place {
     tenant: u32,
     /// Index of the change.
     pub(super) index: u32,
-    /// The first bits of the first column of the key after the tenant.
+    /// The first bits of the first column of the key after the tenant; if that has few values, its
+    /// rank among them and the first bits of the next one.
     prefix: u64,
 }
 
@@ -227,16 +228,42 @@ fn common<'a>(rows: impl Iterator<Item = &'a Row>, column: usize) -> usize {
     common
 }
 
+/// Values that a column has at most if their ranks order places, and bits of a rank.
+const FEW: usize = 1 << FEW_BITS;
+const FEW_BITS: u32 = 6;
+
+/// The values of a column, in order, if they are texts and few.
+fn few<'a>(rows: impl Iterator<Item = &'a Row>, column: usize) -> Option<Vec<&'a str>> {
+    let mut values: Vec<&str> = Vec::new();
+    for row in rows {
+        let CellRef::Str(value) = row.cells.get(column) else { return None };
+        if let Err(place) = values.binary_search(&value) {
+            if values.len() == FEW {
+                return None;
+            }
+            values.insert(place, value);
+        }
+    }
+    Some(values)
+}
+
 /// The places of all changes from an index on, in the order of their rows.
 pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting, first: usize) -> Vec<Place> {
     let tenants = Tenants::of(waiting.rows(first));
-    let second = schema.key.get(1).copied().unwrap_or(0);
-    let common = common(waiting.rows(first), second);
+    let key = |place: usize| schema.key.get(place).copied().unwrap_or(0);
+    // What has few values tells few rows apart: then the next column does.
+    let few = few(waiting.rows(first), key(1));
+    let column = key(if few.is_some() { 2 } else { 1 });
+    let common = common(waiting.rows(first), column);
     let mut places = Vec::with_capacity(waiting.len() - first);
     let mut last = 0;
     for (index, row) in (first as u32..).zip(waiting.rows(first)) {
         last = tenants.rank(tenant(row), last);
-        let prefix = prefix(row.cells.get(second), common);
+        let mut prefix = prefix(row.cells.get(column), common);
+        if let (Some(few), CellRef::Str(value)) = (&few, row.cells.get(key(1))) {
+            let rank = few.partition_point(|other| *other < value) as u64;
+            prefix = rank << (u64::BITS - FEW_BITS) | prefix >> FEW_BITS;
+        }
         places.push(Place { tenant: last, index, prefix });
     }
     places.sort_unstable_by(|a, b| {
@@ -394,4 +421,58 @@ fn first_of_month(day: i64) -> i64 {
 /// A day as text; beyond the calendar all is one partition.
 fn date(day: i64) -> String {
     civil(day).map_or_else(|| "0000-00-00".to_owned(), |date| date.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use operators::identity::testing::Seeded;
+    use operators::model::{Cell, Column, ColumnType, Token};
+
+    use super::*;
+
+    /// Places are in the order of their rows, whatever the columns of the key have in common.
+    #[test]
+    fn places_are_in_the_order_of_rows() {
+        let column = |name, kind| Column { name, kind, nullable: false };
+        let columns = vec![
+            column("tenant", ColumnType::Str),
+            column("second", ColumnType::Str),
+            column("third", ColumnType::Id),
+            column("other", ColumnType::Int),
+        ];
+        let name = Arc::from("v");
+        let schema =
+            ViewSchema { name, columns, key: vec![0, 1, 2], date: None, append_only: false };
+        for seed in 0..60 {
+            let mut random = Seeded(seed);
+            let values = random.pick(&[1, 3, FEW as u64, FEW as u64 + 1, 500]);
+            let bits = random.pick(&[1, 60, 100, 128]);
+            let mut waiting = Waiting::default();
+            for _ in 0..400 {
+                let token = u128::from(random.bits()) << 64 | u128::from(random.bits());
+                let second = match random.below(values) {
+                    0 if seed % 4 == 0 => Cell::Null,
+                    0 => Cell::str(""),
+                    value => Cell::str(&format!("same{value}")),
+                };
+                let cells = [
+                    Cell::str(random.pick(&["a", "b", "c"])),
+                    second,
+                    Cell::Id(Token(token >> (128 - bits) << (random.below(2) * 70) as u32)),
+                    Cell::Int(random.below(2) as i64),
+                ];
+                let row = Row { view: 0, cells: cells.into(), final_at: 0 };
+                waiting.push(1, 0, Change { row, diff: 1, cause: Cause::New });
+            }
+            let first = random.below(3) as usize;
+            let places = sorted(&schema, &waiting, first);
+            let mut expected: Vec<u32> = (first as u32..400).collect();
+            let row = |index: u32| waiting.row(Place { tenant: 0, index, prefix: 0 });
+            expected.sort_by(|&a, &b| order(&schema, row(a), row(b)).then(a.cmp(&b)));
+            let found: Vec<u32> = places.iter().map(|place| place.index).collect();
+            assert_eq!(found, expected, "seed {seed}");
+        }
+    }
 }
