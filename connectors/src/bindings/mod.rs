@@ -158,8 +158,8 @@ pub enum BindingError {
 /// The first binding that they give is then what stands for all before. If it is of another log,
 /// which is seen in what it ends with, they read all.
 pub trait BindingLog {
-    /// Adds bindings in one go, and says where each is. When it returns, they survive a crash; if it
-    /// is cut off, the first ones of them may.
+    /// Adds bindings in one go, and says where each is. When it returns, they survive a crash; if
+    /// it is cut off, the first ones of them may.
     fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError>;
 
     /// Adds a binding, as [`BindingLog::append_all`] does.

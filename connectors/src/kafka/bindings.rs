@@ -1,7 +1,7 @@
 //! Bindings in a topic of one partition, for jobs whose next run may be on another machine.
 //!
-//! Bindings that are added in one go are a transaction. Opening the log fences off whoever had it open: of two
-//! runs at once only the later one can append, so no two of them mint the same epoch.
+//! Bindings that are added in one go are one transaction. Opening the log fences off whoever had it
+//! open: of two runs at once only the later one can append, so no two of them mint the same epoch.
 
 use std::time::Duration;
 

@@ -138,9 +138,9 @@ impl Transactions {
         KafkaError::Refused { what: self.spec.what.clone(), topic: topic.to_owned(), detail }
     }
 
-    /// Takes what the client has to say, and waits a little if that is nothing. The binding's `poll`
-    /// asks again without a pause in the last millisecond of its time, and its `flush` waits in
-    /// steps of 100 ms: a core is taken from the brokers, or time is lost.
+    /// Takes what the client has to say, and waits a little if that is nothing. The `poll` of the
+    /// crate asks again without a pause in the last millisecond of its time, and its `flush` waits
+    /// in steps of 100 ms: a core is taken from the brokers, or time is lost.
     fn serve(&self) {
         let before = self.producer.in_flight_count();
         self.producer.poll(Duration::ZERO);
