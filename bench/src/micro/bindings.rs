@@ -38,15 +38,11 @@ fn binding(epoch: u64) -> Binding {
         idle: false,
     };
     let part = KafkaPart { topics: vec![], partitions: vec![], ends: (0..3).map(end).collect() };
-    Binding {
-        epoch,
-        generation: 1,
-        wall_time: 1_767_225_600_000_000 + epoch as i64 * 50_000,
-        sources: vec![SourceEnd { upper: Position::default(), at_end: false }],
-        files: Vec::new(),
-        kafka: vec![(0, part)],
-        job: "0123456789abcdef".to_owned(),
-    }
+    let mut binding =
+        Binding::new(epoch, 1, 1_767_225_600_000_000 + epoch as i64 * 50_000, "0123456789abcdef");
+    binding.sources.push(SourceEnd { upper: Position::default(), at_end: false });
+    binding.kafka.push((0, part));
+    binding
 }
 
 /// Reads a log of so many bindings, and says which is the last.

@@ -164,15 +164,8 @@ mod tests {
 
     fn binding(epoch: u64) -> Binding {
         let upper = Position { file: 0, record: epoch * 7 };
-        Binding {
-            epoch,
-            generation: 1,
-            wall_time: 5,
-            sources: vec![SourceEnd { upper, at_end: false }],
-            files: Vec::new(),
-            kafka: Vec::new(),
-            job: "job".into(),
-        }
+        let sources = vec![SourceEnd { upper, at_end: false }];
+        Binding { sources, ..Binding::new(epoch, 1, 5, "job") }
     }
 
     /// A log of so many bindings in a folder, and where each is.

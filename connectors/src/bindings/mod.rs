@@ -50,6 +50,12 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// The binding of an epoch without records, minted by a run of the job with this hash.
+    pub fn new(epoch: Epoch, generation: u64, wall_time: Micros, job: &str) -> Self {
+        let (sources, files, kafka) = (Vec::new(), Vec::new(), Vec::new());
+        Self { epoch, generation, wall_time, sources, files, kafka, job: job.to_owned() }
+    }
+
     /// Takes in the binding that comes next: what goes on from the two goes on from the outcome.
     pub fn extend(&mut self, next: Self) {
         let mut files = std::mem::take(&mut self.files);

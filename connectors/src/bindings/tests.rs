@@ -19,18 +19,10 @@ fn bindings(random: &mut Random, count: u64) -> Vec<Binding> {
     let mut files = 0;
     let mut all = Vec::new();
     for epoch in 1..=count {
-        let mut binding = Binding {
-            epoch,
-            generation: 1 + epoch / 10,
-            wall_time: epoch as i64,
-            sources: vec![SourceEnd {
-                upper: Position { file: files, record: epoch },
-                at_end: random.below(2) == 0,
-            }],
-            files: Vec::new(),
-            kafka: Vec::new(),
-            job: format!("job {}", epoch / 7),
-        };
+        let job = format!("job {}", epoch / 7);
+        let mut binding = Binding::new(epoch, 1 + epoch / 10, epoch as i64, &job);
+        let upper = Position { file: files, record: epoch };
+        binding.sources.push(SourceEnd { upper, at_end: random.below(2) == 0 });
         for (source, offsets) in (1..).zip(&mut offsets) {
             let mut part = KafkaPart::default();
             if random.below(4) == 0 {

@@ -242,15 +242,8 @@ impl Feeding<'_> {
     /// Mints the epoch that publishes what a change of the job has changed: one without records.
     pub(super) fn change(&self, bound: &mut Bound, workers: &mut Workers) -> Result<(), RunError> {
         let Some(last) = bound.last().filter(|last| last.job != self.job) else { return Ok(()) };
-        let binding = Binding {
-            epoch: last.epoch + 1,
-            generation: self.generation,
-            wall_time: now(),
-            sources: last.sources.clone(),
-            files: Vec::new(),
-            kafka: Vec::new(),
-            job: self.job.to_owned(),
-        };
+        let mut binding = Binding::new(last.epoch + 1, self.generation, now(), self.job);
+        binding.sources.clone_from(&last.sources);
         reach(Moment::Binding);
         let at = bound.append(&binding)?;
         reach(Moment::Bound);

@@ -79,18 +79,8 @@ impl Feeding<'_> {
             let binder = binder.spawn_scoped(scope, bind);
             let binder = binder.map_err(|e| RunError::Worker(format!("bindings: {e}")))?;
             let read = self.read(last, sources, |minted, held| {
-                let (bytes, mut shown) = (minted.bytes(), Instant::now());
-                loop {
-                    let before = ahead.load(Ordering::Acquire);
-                    if before == 0 || before + bytes <= AHEAD_BYTES_MAX || binder.is_finished() {
-                        break;
-                    }
-                    if shown.elapsed() >= SHOW_EVERY {
-                        held();
-                        shown = Instant::now();
-                    }
-                    thread::sleep(ROOM_EVERY);
-                }
+                let bytes = minted.bytes();
+                wait_for_room(ahead, bytes, || binder.is_finished(), held);
                 ahead.fetch_add(bytes, Ordering::AcqRel);
                 // Who has failed says so below.
                 Ok(hand.send(minted).is_ok())
@@ -123,15 +113,7 @@ impl Feeding<'_> {
             if let Some(error) = failed.take_if(|_| batches.is_empty()) {
                 return Err(error);
             }
-            let mut binding = Binding {
-                epoch: epoch + 1,
-                generation: self.generation,
-                wall_time: now(),
-                sources: Vec::new(),
-                files: Vec::new(),
-                kafka: Vec::new(),
-                job: self.job.to_owned(),
-            };
+            let mut binding = Binding::new(epoch + 1, self.generation, now(), self.job);
             let mut news = !batches.is_empty();
             for source in &mut *sources {
                 news |= source.bind(&mut binding);
@@ -252,6 +234,28 @@ impl Feeding<'_> {
     }
 }
 
+/// Waits until so many bytes may be read beyond those that are `ahead`, or it is `over`; `held` is
+/// called now and then.
+fn wait_for_room(
+    ahead: &AtomicUsize,
+    bytes: usize,
+    over: impl Fn() -> bool,
+    held: &mut dyn FnMut(),
+) {
+    let mut shown = Instant::now();
+    loop {
+        let before = ahead.load(Ordering::Acquire);
+        if before == 0 || before + bytes <= AHEAD_BYTES_MAX || over() {
+            return;
+        }
+        if shown.elapsed() >= SHOW_EVERY {
+            held();
+            shown = Instant::now();
+        }
+        thread::sleep(ROOM_EVERY);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -301,15 +305,7 @@ mod tests {
             records: RawRecords::Json(Arc::new(rows)),
             bytes: 100,
         };
-        let binding = Binding {
-            epoch,
-            generation: 1,
-            wall_time: 0,
-            sources: Vec::new(),
-            files: Vec::new(),
-            kafka: Vec::new(),
-            job: "job".to_owned(),
-        };
+        let binding = Binding::new(epoch, 1, 0, "job");
         Minted { binding, batches: vec![batch], bytes_read: 0, read: (0, 0) }
     }
 

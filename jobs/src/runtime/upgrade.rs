@@ -218,15 +218,7 @@ mod tests {
     use super::*;
 
     fn binding(epoch: Epoch, job: &str) -> Binding {
-        Binding {
-            epoch,
-            generation: 1,
-            wall_time: 0,
-            sources: Vec::new(),
-            files: Vec::new(),
-            kafka: Vec::new(),
-            job: job.to_owned(),
-        }
+        Binding::new(epoch, 1, 0, job)
     }
 
     #[test]

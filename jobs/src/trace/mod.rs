@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! epoch ─┬─ read      records are taken from the sources
-//!        ├─ bind      the binding is written and synced
+//!        ├─ bind      the binding waits for those before it, is written and synced
 //!        ├─ compute ─┬─ decode   to the last record that a worker has decoded
 //!        │           └─ admit    from then to the last word of a worker on what it admitted
 //!        └─ publish NAME ─── commit   for each output: from the end of compute; the commit itself

@@ -47,16 +47,7 @@ pub(super) fn event(number: u64) -> Arc<Event> {
 
 /// What stands for the bindings up to an epoch.
 fn beginning(epoch: Epoch) -> Logged {
-    let binding = Binding {
-        epoch,
-        generation: 1,
-        wall_time: 3,
-        sources: Vec::new(),
-        files: Vec::new(),
-        kafka: Vec::new(),
-        job: "job".to_owned(),
-    };
-    Logged { at: 100 * epoch, binding }
+    Logged { at: 100 * epoch, binding: Binding::new(epoch, 1, 3, "job") }
 }
 
 fn taken(epoch: Epoch) -> Taken {

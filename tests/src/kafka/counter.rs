@@ -139,15 +139,8 @@ impl Counter {
             }
             if !batches.is_empty() {
                 epoch += 1;
-                let binding = Binding {
-                    epoch,
-                    generation,
-                    wall_time: 0,
-                    sources: Vec::new(),
-                    files: Vec::new(),
-                    kafka: vec![(0, source.cut())],
-                    job: "hash".to_owned(),
-                };
+                let mut binding = Binding::new(epoch, generation, 0, "hash");
+                binding.kafka.push((0, source.cut()));
                 log.append(&binding)?;
                 running.epoch(epoch, &batches)?;
             }

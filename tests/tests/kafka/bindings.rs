@@ -16,15 +16,7 @@ fn binding(epoch: u64) -> Binding {
         partitions: vec![(partition, 0)],
         ends: vec![end],
     };
-    Binding {
-        epoch,
-        generation: 1,
-        wall_time: 7,
-        sources: Vec::new(),
-        files: Vec::new(),
-        kafka: vec![(0, part)],
-        job: "job".to_owned(),
-    }
+    Binding { kafka: vec![(0, part)], ..Binding::new(epoch, 1, 7, "job") }
 }
 
 fn spec() -> KafkaBindingsSpec {

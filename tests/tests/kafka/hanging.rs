@@ -119,15 +119,7 @@ fn one_that_hides_bindings_is_an_error() {
     let (broker, job) = (shared(), unique("job"));
     let client = ClientSpec::new(broker.brokers());
     let mut spec = KafkaBindingsSpec::new(client, &format!("{job}.bindings"), &job);
-    let binding = |epoch| Binding {
-        epoch,
-        generation: 1,
-        wall_time: 0,
-        sources: Vec::new(),
-        files: Vec::new(),
-        kafka: Vec::new(),
-        job: "hash".to_owned(),
-    };
+    let binding = |epoch| Binding::new(epoch, 1, 0, "hash");
     let (mut log, _) = KafkaBindingLog::open(&spec, None).unwrap();
     log.append(&binding(1)).unwrap();
     let read = || KafkaBindingLog::peek(&spec).unwrap().len();
