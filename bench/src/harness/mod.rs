@@ -7,7 +7,7 @@ mod report;
 mod stats;
 
 pub use child::measure;
-pub use meter::{Meter, Sample};
+pub use meter::{Meter, Sample, thread_cpu_s};
 pub use report::Report;
 pub use stats::percentile;
 

@@ -10,13 +10,14 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::Map as _;
 
 use super::held::Holder;
-use super::shell::{Batches, per_epoch};
+use super::shell::{Batches, in_steps};
 use super::{HeldBytes, Job};
 use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
 use crate::identity::engine::Incremental;
 use crate::identity::{
-    Assign, Engine, EngineKind, Handle, IdChange, IdentityConfig, Membership, Resolution, Sighting,
+    Assign, Engine as _, EngineKind, Handle, IdChange, IdentityConfig, Membership, Resolution,
+    Sighting,
 };
 use crate::model::{Cause, Epoch, Event, EventKey, Token};
 use crate::shard::{place, tenant};
@@ -125,9 +126,10 @@ fn incremental<'scope>(
     let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.tenant));
     let mut tenants: BTreeMap<Arc<str>, Tenant> = BTreeMap::new();
     let config = Arc::clone(config);
-    per_epoch(counted, by_tenant, "Identity", move |_, list: Batches<Counted>, out| {
-        let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
-        for counted in list.into_iter().flatten() {
+    // Tenants of the epoch under way.
+    let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
+    in_steps(counted, by_tenant, "Identity", move |_, list: Option<Batches<Counted>>, out| {
+        for counted in list.into_iter().flatten().flatten() {
             let name = &counted.event.tenant;
             let tenant = match tenants.get_mut(name) {
                 Some(tenant) => tenant,
@@ -138,22 +140,33 @@ fn incremental<'scope>(
             }
             tenant.waiting.push((counted.diff, counted.event.key, counted.event));
         }
-        for name in touched {
-            if let Some(tenant) = tenants.get_mut(&name) {
-                tenant.advance(&name, out);
+        let mut budget = STEP;
+        while let Some(name) = touched.first().filter(|_| budget > 0) {
+            if let Some(tenant) = tenants.get_mut(name) {
+                if !tenant.step(name, out, &mut budget) {
+                    return false;
+                }
                 let now = tenant.engine.bytes();
                 bytes = bytes + now - std::mem::replace(&mut tenant.held, now);
             }
+            touched.pop_first();
         }
         held.say(Holder::Identity, bytes);
+        touched.is_empty()
     })
 }
+
+/// Events that are taken in, or items that are told of, before others of the worker have their
+/// turn: some milliseconds.
+const STEP: usize = 2_048;
 
 /// A tenant's engine, and what it is told when the epoch is complete: what goes first, then in the
 /// order of events.
 struct Tenant {
     engine: Incremental,
     waiting: Vec<(i8, EventKey, Arc<Event>)>,
+    /// How many of those were told, once they are in order.
+    told: Option<usize>,
     /// Bytes that the engine held when it acted last.
     held: usize,
     /// Empty; its memory is used again.
@@ -163,20 +176,35 @@ struct Tenant {
 impl Tenant {
     fn new(config: &IdentityConfig) -> Self {
         let (waiting, resolution) = (Vec::new(), Resolution::default());
-        Self { engine: Incremental::new(config), waiting, held: 0, resolution }
+        Self { engine: Incremental::new(config), waiting, told: None, held: 0, resolution }
     }
 
-    fn advance(&mut self, name: &Arc<str>, out: &mut Vec<IdentityOut>) {
-        // The order decides handles and named causes: it must not depend on how records arrived.
-        // Records of a source mostly come in order: a sort by merging runs uses that.
-        self.waiting.sort_by(|(a_diff, a_key, a), (b_diff, b_key, b)| {
-            (a_diff, a_key).cmp(&(b_diff, b_key)).then_with(|| sighting(a).cmp(&sighting(b)))
+    /// Does a part of the epoch, which `budget` bounds; whether that was all.
+    fn step(&mut self, name: &Arc<str>, out: &mut Vec<IdentityOut>, budget: &mut usize) -> bool {
+        let from = self.told.unwrap_or_else(|| {
+            // The order decides handles and named causes: it must not depend on how records came.
+            // Records of a source mostly come in order: a sort by merging runs uses that.
+            self.waiting.sort_by(|(a_diff, a_key, a), (b_diff, b_key, b)| {
+                (a_diff, a_key).cmp(&(b_diff, b_key)).then_with(|| sighting(a).cmp(&sighting(b)))
+            });
+            0
         });
-        for (diff, _, event) in self.waiting.drain(..) {
-            self.engine.update(sighting(&event), diff);
+        let to = self.waiting.len().min(from + *budget);
+        for (diff, _, event) in &self.waiting[from..to] {
+            self.engine.update(sighting(event), *diff);
         }
-        self.engine.advance(&mut self.resolution);
+        *budget -= to - from;
+        self.told = Some(to);
+        if to < self.waiting.len() || *budget == 0 {
+            return false;
+        }
+        let done = self.engine.step(&mut self.resolution, budget);
         hand_on(name, &mut self.resolution, out);
+        if done {
+            self.waiting.clear();
+            self.told = None;
+        }
+        done
     }
 }
 

@@ -27,25 +27,53 @@ where
     R: Clone + 'static,
     P: ParallelizationContract<Epoch, Vec<D>>,
 {
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<R>>, _, _, _>(pact, name, |_, _| {
-        let mut gathered: BTreeMap<Epoch, (Capability<Epoch>, Batches<D>)> = BTreeMap::new();
+    let at_once = move |epoch, list: Option<Batches<D>>, out: &mut Vec<R>| {
+        list.into_iter().for_each(|list| act(epoch, list, out));
+        true
+    };
+    in_steps(stream, pact, name, at_once)
+}
+
+/// The same, but `act` does a part of an epoch at a time and says whether that was all. The first
+/// time it is handed what arrived. In between others of the worker have their turn.
+pub(super) fn in_steps<'scope, D, R, P>(
+    stream: StreamVec<'scope, Epoch, D>,
+    pact: P,
+    name: &str,
+    mut act: impl FnMut(Epoch, Option<Batches<D>>, &mut Vec<R>) -> bool + 'static,
+) -> StreamVec<'scope, Epoch, R>
+where
+    D: 'static,
+    R: Clone + 'static,
+    P: ParallelizationContract<Epoch, Vec<D>>,
+{
+    let scope = stream.scope();
+    stream.unary_frontier::<CapacityContainerBuilder<Vec<R>>, _, _, _>(pact, name, |_, info| {
+        let activator = scope.activator_for(info.address);
+        let mut gathered: BTreeMap<Epoch, (Capability<Epoch>, Option<Batches<D>>)> =
+            BTreeMap::new();
         let mut out = Vec::new();
         move |(input, frontier), output| {
             input.for_each_stamp(|capability, data| {
                 let Some(&epoch) = capability.stamp().iter().next() else { return };
                 let (_, list) = gathered
                     .entry(epoch)
-                    .or_insert_with(|| (capability.delayed(&epoch, 0), Vec::new()));
-                list.extend(data.map(std::mem::take));
+                    .or_insert_with(|| (capability.delayed(&epoch, 0), Some(Vec::new())));
+                list.get_or_insert_default().extend(data.map(std::mem::take));
             });
-            while let Some(entry) = gathered.first_entry() {
+            while let Some(mut entry) = gathered.first_entry() {
                 if frontier.less_equal(entry.key()) {
                     break;
                 }
                 let epoch = *entry.key();
-                let (capability, list) = entry.remove();
-                act(epoch, list, &mut out);
-                output.session(&capability).give_iterator(out.drain(..));
+                let (capability, list) = entry.get_mut();
+                let done = act(epoch, list.take(), &mut out);
+                output.session(capability).give_iterator(out.drain(..));
+                if !done {
+                    activator.activate();
+                    break;
+                }
+                entry.remove();
             }
         }
     })

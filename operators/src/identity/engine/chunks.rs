@@ -4,8 +4,8 @@ use std::ops::{Index, IndexMut};
 
 use crate::bytes;
 
-/// Bits of the index inside a chunk: 16,384 items.
-const BITS: u32 = 14;
+/// Bits of the index inside a chunk: 32,768 items.
+const BITS: u32 = 15;
 const MASK: u32 = (1 << BITS) - 1;
 
 /// A vector in chunks. The first chunk grows as a vector does, so that a small one is small.

@@ -49,7 +49,7 @@ pub(super) struct ClusterRest {
     /// Weights of the members.
     pub weight: u64,
     /// A member, and how many there are.
-    head: Node,
+    pub head: Node,
     count: u32,
     /// The strongest member, unless the cluster is stale; it names the person.
     pub strongest: Node,
@@ -101,6 +101,8 @@ const NAMED: u8 = 4;
 const CLAIMED: u8 = 8;
 /// A merge across ranks gives it to a stronger one.
 const GIVEN: u8 = 16;
+/// The report of this epoch concerns it.
+const SEEN: u8 = 32;
 
 impl Cluster {
     fn set(&mut self, flag: u8, on: bool) {
@@ -125,6 +127,14 @@ impl Cluster {
 
     pub(super) fn set_named(&mut self, named: bool) {
         self.set(NAMED, named);
+    }
+
+    pub(super) fn is_seen(&self) -> bool {
+        self.flags & SEEN != 0
+    }
+
+    pub(super) fn set_seen(&mut self, seen: bool) {
+        self.set(SEEN, seen);
     }
 
     pub(super) fn set_given(&mut self, given: bool) {

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Map;
+use super::blocks::Blocks;
 use super::chunks::Chunks;
 use super::slots::{ClusterId, NOBODY, Node, Slot};
 use crate::bytes;
@@ -46,6 +47,8 @@ pub(super) struct Events {
     free_many: Vec<u32>,
     /// Sequence numbers that are too large for a record.
     seqs: Map<Slot, u64>,
+    /// Lists of events are in these.
+    pub blocks: Blocks,
 }
 
 impl Events {
@@ -54,7 +57,7 @@ impl Events {
         let many = self.many.len() as usize * (FEW + 2) * size_of::<Node>();
         let lists = bytes::list(&self.free) + bytes::list(&self.free_many);
         let seqs = bytes::map(self.seqs.capacity(), size_of::<(Slot, u64)>());
-        self.records.bytes() + self.many.bytes() + many + lists + seqs
+        self.records.bytes() + self.many.bytes() + many + lists + seqs + self.blocks.bytes()
     }
 
     pub(super) fn add(&mut self, key: EventKey, nodes: &[Node]) -> Slot {
@@ -107,6 +110,13 @@ impl Events {
         EventKey { time: record.time, seq, id }
     }
 
+    /// Whether an event is before a key.
+    pub(super) fn is_before(&self, slot: Slot, key: EventKey) -> bool {
+        // Mostly the time tells.
+        let time = self.records[slot].time;
+        time < key.time || (time == key.time && self.key(slot) < key)
+    }
+
     pub(super) fn time(&self, slot: Slot) -> i64 {
         self.records[slot].time
     }
@@ -141,29 +151,27 @@ impl Events {
         std::mem::replace(&mut self.records[slot].fresh, false)
     }
 
-    /// If it is fresh, it is new and without a person again: returns the one that it had.
-    pub(super) fn spoil(&mut self, slot: Slot) -> Option<ClusterId> {
+    /// Marks it; false if it is marked already. If it is fresh, it is new and without a person
+    /// again: the second is the one that it had.
+    pub(super) fn mark(&mut self, slot: Slot) -> (bool, Option<ClusterId>) {
         let record = &mut self.records[slot];
+        let marked = !std::mem::replace(&mut record.dirty, true);
         let fresh = std::mem::replace(&mut record.fresh, false);
-        fresh.then(|| std::mem::replace(&mut record.person, NOBODY))
-    }
-
-    /// Marks it; false if it is marked already.
-    pub(super) fn mark(&mut self, slot: Slot) -> bool {
-        !std::mem::replace(&mut self.records[slot].dirty, true)
+        (marked, fresh.then(|| std::mem::replace(&mut record.person, NOBODY)))
     }
 
     pub(super) fn is_marked(&self, slot: Slot) -> bool {
         self.records[slot].dirty
     }
 
-    /// Takes the mark off; whether the event is still there.
-    pub(super) fn clean(&mut self, slot: Slot) -> bool {
+    /// Takes the mark off; the person last reported, if the event is still there.
+    pub(super) fn clean(&mut self, slot: Slot) -> Option<ClusterId> {
         let record = &mut self.records[slot];
         record.dirty = false;
-        !record.gone
+        (!record.gone).then_some(record.person)
     }
 
+    /// It is removed, which marks it.
     pub(super) fn set_gone(&mut self, slot: Slot) {
         self.records[slot].gone = true;
     }

@@ -1,7 +1,10 @@
 //! From what changed to what is looked at again: public clusters, and marks down the ranks.
 
+use std::ops::Range;
+
 use super::Incremental;
 use super::cluster::{ALWAYS, Span};
+use super::report::clear;
 use super::slots::{ClusterId, NOBODY};
 use crate::identity::Own;
 
@@ -42,8 +45,8 @@ impl Incremental {
                 let claims = &self.clusters.extra(id).claims;
                 let decisive = match limits.own {
                     Own::Time => None,
-                    Own::First => claims.first(),
-                    Own::Last => claims.last(),
+                    Own::First => claims.first(&self.events),
+                    Own::Last => claims.last(&self.events),
                 };
                 let chosen = decisive.and_then(|claim| self.claimed_by(id, claim));
                 let barred = !self.commands.bars.on(id).is_empty();
@@ -109,9 +112,11 @@ impl Incremental {
             self.touch_event(slot);
         }
     }
-    /// Clears the marks of the epoch and frees what is no more.
-    pub(super) fn forget(&mut self) {
-        for node in std::mem::take(&mut self.changed.nodes) {
+
+    /// Takes the marks off some of the nodes, and frees those that are no more.
+    pub(super) fn forget_nodes(&mut self, part: Range<usize>) {
+        for place in part {
+            let node = self.changed.nodes[place];
             self.clean_node(node);
             if !self.is_named(node) {
                 self.leave(node);
@@ -119,6 +124,13 @@ impl Incremental {
                 self.nodes.remove(node);
             }
         }
+    }
+
+    /// Clears the other marks of the epoch and frees what is no more.
+    pub(super) fn forget(&mut self) {
+        clear(&mut self.changed.nodes);
+        clear(&mut self.changed.fresh);
+        clear(&mut self.changed.events);
         for list in &mut self.changed.clusters {
             list.clear();
         }

@@ -8,7 +8,8 @@
 //!
 //! The layers, from the raw links up:
 //!
-//! - `chunks`, `slots`, `events`, `nodes`, `cluster`: what is kept, and sorted lists of events;
+//! - `chunks`, `blocks`, `slots`, `events`, `nodes`, `cluster`: what is kept, and sorted lists of
+//!   events;
 //! - `neighbours`, `links`: raw links with multiplicity and degree; `units`, connected by the links
 //!   that are in force (no hub, no unmerge of that very pair), whose size `cluster_max` bounds;
 //!   `groups`, connected by the links of units that are not too large and by merges inside the
@@ -31,6 +32,7 @@
 //! memory, far apart; so events are taken in by groups, and what a group needs is read in one go
 //! before.
 
+mod blocks;
 mod chunks;
 mod cluster;
 mod commands;
@@ -60,6 +62,7 @@ use self::events::Events;
 use self::groups::Groups;
 use self::links::Links;
 use self::nodes::Nodes;
+use self::report::Report;
 use self::slots::{ClusterId, NOBODY, Node, Slot};
 use self::waiting::Waiting;
 use super::{Engine, Handle, IdentityConfig, Resolution, Sighting};
@@ -83,6 +86,7 @@ pub struct Incremental {
     groups: Groups,
     commands: Commands,
     changed: Changed,
+    report: Report,
     /// Events that came and are not taken in yet.
     waiting: Waiting,
     /// See [`Incremental::work`].
@@ -150,6 +154,7 @@ impl Incremental {
             groups: Groups::default(),
             commands: Commands::default(),
             changed: Changed { clusters, ..Changed::default() },
+            report: Report::default(),
             waiting: Waiting::default(),
             work: 0,
         }
@@ -176,6 +181,20 @@ impl Incremental {
     /// identifiers that changed their cluster, events marked. For tests of growth.
     pub fn work(&self) -> u64 {
         self.work
+    }
+
+    /// Does a part of [`Engine::advance`], of about `budget` items, which is counted down; whether
+    /// that was all. Until then nothing must be taken in.
+    pub fn step(&mut self, out: &mut Resolution, budget: &mut usize) -> bool {
+        if !self.report.is_under_way() {
+            self.take_in();
+            self.settle();
+            self.decide_public();
+            self.refresh();
+            self.follow();
+            self.begin_report();
+        }
+        self.report(out, budget)
     }
 
     fn add_event(&mut self, key: EventKey, nodes: &[Node]) {
@@ -230,7 +249,7 @@ impl Incremental {
             self.unlist_event(node, slot);
             self.touch_node(node);
         }
-        self.spoil(slot);
+        self.touch_event(slot);
         self.events.set_gone(slot);
         let person = self.events.person(slot);
         if person != NOBODY {
@@ -256,23 +275,20 @@ impl Incremental {
     }
 
     fn touch_event(&mut self, slot: Slot) {
-        if self.events.mark(slot) {
-            self.spoil(slot);
+        let (marked, spoiled) = self.events.mark(slot);
+        if let Some(person) = spoiled {
+            self.clusters[person].assigned -= 1;
+        }
+        if marked {
             self.work += 1;
             self.changed.events.push(slot);
-        }
-    }
-
-    /// Takes back the person of a fresh event.
-    fn spoil(&mut self, slot: Slot) {
-        if let Some(person) = self.events.spoil(slot) {
-            self.clusters[person].assigned -= 1;
         }
     }
 }
 
 impl Engine for Incremental {
     fn update(&mut self, sighting: Sighting, diff: i8) {
+        debug_assert!(!self.report.is_under_way(), "an epoch is told as a whole first");
         match sighting {
             // Of nobody, now and always.
             Sighting::Event(_, idents) if idents.is_empty() => {}
@@ -295,12 +311,7 @@ impl Engine for Incremental {
     }
 
     fn advance(&mut self, out: &mut Resolution) {
-        self.take_in();
-        self.settle();
-        self.decide_public();
-        self.refresh();
-        self.follow();
-        self.report(out);
-        self.forget();
+        let mut all = usize::MAX;
+        while !self.step(out, &mut all) {}
     }
 }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Incremental;
 use super::cluster::ALWAYS;
-use super::slots::{ClusterId, Node, Slot};
+use super::slots::{ClusterId, NOBODY, Node, Slot};
 use crate::identity::Own;
 use crate::model::EventKey;
 
@@ -63,13 +63,13 @@ impl Incremental {
         }
         self.touch(cluster);
         if before.is_none() {
-            self.clusters.extra_mut(cluster).claims.insert(&self.events, slot);
+            self.clusters.extra_mut(cluster).claims.insert(&mut self.events, slot);
         }
         let comes_or_goes = before.is_none() || after.is_none();
         let owner = before.or(after).filter(|_| alone && comes_or_goes);
         self.mark_claim(cluster, slot, owner);
         if after.is_none() {
-            self.clusters.extra_mut(cluster).claims.remove(&self.events, slot);
+            self.clusters.extra_mut(cluster).claims.remove(&mut self.events, slot);
         }
         self.clusters.note_claims(cluster);
         if let Some(owner) = before {
@@ -131,19 +131,27 @@ impl Incremental {
         let order = |id: ClusterId| (weight(id), std::cmp::Reverse(self.clusters[id].handle));
         let (keep, lose) = if order(a) > order(b) { (a, b) } else { (b, a) };
         let members = self.members(lose);
-        self.read_events(&members);
+        self.read_ahead_of_move(&members, keep);
         self.move_nodes(&members, keep);
     }
 
-    /// Reads the records of the events of some nodes, which are far from each other in memory, in
-    /// one go. What is read does not matter, but must not be optimised away.
-    fn read_events(&self, nodes: &[Node]) {
-        let mut sum: u32 = 0;
-        for &node in nodes {
-            sum ^= self.nodes[node].events.last().unwrap_or(0) ^ self.nodes.rest(node).previous;
+    /// Reads the records of the events of some nodes that move to a cluster, and those of the
+    /// members that they will stand beside: they are far from each other in memory, and this reads
+    /// them in one go. What is read does not matter, but must not be optimised away.
+    fn read_ahead_of_move(&self, nodes: &[Node], to: ClusterId) {
+        let rest = self.clusters.rest(to);
+        let mut sum = 0;
+        if rest.head != NOBODY && rest.strongest != NOBODY {
+            let previous = self.nodes.rest(rest.head).previous;
+            sum ^= self.nodes[rest.head].next ^ self.nodes[previous].next;
+            sum ^= self.nodes[rest.strongest].next;
         }
         for &node in nodes {
-            for slot in self.nodes[node].events.iter() {
+            sum ^= self.nodes[node].events.last(&self.events).unwrap_or(0)
+                ^ self.nodes.rest(node).previous;
+        }
+        for &node in nodes {
+            for slot in self.nodes[node].events.iter(&self.events) {
                 sum ^= self.events.person(slot);
             }
         }
@@ -171,7 +179,7 @@ impl Incremental {
         self.work += 1;
         let from = self.cluster_of(node);
         let rank = self.rank(node);
-        let slots: Vec<Slot> = self.nodes[node].events.iter().collect();
+        let slots: Vec<Slot> = self.nodes[node].events.iter(&self.events).collect();
         let flips = self.clusters[from].is_public() != self.clusters[to].is_public();
 
         // What weaker clusters show as owner because of this node.
@@ -240,7 +248,7 @@ impl Incremental {
             if self.ranks.last() == Some(&rank) {
                 continue;
             }
-            for slot in self.nodes[node].events.iter() {
+            for slot in self.nodes[node].events.iter(&self.events) {
                 let mut of_cluster = self.events.nodes(slot).iter();
                 if of_cluster.find(|&&n| self.cluster_of(n) == id) != Some(&node) {
                     continue; // another member has taken care of this event

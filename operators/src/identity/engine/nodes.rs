@@ -95,11 +95,6 @@ impl NodeRecord {
     }
 }
 
-/// A weight, if it is that of a list with memory of its own, which has room for about as many.
-fn apart(weight: u64) -> u64 {
-    if weight > 5 { weight } else { 0 }
-}
-
 /// Tokens are keyed hashes, but not those that tests and commands may make up.
 fn hash(ident: Ident) -> u32 {
     let folded = (ident.token.0 >> 64) as u64 ^ ident.token.0 as u64 ^ u64::from(ident.kind);
@@ -113,8 +108,8 @@ pub(super) struct Nodes {
     records: Chunks<NodeRecord>,
     rest: Chunks<NodeRest>,
     free: Vec<Node>,
-    /// Weights of the nodes whose lists of events have memory of their own.
-    listed: u64,
+    /// Memory of lists of events that is their own, in bytes, about.
+    listed: usize,
     /// Links that have memory of their own, counted at each of their ends.
     pub linked: u64,
 }
@@ -126,7 +121,7 @@ impl Nodes {
 
     /// Memory that is held, in bytes, about.
     pub(super) fn bytes(&self) -> usize {
-        let lists = self.listed as usize * size_of::<Slot>() + bytes::list(&self.free);
+        let lists = self.listed + bytes::list(&self.free);
         // Long lists of links have an index beside them.
         let links = self.linked as usize * 2 * size_of::<(Node, u32)>();
         self.interned.bytes() + self.records.bytes() + self.rest.bytes() + lists + links
@@ -261,30 +256,30 @@ impl Incremental {
     /// Adds an event to a node's list.
     pub(super) fn list_event(&mut self, node: Node, slot: Slot, key: EventKey) {
         let record = &mut self.nodes[node];
-        let (before, time) = (record.weight(), coarse(key));
+        let (before, len, time) = (record.weight(), record.events.len(), coarse(key));
         if time > record.last {
-            record.events.push(slot);
+            record.events.push(&mut self.events, slot);
             record.last = time;
         } else {
-            record.events.insert(&self.events, slot);
+            record.events.insert(&mut self.events, slot);
         }
-        let after = record.weight();
+        let (after, cluster) = (record.weight(), record.cluster);
+        self.nodes.listed += SlotList::bytes(record.events.len()) - SlotList::bytes(len);
         if before != after {
-            let cluster = record.cluster;
             self.clusters.rest_mut(cluster).weight += after - before;
-            self.nodes.listed = self.nodes.listed + apart(after) - apart(before);
         }
     }
 
     /// Takes an event out of a node's list.
     pub(super) fn unlist_event(&mut self, node: Node, slot: Slot) {
         let record = &mut self.nodes[node];
-        let before = record.weight();
-        record.events.remove(&self.events, slot);
-        record.last = record.events.last().map_or(0, |last| coarse(self.events.key(last)));
+        let (before, len) = (record.weight(), record.events.len());
+        record.events.remove(&mut self.events, slot);
+        record.last =
+            record.events.last(&self.events).map_or(0, |last| coarse(self.events.key(last)));
         let (after, cluster) = (record.weight(), record.cluster);
         self.clusters.rest_mut(cluster).weight -= before - after;
-        self.nodes.listed = self.nodes.listed + apart(after) - apart(before);
+        self.nodes.listed -= SlotList::bytes(len) - SlotList::bytes(record.events.len());
     }
 
     /// Whether the rules know the identifier: an event or a merge in force names it.

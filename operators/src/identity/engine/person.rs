@@ -51,8 +51,8 @@ impl Incremental {
         let claims = &self.clusters.extra(id).claims;
         let limits = self.clusters.limits(id);
         let claim = match limits.own {
-            Own::First => claims.first(),
-            Own::Last => claims.last(),
+            Own::First => claims.first(&self.events),
+            Own::Last => claims.last(&self.events),
             Own::Time => {
                 let time = |slot: &Slot| self.events.time(*slot);
                 let (before, after) = claims.beside(&self.events, at);
@@ -72,7 +72,7 @@ impl Incremental {
         let bars: Vec<ClusterId> =
             self.commands.bars.on(id).iter().map(|bar| self.cluster_of(bar.strong)).collect();
         let mut list = Vec::new();
-        for claim in self.clusters.extra(id).claims.iter() {
+        for claim in self.clusters.extra(id).claims.iter(&self.events) {
             let key = self.events.key(claim);
             let Some(owner) = self.claimed_by(id, claim) else { continue };
             let person = self.person(owner, key, held);

@@ -75,7 +75,8 @@ impl Incremental {
         let mut sum: u32 = 0;
         for &node in waiting.nodes.iter().filter(|&&node| node != NOBODY) {
             let record = &self.nodes[node];
-            sum ^= record.events.last().unwrap_or(0) ^ record.neighbours.get(0).unwrap_or(0);
+            sum ^= record.events.last(&self.events).unwrap_or(0)
+                ^ record.neighbours.get(0).unwrap_or(0);
             read ^= self.clusters[record.cluster].is_plain();
         }
         std::hint::black_box((read, sum));
