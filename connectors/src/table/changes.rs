@@ -168,9 +168,13 @@ fn tenant(row: &Row) -> &str {
 
 impl<'a> Tenants<'a> {
     fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
-        let mut tenants: Vec<&str> = rows.map(tenant).collect();
-        // Most neighbours have the same.
-        tenants.dedup();
+        let mut tenants: Vec<&str> = Vec::new();
+        for tenant in rows.map(tenant) {
+            // Most neighbours have the same.
+            if tenants.last() != Some(&tenant) {
+                tenants.push(tenant);
+            }
+        }
         tenants.sort_unstable();
         tenants.dedup();
         Self(tenants)
@@ -279,7 +283,9 @@ fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
     if epochs.len() == 1 {
         return vec![sorted.to_vec()];
     }
-    let mut places = vec![Vec::new(); epochs.len()];
+    let ends = epochs.iter().map(|batch| batch.end);
+    let counts = std::iter::once(0).chain(ends.clone()).zip(ends).map(|(from, to)| to - from);
+    let mut places: Vec<Vec<Place>> = counts.map(|n| Vec::with_capacity(n as usize)).collect();
     for place in sorted {
         places[epochs.partition_point(|batch| batch.end <= place.index)].push(*place);
     }

@@ -183,7 +183,8 @@ impl Current {
         watermark: Micros,
     ) -> Result<Encoded, TableError> {
         let layout = (held.layout(), self.table.plain());
-        let encoded = encode_batches(layout, held.batches(runs, watermark, ROWS_AT_ONCE));
+        let rows = runs.iter().map(|run| run.len()).sum();
+        let encoded = encode_batches(rows, layout, held.batches(runs, watermark, ROWS_AT_ONCE));
         encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
     }
 

@@ -40,7 +40,8 @@ pub(super) enum Run<'a> {
 }
 
 impl Run<'_> {
-    fn len(self) -> usize {
+    /// Number of rows.
+    pub(super) fn len(self) -> usize {
         match self {
             Self::Old { from, to, .. } => to - from,
             Self::New(_) => 1,
@@ -446,7 +447,8 @@ mod tests {
             let runs = held.merge(steps).unwrap();
             let (layout, at_once) =
                 ((held.layout(), ["id"].as_slice()), random.pick(&[1, 2, 9, 99]));
-            let merged = encode_batches(layout, held.batches(&runs, watermark, at_once)).unwrap();
+            let merged =
+                encode_batches(0, layout, held.batches(&runs, watermark, at_once)).unwrap();
             assert!(merged.content == encoded(&held, &new, watermark), "seed {seed}");
             let mut moments = Vec::new();
             held.each_final(&runs, |at| moments.push(at));
