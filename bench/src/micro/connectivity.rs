@@ -8,7 +8,7 @@ use operators::identity::{
 };
 use operators::model::{EventKey, Ident, Micros, Token};
 
-use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample, thread_cpu_s};
+use crate::harness::{Bench, By, Case, Goal, Meter, RATIO, Sample, percentile, thread_cpu_s};
 use crate::workload::graphs::{self, Edge};
 
 /// Connectivity.
@@ -94,8 +94,8 @@ struct Fed {
     named: Flags,
     /// CPU time at the end of the last activation.
     cpu_s: f64,
-    /// The longest activation, in CPU time: others on the machine do not lengthen it.
-    activation_cpu_ms_max: f64,
+    /// How long each activation was, in CPU time: others on the machine do not lengthen it.
+    activations_cpu_ms: Vec<f64>,
 }
 
 /// Handles with a flag, in one bit each: they are given from 0 on, one by one.
@@ -123,7 +123,7 @@ impl Flags {
 impl Fed {
     fn new() -> Self {
         let (engine, named) = (empty(), Flags::default());
-        Self { engine, events: 0, named, cpu_s: 0.0, activation_cpu_ms_max: 0.0 }
+        Self { engine, events: 0, named, cpu_s: 0.0, activations_cpu_ms: Vec::new() }
     }
 
     /// Feeds edges as new events, in epochs.
@@ -155,8 +155,7 @@ impl Fed {
 
     fn end_activation(&mut self) {
         let now = thread_cpu_s();
-        let cpu_ms = (now - self.cpu_s) * 1e3;
-        self.activation_cpu_ms_max = self.activation_cpu_ms_max.max(cpu_ms);
+        self.activations_cpu_ms.push((now - self.cpu_s) * 1e3);
         self.cpu_s = now;
     }
 }
@@ -174,11 +173,12 @@ fn engine(edges: &[Edge]) -> Sample {
     let (meter, mut fed) = (Meter::start(), Fed::new());
     fed.feed(edges);
     let sample = meter.stop(edges.len() as u64, fed.named.count());
-    let (first, longest) = (meter.gained_bytes(), fed.activation_cpu_ms_max);
+    let (first, mut activations) = (meter.gained_bytes(), fed.activations_cpu_ms.clone());
     fed.feed(edges);
     let again = meter.gained_bytes() - first;
     sample
-        .with("activation_cpu_ms_max", longest)
+        .with("activation_cpu_ms_p99", percentile(&mut activations, 0.99))
+        .with("activation_cpu_ms_max", percentile(&mut activations, 1.0))
         .with("bytes_per_identifier", (first - again) / fed.engine.identifiers() as f64)
         .with("bytes_per_event", again / edges.len() as f64)
 }

@@ -105,12 +105,11 @@ impl SlotList {
     }
 
     pub(super) fn last(&self, events: &Events) -> Option<Slot> {
-        let slots = match self {
-            Self::Listed { last, .. } => events.blocks[*last].numbers(),
-            _ => {
-                let parts = self.parts(events);
-                parts.get(parts.len() - 1)
-            }
+        let slots = if let Self::Listed { last, .. } = self {
+            events.blocks[*last].numbers()
+        } else {
+            let parts = self.parts(events);
+            parts.get(parts.len() - 1)
         };
         slots.last().copied()
     }
