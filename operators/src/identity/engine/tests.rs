@@ -30,6 +30,47 @@ fn named_cases() {
     check(&mut Incremental::new(&history.config), &history);
 }
 
+/// An engine whose epochs are told in steps of a few items.
+struct InSteps {
+    engine: Incremental,
+    random: Seeded,
+    steps: u64,
+}
+
+impl Engine for InSteps {
+    fn update(&mut self, sighting: Sighting, diff: i8) {
+        self.engine.update(sighting, diff);
+    }
+
+    fn advance(&mut self, out: &mut Resolution) {
+        let told = |out: &Resolution| out.assigns.len() + out.names.len() + out.changes.len();
+        let mut done = false;
+        while !done {
+            let most = self.random.below(8) as usize;
+            let (mut budget, before) = (most, told(out));
+            done = self.engine.step(out, &mut budget);
+            self.steps += 1;
+            // Events that are gone are told at once, after the marked ones.
+            let gone = out.assigns.iter().filter(|assign| assign.to.is_none()).count();
+            assert!(told(out) - before <= most + gone, "more than {most} items in a step");
+        }
+    }
+}
+
+/// Whatever the steps in which it is told.
+#[test]
+fn told_in_steps_it_is_the_same() {
+    let mut steps = 0;
+    for seed in 0..500 {
+        let history = History::new(seed, 60);
+        let engine = Incremental::new(&history.config);
+        let mut engine = InSteps { engine, random: Seeded(seed), steps: 0 };
+        check(&mut engine, &history);
+        steps += engine.steps;
+    }
+    assert!(steps > 20_000, "{steps} steps");
+}
+
 #[test]
 fn what_is_erased_was_never_there() {
     for seed in 0..300 {
