@@ -49,7 +49,7 @@ pub(super) struct ClusterRest {
     /// Weights of the members.
     pub weight: u64,
     /// A member, and how many there are.
-    pub head: Node,
+    head: Node,
     count: u32,
     /// The strongest member, unless the cluster is stale; it names the person.
     pub strongest: Node,

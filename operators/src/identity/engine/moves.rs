@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Incremental;
 use super::cluster::ALWAYS;
-use super::slots::{ClusterId, NOBODY, Node, Slot};
+use super::slots::{ClusterId, Node, Slot};
 use crate::identity::Own;
 use crate::model::EventKey;
 
@@ -131,21 +131,14 @@ impl Incremental {
         let order = |id: ClusterId| (weight(id), std::cmp::Reverse(self.clusters[id].handle));
         let (keep, lose) = if order(a) > order(b) { (a, b) } else { (b, a) };
         let members = self.members(lose);
-        self.read_ahead_of_move(&members, keep);
+        self.read_events(&members);
         self.move_nodes(&members, keep);
     }
 
-    /// Reads the records of the events of some nodes that move to a cluster, and those of the
-    /// members that they will stand beside: they are far from each other in memory, and this reads
-    /// them in one go. What is read does not matter, but must not be optimised away.
-    fn read_ahead_of_move(&self, nodes: &[Node], to: ClusterId) {
-        let rest = self.clusters.rest(to);
-        let mut sum = 0;
-        if rest.head != NOBODY && rest.strongest != NOBODY {
-            let previous = self.nodes.rest(rest.head).previous;
-            sum ^= self.nodes[rest.head].next ^ self.nodes[previous].next;
-            sum ^= self.nodes[rest.strongest].next;
-        }
+    /// Reads the records of the events of some nodes, which are far from each other in memory, in
+    /// one go. What is read does not matter, but must not be optimised away.
+    fn read_events(&self, nodes: &[Node]) {
+        let mut sum: u32 = 0;
         for &node in nodes {
             sum ^= self.nodes[node].events.last(&self.events).unwrap_or(0)
                 ^ self.nodes.rest(node).previous;
