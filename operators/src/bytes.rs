@@ -6,7 +6,7 @@
 
 use thin_vec::ThinVec;
 
-use crate::model::{Cells, Event, Overview, Row, Value};
+use crate::model::{Cell, Cells, Event, Overview, Row, Value};
 
 /// A list, by what it has room for.
 pub(crate) fn list<T>(list: &Vec<T>) -> usize {
@@ -59,10 +59,12 @@ impl Event {
 }
 
 impl Row {
-    /// Memory that it takes, in bytes, without texts, events and sessions, which are shared.
+    /// Memory that it takes, in bytes, without texts, events and sessions, which are shared. The
+    /// payloads of dead letters are nobody else's.
     pub fn bytes(&self) -> usize {
+        let payload = |cell: &Cell| if let Cell::Bytes(b) = cell { SHARED + b.len() } else { 0 };
         let cells = match &self.cells {
-            Cells::List(cells) => size_of_val(&**cells),
+            Cells::List(cells) => size_of_val(&**cells) + cells.iter().map(payload).sum::<usize>(),
             Cells::Event(..) | Cells::Nobody(_) | Cells::Session(..) => 0,
             Cells::Overview(_) => size_of::<Overview>(),
         };

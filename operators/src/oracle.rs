@@ -42,8 +42,12 @@ pub fn rows(job: &Job, records: &[Arc<Event>]) -> Vec<Row> {
     shadows.advance(&mut shadowed);
     let shadowed: BTreeSet<_> = shadowed.into_iter().map(|s| (s.tenant, s.event)).collect();
     let hidden = |e: &Arc<Event>| shadowed.contains(&(tenant(&e.tenant), e.key));
+    let mut ids: BTreeMap<(&Arc<str>, &str), u64> = BTreeMap::new();
     for event in counting.iter().filter(|e| hidden(e)) {
-        duplicate(&event.tenant, &event.message_id, "shadowed", 1);
+        *ids.entry((&event.tenant, &*event.message_id)).or_default() += 1;
+    }
+    for ((tenant, message_id), events) in ids {
+        duplicate(tenant, message_id, "shadowed", events);
     }
 
     let types: Vec<Arc<str>> = job.identity.types.iter().map(|t| t.name.as_str().into()).collect();
@@ -58,6 +62,9 @@ pub fn rows(job: &Job, records: &[Arc<Event>]) -> Vec<Row> {
         contributions.extend(numbers);
     }
     rows.extend(counts::oracle::rows(&job.catalog, &contributions));
+    for row in &mut rows {
+        row.final_at = job.time.final_at(row.final_at);
+    }
     rows.sort_unstable();
     rows
 }

@@ -1,16 +1,16 @@
 //! What the cores say they hold in memory, beside what the allocator gave them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use operators::dedup::shadow::Shadows;
 use operators::dedup::{Admitted, Changes, Counted, Dedup};
 use operators::identity::engine::Incremental;
 use operators::identity::testing::Seeded;
 use operators::identity::{
-    Engine as _, Handle, IdentityConfig, IdentityType, Resolution, Sighting,
+    Engine as _, Handle, IdentityConfig, IdentityType, Membership, Resolution, Sighting,
 };
-use operators::model::{DAY, Event, EventKey, Ident, Idents, SECOND, Token};
+use operators::model::{Cause, DAY, Event, EventKey, Ident, Idents, SECOND, Token};
 use operators::people::testing::{catalog, event, matcher};
 use operators::people::{People, PeopleOutput};
 use operators::store::{Fact, PersonRef, Store};
@@ -24,6 +24,9 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 const PEOPLE: u64 = 5_000;
 const EVENTS: u64 = 60_000;
 const BATCH: usize = 1_000;
+
+/// What is measured is of the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What the allocator gave more after than before.
 fn grown<T>(act: impl FnOnce() -> T) -> (T, usize) {
@@ -90,6 +93,7 @@ fn assert_near(core: &str, says: usize, took: usize) {
 /// One test, so that nobody else allocates meanwhile.
 #[test]
 fn what_cores_say_is_near_what_they_took() {
+    let _alone = ALONE.lock();
     let mut random = Seeded(3);
     let events = events(&mut random);
     let events_bytes: usize = events.iter().map(|event| event.bytes()).sum();
@@ -191,4 +195,33 @@ fn what_cores_say_is_near_what_they_took() {
         counts
     });
     assert_near("counts", counts.bytes(), took);
+}
+
+/// An identifier that comes to a person of many makes its own row, and no others to compare.
+#[test]
+fn one_more_identifier_of_many_costs_one_row() {
+    const MANY: u64 = 20_000;
+    let _alone = ALONE.lock();
+    let mut people = People::new(&catalog(4), vec!["device".into()]);
+    let tenant: Arc<str> = "t".into();
+    people.update_name(PersonRef { tenant: 1, handle: 1 }, Some(Token(1)), Cause::New);
+    let come = |people: &mut People, number: u64| {
+        let ident = Ident { kind: 0, token: token(number, 3) };
+        let membership = Membership { ident, person: 1, public: false };
+        people.update_membership(&tenant, 1, membership, 1, Cause::New);
+    };
+    (0..MANY).for_each(|number| come(&mut people, number));
+    let mut all = PeopleOutput::default();
+    people.advance(&mut all);
+    assert_eq!(all.changes.len() as u64, MANY);
+    for number in MANY..MANY + 20 {
+        come(&mut people, number);
+        let mut out = PeopleOutput::default();
+        let before = ALLOCATOR.current_usage();
+        ALLOCATOR.reset_peak_usage();
+        people.advance(&mut out);
+        let took = ALLOCATOR.peak_usage().saturating_sub(before);
+        assert_eq!(out.changes.len(), 1);
+        assert!(took < 64 << 10, "{took} bytes for one identifier");
+    }
 }

@@ -14,14 +14,15 @@ use crate::bytes;
 use crate::model::{Event, EventKey, Token};
 use crate::shard::tenant;
 
-/// An event begins (`shadowed`) or ceases to be shadowed.
+/// An event begins (`shadowed`) or ceases to be shadowed under a business key. One that changes its
+/// key may do both in one epoch, in any order: what counts is how many keys shadow it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Shadowing {
     /// Its tenant.
     pub tenant: u64,
     /// The event.
     pub event: EventKey,
-    /// Whether it is shadowed now.
+    /// Whether it is shadowed under that key now.
     pub shadowed: bool,
 }
 

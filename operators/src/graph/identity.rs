@@ -14,7 +14,7 @@ use super::shell::{Batches, in_steps};
 use super::{HeldBytes, Job};
 use crate::dedup::Counted;
 use crate::identity::differential::{self, Seen};
-use crate::identity::engine::Incremental;
+use crate::identity::engine::{Incremental, STEP};
 use crate::identity::{
     Assign, Engine as _, EngineKind, Handle, IdChange, IdentityConfig, Membership, Resolution,
     Sighting,
@@ -155,10 +155,6 @@ fn incremental<'scope>(
         touched.is_empty()
     })
 }
-
-/// Events that are taken in, or items that are told of, before others of the worker have their
-/// turn: some milliseconds.
-const STEP: usize = 2_048;
 
 /// A tenant's engine, and what it is told when the epoch is complete: what goes first, then in the
 /// order of events.

@@ -38,6 +38,7 @@ use self::coalesce::coalesce;
 use self::held::Holder;
 pub use self::held::{HeldBytes, STATEFUL};
 use self::identity::{IdentityOut, Member, resolve};
+use self::rows::Hidden;
 pub use self::rows::refused;
 use self::shell::{Batches, per_epoch};
 use crate::dedup::shadow::{Shadowing, Shadows};
@@ -185,7 +186,7 @@ pub fn build(
     watermark: Watermark,
     emit: impl FnMut(Emitted) + 'static,
 ) -> Graph {
-    let emit = Emit(Rc::new(RefCell::new(emit)), HeldBytes::default());
+    let emit = Emit(Rc::new(RefCell::new(emit)), HeldBytes::default(), job.time);
     let held = emit.1.clone();
     let job = Arc::clone(job);
     let index = worker.index() as u64;
@@ -237,12 +238,12 @@ pub fn build(
 
 /// The callback, shared by the operators that hand something out. An operator does so before it
 /// lets its epoch go, hence before any worker's [`Emitted::Closed`] that passes the epoch. Beside
-/// it stands what they hold.
-struct Emit<F>(Rc<RefCell<F>>, HeldBytes);
+/// it stands what they hold, and when rows become final.
+struct Emit<F>(Rc<RefCell<F>>, HeldBytes, TimeConfig);
 
 impl<F> Clone for Emit<F> {
     fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0), self.1.clone())
+        Self(Rc::clone(&self.0), self.1.clone(), self.2)
     }
 }
 
@@ -255,8 +256,11 @@ impl<F: FnMut(Emitted) + 'static> Emit<F> {
         self.1.say(holder, bytes);
     }
 
-    fn changes(&self, epoch: Epoch, changes: Vec<Change>) {
+    fn changes(&self, epoch: Epoch, mut changes: Vec<Change>) {
         if !changes.is_empty() {
+            for Change { row, .. } in &mut changes {
+                row.final_at = self.2.final_at(row.final_at);
+            }
             self.tell(Emitted::Changes(epoch, changes));
         }
     }
@@ -342,7 +346,7 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
     emit: &Emit<F>,
 ) -> StreamVec<'scope, Epoch, Fact> {
     let emit = emit.clone();
-    let mut store = Store::new();
+    let (mut store, mut hidden) = (Store::new(), Hidden::default());
     let shadowings = shadowings.map(StoreIn::Shadowing);
     let all = counted.map(StoreIn::Counted).concat(shadowings).concat(resolved);
     let by_id = Exchange::new(|item: &StoreIn| match item {
@@ -399,14 +403,12 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
             }
         }
         if let Some(view) = built_in.duplicates {
-            for s in &shadowed {
-                let event = find(s.tenant, s.event);
-                changes.extend(event.map(|e| rows::shadowed(view, e, s.shadowed)));
-            }
+            let find = |s: &Shadowing| Some((find(s.tenant, s.event)?, s.shadowed));
+            changes.extend(hidden.update(view, shadowed.iter().filter_map(find)));
         }
         emit.changes(epoch, changes);
         store.advance(out);
-        emit.holds(Holder::Store, store.bytes());
+        emit.holds(Holder::Store, store.bytes() + hidden.bytes());
     })
 }
 

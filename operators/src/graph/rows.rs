@@ -1,13 +1,18 @@
 //! Rows that no person has: dead letters, duplicates, identity changes.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use super::Job;
+use crate::bytes;
 use crate::dedup::Recount;
 use crate::identity::IdChange;
 use crate::model::{
     Cause, Cell, Cells, Change, DeadLetter, Epoch, Event, Micros, Reason, Row, Token,
 };
+use crate::shard::tenant;
 
 /// A dead letter as a row, if the job has a table of them.
 pub(super) fn letter(job: &Job, letter: DeadLetter) -> Option<Change> {
@@ -89,10 +94,44 @@ pub(super) fn duplicates(view: u16, recount: &Recount) -> Vec<Change> {
     changes
 }
 
-/// A shadowed event in the table of duplicates.
-pub(super) fn shadowed(view: u16, event: &Event, shadowed: bool) -> Change {
-    let row = duplicate(view, event, "shadowed", 1, Micros::MAX);
-    Change { row, diff: if shadowed { 1 } else { -1 }, cause: Cause::New }
+/// How many events of each message id are shadowed, for the table of duplicates: copies further
+/// apart than `ids` are events of their own, and one row tells of all. Ids without are not held.
+#[derive(Debug, Default)]
+pub(super) struct Hidden(HashMap<(u64, u128), u64, FixedState>);
+
+impl Hidden {
+    /// Memory that is held, in bytes, about.
+    pub(super) fn bytes(&self) -> usize {
+        bytes::map(self.0.capacity(), size_of::<((u64, u128), u64)>())
+    }
+
+    /// What changes in the table after events began (true) and ceased to be shadowed.
+    pub(super) fn update<'a>(
+        &mut self,
+        view: u16,
+        list: impl Iterator<Item = (&'a Arc<Event>, bool)>,
+    ) -> Vec<Change> {
+        let mut moved: BTreeMap<(u64, u128), (&Arc<Event>, i64)> = BTreeMap::new();
+        for (event, shadowed) in list {
+            let id = (tenant(&event.tenant), event.key.id);
+            moved.entry(id).or_insert((event, 0)).1 += if shadowed { 1 } else { -1 };
+        }
+        let mut changes = Vec::new();
+        for (id, (event, more)) in moved {
+            let before = self.0.remove(&id).unwrap_or(0);
+            let after = before.saturating_add_signed(more);
+            if after > 0 {
+                self.0.insert(id, after);
+            }
+            for (copies, diff) in [(before, -1), (after, 1)] {
+                if before != after && copies > 0 {
+                    let row = duplicate(view, event, "shadowed", copies, Micros::MAX);
+                    changes.push(Change { row, diff, cause: Cause::New });
+                }
+            }
+        }
+        changes
+    }
 }
 
 /// A merge or split in the table of identity changes.

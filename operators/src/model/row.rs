@@ -87,7 +87,9 @@ pub struct Row {
     pub view: u16,
     /// The values, one per column.
     pub cells: Cells,
-    /// The row is final once the watermark is at or past this moment.
+    /// Where rows are made: no event of this time or later makes a difference to the row. Outside
+    /// of the graph: the row is final once the watermark is at or past this moment; see
+    /// [`crate::time::TimeConfig::final_at`].
     pub final_at: Micros,
 }
 

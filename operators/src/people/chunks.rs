@@ -154,6 +154,11 @@ impl<T: Keyed> SortedChunks<T> {
         first.iter().chain(self.rest.get(chunk..).unwrap_or(&[]).iter().flatten())
     }
 
+    /// Whether there are exactly so many items at or after `key`; no more of them are looked at.
+    pub fn ends_with(&self, key: EventKey, count: usize) -> bool {
+        self.from(key).take(count.saturating_add(1)).count() == count
+    }
+
     /// The last item at or before `key`.
     pub fn at_or_before(&self, key: EventKey) -> Option<&T> {
         self.get(key).or_else(|| self.last_before(key))
@@ -291,6 +296,9 @@ mod tests {
                 let probe = key(random.below(3_100));
                 assert!(chunks.iter().eq(map.values()));
                 assert!(chunks.from(probe).eq(map.range(probe..).map(|e| e.1)));
+                let count = map.range(probe..).count();
+                assert!(chunks.ends_with(probe, count) && !chunks.ends_with(probe, count + 1));
+                assert!(count == 0 || !chunks.ends_with(probe, count - 1));
                 let before = map.range(..=probe).next_back().map(|e| e.1);
                 assert_eq!(chunks.at_or_before(probe), before);
                 let after = (Bound::Excluded(probe), Bound::Unbounded);

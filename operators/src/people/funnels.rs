@@ -225,8 +225,8 @@ fn glance<'a>(facts: &'a Facts, deltas: &Deltas, tasks: &[Task<'_>]) -> Option<G
     }
     // What comes after all others hardly makes plain funnels look at anything.
     let first = deltas.first().map(|(event, ..)| EventKey { id: 0, ..event.key });
-    let last = first.map(|first| facts.from(first).take(deltas.len() + 1).count());
-    let at_end = last == Some(deltas.len()) && deltas.iter().all(|(_, diff, _)| *diff > 0);
+    let at_end = first.is_some_and(|first| facts.ends_with(first, deltas.len()))
+        && deltas.iter().all(|(_, diff, _)| *diff > 0);
     let looking = tasks.iter().filter(|task| !at_end || !is_plain(task.spec));
     if looking.count() < GLANCE_FUNNELS_MIN {
         return None;
@@ -238,7 +238,8 @@ fn glance<'a>(facts: &'a Facts, deltas: &Deltas, tasks: &[Task<'_>]) -> Option<G
     if facts.len() > GLANCE_FACTS_MAX && high.saturating_sub(low) > window {
         return None;
     }
-    // The days that a change lies in, and a window around them; no day has more than 25 hours.
+    // The days that a change lies in, and a window around them. Hardly a day has more than 25
+    // hours; what a glance lacks is read from the facts.
     let reach = window.saturating_add(2 * DAY);
     Some(Glance::new(facts, low.saturating_sub(reach), high.saturating_add(reach)))
 }
@@ -284,14 +285,14 @@ pub struct GroupFact {
 }
 
 impl GroupFact {
-    /// What a fact is to the groups that funnels count.
+    /// What a fact is to the groups that funnels count. An empty text names none.
     pub fn of<'a>(catalog: &'a Catalog, fact: &'a Fact) -> impl Iterator<Item = Self> + 'a {
         catalog.groups.iter().filter_map(|&property| {
             let id: Arc<str> = match fact.event.properties.get(property)?.as_ref()? {
                 Value::Str(text) => Arc::clone(text),
                 other => other.to_string().into(),
             };
-            Some(Self { property, id, fact: fact.clone() })
+            (!id.is_empty()).then(|| Self { property, id, fact: fact.clone() })
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod chunks;
 mod funnels;
+mod idents;
 pub mod oracle;
 mod person;
 pub mod shares;

@@ -36,7 +36,7 @@ fn event_row(view: u16, event: &Event, person: Option<Token>) -> Row {
             Cell::Str(Arc::clone(&event.name)),
             person.map_or(Cell::Null, Cell::Id),
         ]),
-        final_at: event.key.time,
+        final_at: event.key.time.saturating_add(1),
     }
 }
 
@@ -56,7 +56,7 @@ fn session_row(view: u16, tenant: &Arc<str>, person: Token, of: &Session, gap: M
             Cell::Str(Arc::clone(&of.texts.entry)),
             Cell::Str(Arc::clone(&of.texts.exit)),
         ]),
-        final_at: of.end.saturating_add(gap),
+        final_at: of.end.saturating_add(gap).saturating_add(1),
     }
 }
 
@@ -202,8 +202,9 @@ fn of_groups(
         let Some(property) = spec.group else { continue };
         let mut groups: BTreeMap<String, Vec<Arc<Event>>> = BTreeMap::new();
         for event in world.facts.values().flatten() {
-            if let Some(id) = &event.properties[property] {
-                groups.entry(id.to_string()).or_default().push(Arc::clone(event));
+            let id = event.properties[property].as_ref().map(ToString::to_string);
+            if let Some(id) = id.filter(|id| !id.is_empty()) {
+                groups.entry(id).or_default().push(Arc::clone(event));
             }
         }
         for (id, mut facts) in groups {

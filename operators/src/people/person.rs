@@ -5,10 +5,11 @@ use std::sync::Arc;
 use thin_vec::ThinVec;
 
 use super::funnels::{Changed, Deltas, Funnels};
+use super::idents::{Idents, Owned};
 use super::{Facts, PeopleOutput, Placed, SortedChunks};
 use crate::bytes;
 use crate::model::{
-    Cause, Cell, Cells, Event, EventKey, Ident, Micros, Overview, Row, SECOND, Session, Token, list,
+    Cause, Cell, Cells, Event, EventKey, Micros, Overview, Row, SECOND, Session, Token, list,
 };
 use crate::views::catalog::Catalog;
 use crate::views::spec::ViewSpec;
@@ -43,8 +44,8 @@ pub(super) struct Person {
     /// The seconds with more facts than a person can cause, by their number, in order.
     rushes: ThinVec<i64>,
     presence: Presence,
-    pub moved: ThinVec<((Ident, bool), i8, Cause)>,
-    idents: ThinVec<(Ident, bool)>,
+    pub moved: ThinVec<(Owned, i8, Cause)>,
+    idents: Idents,
 }
 
 impl Person {
@@ -58,7 +59,7 @@ impl Person {
         let sessions: usize = self.sessions.iter().map(|(_, list)| sessions::bytes(list)).sum();
         let lists = bytes::thin(&self.sessions) + bytes::thin(&self.channels);
         let seldom = bytes::thin(&self.rushes) + bytes::thin(&self.moved);
-        let own = size_of::<Self>() + bytes::thin(&self.idents) + lists + seldom;
+        let own = size_of::<Self>() + self.idents.bytes() + lists + seldom;
         own + self.facts.bytes() + sessions + self.funnels.bytes() + self.presence.bytes()
     }
 
@@ -313,32 +314,31 @@ impl Person {
         let told = moved.iter().map(|m| m.2).max();
         let cause = told.max(renamed.then_some(self.renaming)).unwrap_or_default();
         let view = catalog.built_in.identifiers;
-        let rows = |idents: &[(Ident, bool)], name: Token| -> Vec<Row> {
-            let row = |view| {
-                idents.iter().map(move |(ident, public)| Row {
-                    view,
-                    cells: Cells::from([
-                        Cell::Str(Arc::clone(tenant)),
-                        Cell::Str(Arc::clone(&types[usize::from(ident.kind)])),
-                        Cell::Id(ident.token),
-                        Cell::Id(name),
-                        Cell::Bool(*public),
-                    ]),
-                    final_at: Micros::MAX,
-                })
-            };
-            view.into_iter().flat_map(row).collect()
+        let row = |(ident, public): &Owned, name: Token| {
+            view.map(|view| Row {
+                view,
+                cells: Cells::from([
+                    Cell::Str(Arc::clone(tenant)),
+                    Cell::Str(Arc::clone(&types[usize::from(ident.kind)])),
+                    Cell::Id(ident.token),
+                    Cell::Id(name),
+                    Cell::Bool(*public),
+                ]),
+                final_at: Micros::MAX,
+            })
         };
-        let before = rows(&self.idents, old_name);
-        for (ident, diff, _) in moved {
-            if diff > 0 {
-                self.idents.push(ident);
-            } else if let Some(place) = self.idents.iter().position(|i| *i == ident) {
-                self.idents.swap_remove(place);
-            }
+        // A new name is in the rows of all.
+        let all = |idents: &Idents, name: Token| -> Vec<Row> {
+            idents.iter().filter(|_| renamed).filter_map(|owned| row(owned, name)).collect()
+        };
+        let mut before = all(&self.idents, old_name);
+        let (gone, come) = self.idents.update(moved.into_iter().map(|m| (m.0, m.1)));
+        let mut after = all(&self.idents, self.name);
+        if !renamed {
+            before.extend(gone.iter().filter_map(|owned| row(owned, old_name)));
+            after.extend(come.iter().filter_map(|owned| row(owned, self.name)));
         }
-        self.idents.sort_unstable();
-        out.replace(before, rows(&self.idents, self.name), cause);
+        out.replace(before, after, cause);
     }
 }
 

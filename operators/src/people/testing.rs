@@ -176,7 +176,7 @@ pub fn event(random: &mut Seeded, matcher: &Matcher, idents: Idents) -> Event {
     };
     let held = random.pick(&[None, Some("x"), Some("x"), Some("y")]);
     let set = random.pick(&[None, None, None, Some("p"), Some("q")]);
-    let group = random.pick(&[None, Some("g"), Some("h")]);
+    let group = random.pick(&[None, Some(""), Some("g"), Some("g"), Some("h"), Some("h")]);
     let text = |text: Option<&str>| text.map(|text| Value::Str(text.into()));
     let properties: Box<[Option<Value>]> = Box::new([value, text(held), text(set), text(group)]);
     let message_id = format!("m{number}");

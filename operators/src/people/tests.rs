@@ -1,12 +1,14 @@
 //! People against the oracle after every step of random histories.
 
+mod settled;
+
 use std::collections::BTreeMap;
 
 use super::oracle::{World, all};
 use super::testing::{catalog, fact, matcher};
 use super::*;
 use crate::identity::testing::Seeded;
-use crate::model::{Event, Ident};
+use crate::model::{Event, Ident, Value};
 use crate::views::contribution::{Group, Measure};
 
 struct History {
@@ -81,6 +83,21 @@ impl History {
             }
         }
     }
+}
+
+#[test]
+fn an_empty_text_names_no_group() {
+    let (mut random, matcher) = (Seeded(1), matcher());
+    let property = 3;
+    let catalog = Catalog { groups: vec![property], ..catalog(1) };
+    let values = ["", "g"].map(|text| Some(Value::Str(text.into())));
+    let ids = values.into_iter().chain([Some(Value::Int(0)), None]).map(|value| {
+        let mut event = Event::clone(&fact(&mut random, &matcher));
+        event.properties[property] = value;
+        let fact = Fact { person: None, event: Arc::new(event), diff: 1, cause: Cause::New };
+        GroupFact::of(&catalog, &fact).map(|group| group.id.to_string()).collect::<Vec<_>>()
+    });
+    assert_eq!(ids.flatten().collect::<Vec<_>>(), ["g", "0"]);
 }
 
 #[test]

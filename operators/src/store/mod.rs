@@ -56,7 +56,9 @@ struct Held {
     event: Option<Arc<Event>>,
     /// [`NOBODY`] if it has none.
     person: Handle,
-    shadowed: bool,
+    /// Business keys under which another event stands for it: one at most, save within an epoch in
+    /// which it goes from one key to another.
+    shadows: i8,
     /// Since the last advance, and why.
     touched: Option<Cause>,
 }
@@ -67,7 +69,7 @@ const NOBODY: Handle = Handle::MAX;
 impl Held {
     /// The fact that the event makes.
     fn standing(&self) -> Option<Standing> {
-        let event = self.event.as_ref().filter(|e| !self.shadowed && e.command.is_none())?;
+        let event = self.event.as_ref().filter(|e| self.shadows == 0 && e.command.is_none())?;
         Some(((self.person != NOBODY).then_some(self.person), Arc::clone(event)))
     }
 }
@@ -133,8 +135,8 @@ impl Store {
         let at = match self.find(tenant, key) {
             Ok((_, at)) => at,
             Err(place) => {
-                let (event, person, shadowed, touched) = (None, NOBODY, false, None);
-                let held = Held { tenant, key, event, person, shadowed, touched };
+                let (event, person, shadows, touched) = (None, NOBODY, 0, None);
+                let held = Held { tenant, key, event, person, shadows, touched };
                 let at = self.events.insert(held);
                 self.index.insert(place, Numbered::new(hash(tenant, key), at));
                 at
@@ -162,10 +164,11 @@ impl Store {
         self.held = self.held + after - before;
     }
 
-    /// An event begins or ceases to be shadowed.
+    /// An event begins or ceases to be shadowed under a business key. A copy that takes the place
+    /// of another may have another business key: what the two keys say comes in any order.
     pub fn shadow(&mut self, shadowing: &Shadowing) {
         let held = self.touch(shadowing.tenant, shadowing.event, Cause::New);
-        held.shadowed = shadowing.shadowed;
+        held.shadows += if shadowing.shadowed { 1 } else { -1 };
     }
 
     /// The person of an event of the tenant changed.
@@ -187,7 +190,7 @@ impl Store {
             let (tenant, key) = (held.tenant, held.key);
             let cause = held.touched.take().unwrap_or_default();
             let now = held.standing();
-            let unknown = held.event.is_none() && held.person == NOBODY && !held.shadowed;
+            let unknown = held.event.is_none() && held.person == NOBODY && held.shadows == 0;
             if now != before {
                 for (standing, diff) in [(before, -1), (now, 1)] {
                     let Some((person, event)) = standing else { continue };

@@ -6,6 +6,36 @@ use super::*;
 use crate::identity::testing::Seeded;
 use crate::people::testing::{event, matcher};
 
+/// An event goes from one business key to another: it ceases to be shadowed under the one and is
+/// shadowed under the other, whichever is heard first, also before the event itself.
+#[test]
+fn shadows_of_two_keys_are_counted() {
+    let (matcher, tenant) = (matcher(), tenant("t"));
+    let event = Arc::new(event(&mut Seeded(1), &matcher, smallvec::SmallVec::new()));
+    let shadowing = |shadowed| Shadowing { tenant, event: event.key, shadowed };
+    for second in [[true, false], [false, true]] {
+        for known in [true, false] {
+            let mut store = Store::new();
+            store.shadow(&shadowing(true));
+            let counted = Counted { event: Arc::clone(&event), diff: 1, cause: Cause::New };
+            if known {
+                store.count(counted.clone());
+            }
+            let mut out = Vec::new();
+            store.advance(&mut out);
+            second.iter().for_each(|shadowed| store.shadow(&shadowing(*shadowed)));
+            if !known {
+                store.count(counted);
+            }
+            store.advance(&mut out);
+            assert_eq!(out, []);
+            store.shadow(&shadowing(false));
+            store.advance(&mut out);
+            assert_eq!(out.iter().map(|fact| fact.diff).collect::<Vec<_>>(), [1]);
+        }
+    }
+}
+
 #[test]
 fn facts_follow_from_what_counts_and_whose_it_is() {
     let matcher = matcher();

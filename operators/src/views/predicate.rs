@@ -1,5 +1,6 @@
 //! Predicates over an event's name, channel and properties, evaluated once, when it is decoded.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -216,12 +217,12 @@ impl PropertyFilter {
                 }
             }
             Operand::Value(wanted) => {
-                let numbers = || number(value).zip(number(wanted));
+                let is = |test: fn(Ordering) -> bool| order(value, wanted).is_some_and(test);
                 match self.operator {
-                    Operator::Gt => numbers().is_some_and(|(a, b)| a > b),
-                    Operator::Gte => numbers().is_some_and(|(a, b)| a >= b),
-                    Operator::Lt => numbers().is_some_and(|(a, b)| a < b),
-                    Operator::Lte => numbers().is_some_and(|(a, b)| a <= b),
+                    Operator::Gt => is(Ordering::is_gt),
+                    Operator::Gte => is(Ordering::is_ge),
+                    Operator::Lt => is(Ordering::is_lt),
+                    Operator::Lte => is(Ordering::is_le),
                     _ => same(wanted, value),
                 }
             }
@@ -234,6 +235,24 @@ fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Str(text) => text.trim().parse().ok().filter(|f: &f64| f.is_finite()),
         other => other.as_f64(),
+    }
+}
+
+/// A value as a whole number; text counts that spells one.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(whole) => Some(*whole),
+        Value::Str(text) => text.trim().parse().ok(),
+        Value::Bool(_) | Value::Float(_) => None,
+    }
+}
+
+/// How two values compare as numbers, whole ones exactly: beyond 2^53 several of them are one real
+/// number. `None` if one of them is no number.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    match whole(a).zip(whole(b)) {
+        Some((a, b)) => Some(a.cmp(&b)),
+        None => number(a)?.partial_cmp(&number(b)?),
     }
 }
 
@@ -271,6 +290,7 @@ fn moment(value: &Value) -> Option<(Micros, Micros)> {
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Int(a), Value::Int(b)) => a == b,
         _ => match (a.as_f64(), b.as_f64()) {
             (Some(a), Some(b)) => a == b,
             _ => a.to_string() == b.to_string(),
@@ -397,6 +417,25 @@ mod tests {
             }
             assert_eq!(holds(operator, &wanted, None), unset, "{operator} without");
         }
+    }
+
+    /// Neighbours beyond 2^53, which are one real number.
+    #[test]
+    fn whole_numbers_are_compared_exactly() {
+        let (low, high) = (9_007_199_254_740_992, 9_007_199_254_740_993);
+        let spelt = |number: i64| text(&number.to_string());
+        for wanted in [Value::Int(low), spelt(low)] {
+            for value in [Value::Int(high), spelt(high)] {
+                let wanted = std::slice::from_ref(&wanted);
+                let holds = |operator| holds(operator, wanted, Some(&value));
+                assert!(["gt", "gte", "is_not", "not_in"].map(holds).iter().all(|held| *held));
+                assert!(!["lt", "lte", "exact", "in"].map(holds).iter().any(|held| *held));
+            }
+        }
+        assert!(holds("exact", &[Value::Int(high)], Some(&Value::Int(high))));
+        assert!(holds("lt", &[Value::Int(i64::MAX)], Some(&Value::Int(i64::MAX - 1))));
+        // With a fraction on one side both are real numbers.
+        assert!(holds("gt", &[Value::Float(2.5)], Some(&Value::Int(3))));
     }
 
     #[test]

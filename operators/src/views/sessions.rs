@@ -5,7 +5,8 @@
 //! it.
 //!
 //! A change at one event is followed from the start of the session at or before it until a session
-//! starts where one started before: from there on nothing differs.
+//! starts where one started before: from there on nothing differs. Events that come after all
+//! others only go on from the last session, however long that is.
 
 use std::sync::Arc;
 
@@ -86,7 +87,8 @@ pub fn bytes(sessions: &SortedChunks<Arc<Session>>) -> usize {
 
 /// The session as a row of the table `view`.
 pub fn row(view: u16, session: &Arc<Session>, person: Token, spec: &SessionsSpec) -> Row {
-    let final_at = session.end.saturating_add(spec.gap);
+    // An event just a gap after the last one is still of the session.
+    let final_at = session.end.saturating_add(spec.gap).saturating_add(1);
     Row { view, cells: Cells::Session(Arc::clone(session), person), final_at }
 }
 
@@ -149,7 +151,12 @@ pub fn follow(
 ) -> Difference {
     let mut difference = Difference::default();
     let mut rest = deltas;
-    if deltas.len() <= FEW && deltas.iter().all(|(_, diff, _)| *diff > 0) {
+    let [(first, ..), ..] = deltas else { return difference };
+    let only_come = deltas.iter().all(|(_, diff, _)| *diff > 0);
+    if only_come && facts.ends_with(first.key, deltas.len()) {
+        return append(spec, sessions, deltas);
+    }
+    if only_come && deltas.len() <= FEW {
         while let [(event, ..), later @ ..] = rest {
             let Some(next) = insert(spec, sessions, event) else { break };
             difference.then(next);
@@ -182,6 +189,31 @@ pub fn update(
         }
         difference.gone.extend(gone.iter().filter(|s| !fresh.contains(s)).cloned());
         difference.come.extend(fresh.into_iter().filter(|s| !gone.contains(s)));
+    }
+    difference
+}
+
+/// Brings a person's sessions up to date after events came that are the last of all.
+fn append(
+    spec: &SessionsSpec,
+    sessions: &mut SortedChunks<Arc<Session>>,
+    deltas: &[(Arc<Event>, i8, Cause)],
+) -> Difference {
+    let mut difference = Difference::default();
+    let mut events = deltas.iter().map(|(event, ..)| &**event).peekable();
+    if let Some(last) = sessions.last()
+        && events.peek().is_some_and(|event| last.takes(spec, event))
+    {
+        let mut longer = Session::clone(last);
+        difference.gone.push(Arc::clone(last));
+        while let Some(event) = events.next_if(|event| longer.takes(spec, event)) {
+            longer.add(event);
+        }
+        difference.come.push(Arc::new(longer));
+    }
+    difference.come.extend(oracle(spec, events).into_iter().map(Arc::new));
+    for session in &difference.come {
+        sessions.insert(Arc::clone(session));
     }
     difference
 }
@@ -250,3 +282,81 @@ fn run(
 
 /// After the last event: `EventKey::MAX` itself is never an event's, for its sequence is taken.
 const END: EventKey = EventKey::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::testing::Seeded;
+    use crate::model::SECOND;
+    use crate::people::testing::{fact, matcher};
+
+    const SPEC: SessionsSpec = SessionsSpec { gap: 60 * SECOND, cap: 600 * SECOND };
+
+    /// Events in order, some at the same time and some after a gap.
+    fn events(random: &mut Seeded, from: Micros, count: usize) -> Vec<Arc<Event>> {
+        let (matcher, mut now) = (matcher(), from);
+        let mut events: Vec<Arc<Event>> = Vec::new();
+        for _ in 0..count {
+            now += random.pick(&[0, 0, 1, 1, 20, 60, 61]) * SECOND;
+            let mut event = Event::clone(&fact(random, &matcher));
+            event.key.time = now;
+            events.push(Arc::new(event));
+        }
+        events.sort_by_key(|event| event.key);
+        events
+    }
+
+    fn deltas(events: &[Arc<Event>]) -> Vec<(Arc<Event>, i8, Cause)> {
+        events.iter().map(|event| (Arc::clone(event), 1, Cause::New)).collect()
+    }
+
+    fn expected(events: &[Arc<Event>]) -> Vec<Arc<Session>> {
+        oracle(&SPEC, events.iter().map(|event| &**event)).into_iter().map(Arc::new).collect()
+    }
+
+    /// Any number of events at once, whatever they come after; what is told leads from the sessions
+    /// before to those after.
+    #[test]
+    fn events_at_the_end_agree_with_the_oracle() {
+        for seed in 0..300 {
+            let mut random = Seeded(seed);
+            let (mut all, mut facts) = (Vec::new(), Facts::default());
+            let mut sessions = SortedChunks::default();
+            let mut told: Vec<Arc<Session>> = Vec::new();
+            for _ in 0..12 {
+                let count = random.pick(&[1, 2, 7, 8, 9, 40]);
+                // Now and then some are at the moment of the last one before, and in between.
+                let from = all.last().map_or(0, |event: &Arc<Event>| event.key.time);
+                let new = events(&mut random, from, count);
+                new.iter().for_each(|event| drop(facts.insert(Placed::new(event))));
+                all.extend(new.iter().cloned());
+                all.sort_by_key(|event| event.key);
+                let Difference { gone, come } = follow(&SPEC, &facts, &mut sessions, &deltas(&new));
+                told.retain(|session| !gone.contains(session));
+                told.extend(come);
+                told.sort_by_key(|session| session.first);
+                let expected = expected(&all);
+                assert!(sessions.iter().eq(&expected), "seed {seed}");
+                assert_eq!(told, expected, "seed {seed}");
+            }
+        }
+    }
+
+    /// Nothing of an open session is read again: it is not even there to be read.
+    #[test]
+    fn what_came_before_is_not_read_again() {
+        let mut random = Seeded(5);
+        for count in [1, 8, 9, 500] {
+            let before = events(&mut random, 0, 40);
+            let end = before.last().map_or(0, |event| event.key.time);
+            let new = events(&mut random, end + SECOND, count);
+            let mut sessions = SortedChunks::default();
+            expected(&before).into_iter().for_each(|session| drop(sessions.insert(session)));
+            let mut facts = Facts::default();
+            new.iter().for_each(|event| drop(facts.insert(Placed::new(event))));
+            follow(&SPEC, &facts, &mut sessions, &deltas(&new));
+            let all: Vec<Arc<Event>> = before.iter().chain(&new).cloned().collect();
+            assert!(sessions.iter().eq(&expected(&all)), "{count} events");
+        }
+    }
+}

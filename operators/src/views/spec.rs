@@ -14,9 +14,9 @@ pub use super::funnel::spec::{FunnelSpec, FunnelStep};
 /// A calendar period in the job's time zone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Period {
-    /// 60 minutes, from the full hour.
+    /// From a full hour to the next; less where the clock is set in between.
     Hour,
-    /// From midnight to midnight.
+    /// From when its date is first shown to when the next one is.
     Day,
     /// From Monday's midnight.
     Week,

@@ -9,7 +9,7 @@ use crate::bytes;
 /// Numbers in a block.
 pub(super) const ROOM: usize = 8;
 /// No number.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Up to [`ROOM`] numbers, in one line of memory.
 #[derive(Debug)]

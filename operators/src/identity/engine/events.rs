@@ -171,7 +171,7 @@ impl Events {
         (!record.gone).then_some(record.person)
     }
 
-    /// It is removed, which marks it.
+    /// Notes that it is removed.
     pub(super) fn set_gone(&mut self, slot: Slot) {
         self.records[slot].gone = true;
     }

@@ -73,6 +73,10 @@ use crate::model::{EventKey, Ident, Token};
 type Map<K, V> = std::collections::HashMap<K, V, FixedState>;
 type Set<K> = std::collections::HashSet<K, FixedState>;
 
+/// Events to take in, or items to tell of, before others on the same thread have their turn: a
+/// millisecond or two.
+pub const STEP: usize = 2_048;
+
 /// The incremental implementation of the identity rules for one tenant.
 #[derive(Debug)]
 pub struct Incremental {
@@ -185,6 +189,9 @@ impl Incremental {
 
     /// Does a part of [`Engine::advance`], of about `budget` items, which is counted down; whether
     /// that was all. Until then nothing must be taken in.
+    ///
+    /// The first part also finds out what is to be evaluated, at the cost of what was touched; and
+    /// a merge moves the lighter side in one go when its event is taken in. Neither is divided.
     pub fn step(&mut self, out: &mut Resolution, budget: &mut usize) -> bool {
         if !self.report.is_under_way() {
             self.take_in();

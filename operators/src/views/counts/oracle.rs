@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::catalog::Catalog;
 use super::super::contribution::{Contribution, Group, Measure};
-use super::super::funnel::spec::{FunnelSpec, OTHER};
+use super::super::funnel::spec::{BreakdownBy, Counting, FunnelSpec, OTHER};
 use super::super::spec::{Metric, Period, ViewSpec};
 use super::times::EDGES_S;
-use crate::model::{Cell, Row, SECOND};
+use crate::model::{Cell, Micros, Row, SECOND};
 
 /// The rows of all groups, from every contribution so far.
 pub fn rows(catalog: &Catalog, contributions: &[Contribution]) -> Vec<Row> {
@@ -55,7 +55,7 @@ pub fn rows(catalog: &Catalog, contributions: &[Contribution]) -> Vec<Row> {
                         _ => None,
                     })
                     .collect();
-                let final_at = end.saturating_add(funnel.window);
+                let final_at = final_at(funnel, end);
                 rows.extend(of_funnel(funnel, view, &head, &attempts, final_at));
             }
             ViewSpec::Sessions(_) => {}
@@ -63,6 +63,22 @@ pub fn rows(catalog: &Catalog, contributions: &[Contribution]) -> Vec<Row> {
     }
     rows.sort_unstable();
     rows
+}
+
+/// From when on no event changes what is counted in a period of a funnel.
+fn final_at(funnel: &FunnelSpec, end: Micros) -> Micros {
+    let of_now = |by: &BreakdownBy| match by {
+        BreakdownBy::Cohort(_) => true,
+        BreakdownBy::Trait { at_event, .. } => !at_event,
+        BreakdownBy::Channel | BreakdownBy::Property(_) => false,
+    };
+    let asked = funnel.filters().flat_map(|filter| &filter.traits);
+    match funnel.counting {
+        _ if funnel.breakdown.iter().any(of_now) => Micros::MAX,
+        _ if asked.into_iter().any(|asked| !asked.at_event) => Micros::MAX,
+        Counting::Sessions(spec) => end.saturating_add(spec.cap.max(funnel.window)),
+        Counting::Uniques | Counting::Totals => end.saturating_add(funnel.window),
+    }
 }
 
 /// The groups with rows: of a funnel's breakdown the values that are counted most, and the rest.

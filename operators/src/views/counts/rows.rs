@@ -22,9 +22,7 @@ pub(super) fn rows(catalog: &mut Catalog, group: &Group, sums: &Sums) -> Vec<Row
             cells.push(Cell::float(value(trend, sums)));
             vec![Row { view: table, cells: cells.into(), final_at: end }]
         }
-        ViewSpec::Funnel(funnel) => {
-            funnel_rows(funnel, table, group, sums, end.saturating_add(funnel.window))
-        }
+        ViewSpec::Funnel(funnel) => funnel_rows(funnel, table, group, sums, funnel.final_at(end)),
         ViewSpec::Sessions(_) => Vec::new(),
     }
 }

@@ -229,6 +229,23 @@ impl FunnelSpec {
         mask
     }
 
+    /// The moment from which on no event makes a difference to the counts of a period that ends at
+    /// `end`: [`Micros::MAX`] if there is none.
+    ///
+    /// An entry sees no further than its window. The best entry of a session may still become a
+    /// later one, in another period, while the session goes on. What depends on a person as of now
+    /// may change with any event.
+    pub fn final_at(&self, end: Micros) -> Micros {
+        if self.cohorts().next().is_some() || self.traits().iter().any(|(_, at_event)| !at_event) {
+            return Micros::MAX;
+        }
+        let reach = match self.counting {
+            Counting::Uniques | Counting::Totals => self.window,
+            Counting::Sessions(sessions) => self.window.max(sessions.cap),
+        };
+        end.saturating_add(reach)
+    }
+
     /// The traits it depends on, each with whether as of the event.
     pub fn traits(&self) -> Vec<(usize, bool)> {
         let filters = self.filters().flat_map(|f| &f.traits);

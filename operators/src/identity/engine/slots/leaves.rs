@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use super::super::blocks::{Blocks, ROOM};
-use super::{FEW, NONE, Slot, SlotList};
+use super::super::blocks::{Blocks, NONE, ROOM};
+use super::{FEW, Slot, SlotList};
 
 /// The blocks of a list.
 type Leaves = SmallVec<[u32; ROOM]>;
@@ -133,8 +133,7 @@ impl SlotList {
             let right = leaves.remove(left + 1);
             let slots: SmallVec<[Slot; ROOM]> = blocks[right].numbers().into();
             for slot in slots {
-                let place = blocks[leaves[left]].len();
-                blocks[leaves[left]].insert(place, slot);
+                blocks[leaves[left]].push(slot);
             }
             blocks.release(right);
             self.set_leaves(blocks, &leaves);

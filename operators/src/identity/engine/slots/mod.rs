@@ -47,8 +47,6 @@ pub(super) enum SlotList {
 
 /// Slots, and blocks of slots, that need no memory elsewhere.
 const FEW: usize = 3;
-/// No block.
-const NONE: u32 = u32::MAX;
 
 /// No chunk is empty, and there is at least one.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::testing::Seeded;
-use crate::model::{Cause, Event, EventKey, SECOND, Token};
+use crate::model::{Cause, Event, EventKey, Micros, SECOND, Token};
 use crate::people::testing::{fact, matcher};
 use crate::people::{People, PeopleOutput};
 use crate::store::{Fact, PersonRef};
@@ -36,17 +36,17 @@ fn spec(random: &mut Seeded) -> FunnelSpec {
     spec
 }
 
-fn check(seed: u64) {
+fn check(seed: u64, zone: &str, begin: Micros) {
     let (mut random, matcher) = (Seeded(seed), matcher());
     let spec = spec(&mut random);
-    let catalog = Catalog::new(vec![ViewSpec::Funnel(spec.clone())], &[], "UTC").unwrap();
+    let catalog = Catalog::new(vec![ViewSpec::Funnel(spec.clone())], &[], zone).unwrap();
     let mut calendar = catalog.calendar.clone();
     let mut people = People::new(&catalog, Vec::new());
     let person = PersonRef { tenant: 1, handle: 1 };
     people.update_name(person, Some(Token(1)), Cause::Merge);
     let mut facts: Vec<Arc<Event>> = Vec::new();
     let mut numbers: BTreeMap<Number, i64> = BTreeMap::new();
-    let (mut now, stride) = (0, random.pick(&[1, 30, 3_000, 40_000]));
+    let (mut now, stride) = (begin, random.pick(&[1, 30, 3_000, 40_000]));
     for _ in 0..60 {
         for _ in 0..random.pick(&[1, 1, 1, 2, 3, 5]) {
             let mut event = Event::clone(&fact(&mut random, &matcher));
@@ -81,5 +81,12 @@ fn check(seed: u64) {
 
 #[test]
 fn events_in_order_agree_with_the_oracle() {
-    (0..600).for_each(check);
+    (0..600).for_each(|seed| check(seed, "UTC", 0));
+}
+
+/// The clock is set back over midnight, so that it shows a part of the day before again.
+#[test]
+fn days_that_show_another_date_agree_with_the_oracle() {
+    let begin: jiff::Timestamp = "2010-11-06T20:00:00Z".parse().unwrap();
+    (0..200).for_each(|seed| check(seed, "America/St_Johns", begin.as_microsecond()));
 }
