@@ -19,7 +19,25 @@ pub fn is_unfinished(path: &Path) -> bool {
 
 /// Makes the name of a file durable, which it is when its folder is.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    match path.parent() {
+        None => Ok(()),
+        Some(here) if here.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+    }
+}
+
+/// Makes a folder, and those above it that are not there, and their names durable.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), create_folder)?;
+    match fs::create_dir(path) {
+        // Somebody else may have been first.
+        Err(_) if path.is_dir() => {}
+        made => made?,
+    }
+    sync_folder(path)
 }
 
 /// Gives a file that was written and synced under its [`unfinished`] name the name that it is to
@@ -61,6 +79,18 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(is_unfinished(&unfinished(&path)) && !is_unfinished(&path));
         assert!(!unfinished(&path).exists());
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(path.join("file"), b"").unwrap();
+        assert!(create_folder(&path.join("file")).is_err());
+        assert!(create_folder(&path.join("file/d")).is_err());
     }
 
     #[cfg(unix)]

@@ -29,31 +29,44 @@ pub enum Read<'a> {
     Frame(&'a [u8], usize),
     /// Nothing more.
     End,
-    /// The last frame was not written whole.
+    /// The last frame was not written whole: there is nothing whole behind it.
     Torn,
     /// A frame is wrong, and there is something behind it.
     Damaged,
 }
 
-/// Reads the frame at `at`.
+/// Reads the frame at `at`. What is torn has nothing whole behind it: a wrong length hides frames
+/// that are good.
 pub fn read(log: &[u8], at: usize) -> Read<'_> {
-    let rest = &log[at..];
-    if rest.is_empty() {
+    if at == log.len() {
         return Read::End;
     }
-    let word = |from: usize| {
-        let bytes = rest.get(from..from + 4)?;
-        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    };
-    let (Some(length), Some(sum)) = (word(0), word(4)) else { return Read::Torn };
-    let end = 8 + length as usize;
-    match rest.get(8..end) {
-        None => Read::Torn,
-        Some(bytes) if checksum(bytes) == sum => Read::Frame(bytes, at + end),
-        // Blocks of one write may reach the disk in any order: the last frame may be torn inside.
-        Some(_) if end == rest.len() => Read::Torn,
-        Some(_) => Read::Damaged,
+    if let Some((bytes, next)) = whole(log, at) {
+        return Read::Frame(bytes, next);
     }
+    // Blocks of one write may reach the disk in any order: the last frame may be torn inside.
+    let is_last = end(log, at).is_none_or(|end| end >= log.len());
+    let is_torn = is_last && (at + 1..log.len()).all(|at| whole(log, at).is_none());
+    if is_torn { Read::Torn } else { Read::Damaged }
+}
+
+/// The number at a place.
+fn word(log: &[u8], at: usize) -> Option<u32> {
+    let bytes = log.get(at..at + 4)?;
+    Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+/// Where the frame at `at` ends, if it is as long as it says; `None` if its head is not whole.
+fn end(log: &[u8], at: usize) -> Option<usize> {
+    word(log, at + 4)?;
+    Some(at + 8 + word(log, at)? as usize)
+}
+
+/// The bytes of the frame at `at`, if it is whole, and where the next one begins.
+fn whole(log: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let end = end(log, at)?;
+    let bytes = log.get(at + 8..end)?;
+    (word(log, at + 4)? == checksum(bytes)).then_some((bytes, end))
 }
 
 /// Reads the next frame of a file that was written whole; `None` at its end.
@@ -80,4 +93,37 @@ pub fn next(input: &mut impl io::Read) -> io::Result<Option<Vec<u8>>> {
     input.by_ref().take(length as u64).read_to_end(&mut bytes)?;
     let whole = bytes.len() == length && checksum(&bytes) == sum;
     whole.then_some(Some(bytes)).ok_or_else(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of a log is torn, wherever it is cut; a wrong length in its middle is damage.
+    #[test]
+    fn a_wrong_length_before_a_whole_frame_is_no_torn_end() {
+        let frames = [frame(b"the first"), frame(b""), frame(&[0; 300]), frame(b"the last")];
+        let log = frames.concat();
+        let starts: Vec<usize> =
+            (0..4).map(|n| frames[..n].iter().map(Vec::len).sum::<usize>()).collect();
+        for (number, start) in starts.iter().enumerate() {
+            let end = start + frames[number].len();
+            assert_eq!(read(&log, *start), Read::Frame(&frames[number][8..], end));
+            for cut in *start..end {
+                let expected = if cut == *start { Read::End } else { Read::Torn };
+                assert_eq!(read(&log[..cut], *start), expected, "cut at {cut}");
+            }
+            let exactly = (log.len() - start - 8) as u32;
+            for length in [1, exactly - 1, exactly, exactly + 1, u32::MAX] {
+                let mut wrong = log.clone();
+                wrong[*start..start + 4].copy_from_slice(&length.to_le_bytes());
+                if wrong == log {
+                    continue;
+                }
+                let last = number == 3 && length >= exactly;
+                let expected = if last { Read::Torn } else { Read::Damaged };
+                assert_eq!(read(&wrong, *start), expected, "frame {number} of {length}");
+            }
+        }
+    }
 }

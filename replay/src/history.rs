@@ -73,6 +73,9 @@ pub struct Files {
     at_end: bool,
     /// What was bound last of `at_end`.
     told: bool,
+    /// Bytes of the files before those that came when it was last at its end: what of the others
+    /// is behind is the same whether a run was cut off or not.
+    before: u64,
 }
 
 /// Topics that are being read.
@@ -108,7 +111,12 @@ impl Source {
                 let begin = bindings.iter().rfind(|binding| binding.epoch <= done).and_then(end);
                 let begin = begin.map_or_else(Position::default, |end| end.upper);
                 let source = FileSource::open(&spec, begin)?;
-                Ok(Self::Files(Files { source, index, listed, at_end, told: at_end }))
+                let ended = bindings.iter().rev().filter_map(end).find(|end| end.at_end);
+                let ended = ended.map_or(0, |end| end.upper.file as usize);
+                let before = source.files().iter().take(ended).map(|file| file.bytes).sum();
+                // One that has got more files is not at its end, whether or not it is their turn.
+                let (told, at_end) = (at_end, at_end && source.files().len() == listed);
+                Ok(Self::Files(Files { source, index, listed, at_end, told, before }))
             }
             SourceSpec::Topics(spec) => {
                 let index = spec.source;
@@ -221,10 +229,20 @@ impl Source {
         }
     }
 
-    /// How much of it is behind, from 0 to 1; 1 where that is not known.
+    /// Bytes of the files that have come since it was last at its end, as they lie on disk; 0 where
+    /// that is not known.
+    pub fn bytes_new(&self) -> u64 {
+        match self {
+            Self::Files(files) => files.source.bytes_total().saturating_sub(files.before),
+            Self::Topics(_) => 0,
+        }
+    }
+
+    /// How much of [`Source::bytes_new`] is behind, from 0 to 1; 1 where that is not known.
     pub fn done(&self) -> f64 {
-        let (read, total) = (self.bytes_read(), self.bytes_total());
-        if total == 0 { 1.0 } else { read as f64 / total as f64 }
+        let Self::Files(files) = self else { return 1.0 };
+        let (read, new) = (files.source.bytes_read(), self.bytes_new());
+        if new == 0 { 1.0 } else { read.saturating_sub(files.before) as f64 / new as f64 }
     }
 
     /// The topics, if it reads topics.
@@ -255,13 +273,15 @@ fn part(binding: &Binding, source: u16) -> Option<&KafkaPart> {
     binding.kafka.iter().find(|(of, _)| *of == source).map(|(_, part)| part)
 }
 
-/// What a binding says to the watermark: what has ended, what is idle, what has appeared.
+/// What a binding says to the watermark: what has ended, what is idle, what has appeared. Where
+/// files are listed that are new, their source is not at its end any more, unless it is again.
 pub fn marks(binding: &Binding) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (source, end) in (0..).zip(&binding.sources) {
-        if end.at_end {
+        // Of topics it is said below, partition by partition: they list no files.
+        if end.at_end || binding.files.iter().any(|(of, _)| *of == source) {
             let lane = Lane { source, partition: 0 };
-            marks.push(Mark { lane, largest: None, quiet: Some(true) });
+            marks.push(Mark { lane, largest: None, quiet: Some(end.at_end) });
         }
     }
     for (source, part) in &binding.kafka {
@@ -275,4 +295,91 @@ pub fn marks(binding: &Binding) -> Vec<Mark> {
         }
     }
     marks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn spec(folder: &Path) -> SourceSpec {
+        SourceSpec::Files(FileSpec::new("web", 0, folder, &["*.ndjson"]))
+    }
+
+    /// What a source gives to an epoch, and whether that is anything.
+    fn bind(source: &mut Source, epoch: Epoch) -> (Binding, bool) {
+        let mut binding = Binding::new(epoch, 1, 0, "job");
+        let news = source.bind(&mut binding);
+        (binding, news)
+    }
+
+    fn quiet(binding: &Binding) -> Vec<Option<bool>> {
+        marks(binding).into_iter().map(|mark| mark.quiet).collect()
+    }
+
+    /// From the first epoch on after files are found, whether or not a record of them is in it.
+    #[test]
+    fn a_source_that_gets_new_files_holds_the_watermark_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("a.ndjson", "{}\n{}\n");
+        let mut source = Source::open(&spec(folder.path()), &[], 0).unwrap();
+        assert_eq!(source.next(9).unwrap().map(|batch| batch.len()), Some(2));
+        let (first, _) = bind(&mut source, 1);
+        assert_eq!(quiet(&first), [Some(false)]);
+        assert!(source.next(9).unwrap().is_none());
+        let (second, news) = bind(&mut source, 2);
+        assert!(news && quiet(&second) == [Some(true)], "{second:?}");
+
+        write("b.ndjson", "{}\n");
+        let bindings = [first, second];
+        let mut source = Source::open(&spec(folder.path()), &bindings, 2).unwrap();
+        assert!(!source.at_end());
+        let (third, news) = bind(&mut source, 3);
+        assert!(news && quiet(&third) == [Some(false)], "{third:?}");
+        assert_eq!(source.next(9).unwrap().map(|batch| batch.len()), Some(1));
+        assert!(source.next(9).unwrap().is_none());
+        let (fourth, _) = bind(&mut source, 4);
+        assert_eq!(quiet(&fourth), [Some(true)]);
+
+        let bindings = [&bindings[..], &[third, fourth]].concat();
+        let mut source = Source::open(&spec(folder.path()), &bindings, 4).unwrap();
+        assert!(source.at_end() && !bind(&mut source, 5).1, "nothing is new");
+    }
+
+    /// However much earlier runs have read of a source: what is behind is told of the rest, also
+    /// in a run that goes on with it.
+    #[test]
+    fn what_is_behind_is_told_of_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, lines: usize| {
+            fs::write(folder.path().join(name), "{\"n\":1}\n".repeat(lines)).unwrap();
+        };
+        let told = |source: &Source| {
+            (source.bytes_new(), source.bytes_total(), (source.done() * 100.0).round() as u32)
+        };
+        write("a.ndjson", 1000);
+        let mut source = Source::open(&spec(folder.path()), &[], 0).unwrap();
+        source.next(250).unwrap();
+        assert_eq!(told(&source), (8000, 8000, 25));
+        while source.next(100).unwrap().is_some() {}
+        assert_eq!(told(&source), (8000, 8000, 100));
+        let mut bindings = vec![bind(&mut source, 1).0];
+
+        write("b.ndjson", 100);
+        let mut source = Source::open(&spec(folder.path()), &bindings, 1).unwrap();
+        assert_eq!(told(&source), (800, 8800, 0));
+        source.next(50).unwrap();
+        assert_eq!(told(&source), (800, 8800, 50));
+        bindings.push(bind(&mut source, 2).0);
+        for done in [0, 1, 2] {
+            let mut source = Source::open(&spec(folder.path()), &bindings, done).unwrap();
+            for binding in &bindings[done as usize..] {
+                while let Replayed::Batch(_) = source.replay(binding, 300).unwrap() {}
+            }
+            assert_eq!(told(&source), (800, 8800, 50), "after {done}");
+        }
+    }
 }

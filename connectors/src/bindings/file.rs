@@ -283,6 +283,21 @@ mod tests {
         }
     }
 
+    /// A length that has become wrong hides the bindings behind it, which are not cut off.
+    #[test]
+    fn good_bindings_are_not_cut_off() {
+        let (_folder, path, places) = log_of(4);
+        let bytes = std::fs::read(&path).unwrap();
+        for at in &places[..3] {
+            let mut damaged = bytes.clone();
+            damaged[*at as usize + 2] ^= 0x40;
+            std::fs::write(&path, &damaged).unwrap();
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, BindingError::Damaged { at: found, .. } if found == *at));
+            assert_eq!(std::fs::read(&path).unwrap(), damaged);
+        }
+    }
+
     #[test]
     fn a_second_run_is_refused() {
         let folder = tempfile::tempdir().unwrap();

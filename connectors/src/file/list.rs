@@ -7,14 +7,35 @@ use std::path::{Path, PathBuf};
 
 use super::{Compression, FileEntry, FileSpec, Format, Position, SourceError};
 
-/// Recorded files, checked from the position's file on, then files that are new, sorted.
-pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Vec<FileEntry>, SourceError> {
+/// The files of a source.
+pub(super) struct Listed {
+    /// In the order in which they are read.
+    pub files: Vec<FileEntry>,
+    /// Recorded ones that are longer than they were, and by how many bytes.
+    pub longer: Vec<(PathBuf, u64)>,
+}
+
+/// What to do about a file that has taken the name of another.
+const REPLACED: &str = "give a new file a name of its own";
+
+/// Recorded files, then files that are new, sorted. Recorded ones are checked from the position's
+/// file on, and before it where they are still meant: what is behind may be removed, but records in
+/// a file that has taken its name would never be read.
+pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError> {
     let mut files = spec.recorded.clone();
-    for entry in files.iter().skip(at.file as usize) {
-        check_recorded(spec, entry)?;
+    let mut longer = Vec::new();
+    let mut check = |entry: &FileEntry| -> Result<(), SourceError> {
+        let more = check_recorded(spec, entry)?;
+        longer.extend((more > 0).then(|| (spec.base.join(&entry.path), more)));
+        Ok(())
+    };
+    let (behind, ahead) = files.split_at(files.len().min(at.file as usize));
+    for entry in ahead {
+        check(entry)?;
     }
-    let known: BTreeSet<&Path> = spec.recorded.iter().map(|entry| &*entry.path).collect();
-    let mut new = BTreeSet::new();
+    // By their full paths: what is below the base need not have been recorded so.
+    let known: BTreeSet<PathBuf> = files.iter().map(|entry| spec.base.join(&entry.path)).collect();
+    let (mut meant, mut new) = (BTreeSet::new(), BTreeSet::new());
     for pattern in &spec.patterns {
         let found = matches(spec, pattern)?;
         if found.is_empty() && known.is_empty() {
@@ -24,7 +45,17 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Vec<FileEntry>, Sour
                 base: spec.base.clone(),
             });
         }
-        new.extend(found.into_iter().filter(|path| !known.contains(&**path)));
+        for path in found {
+            let full = spec.base.join(&path);
+            if known.contains(&full) {
+                meant.insert(full);
+            } else {
+                new.insert(path);
+            }
+        }
+    }
+    for entry in behind.iter().filter(|entry| meant.contains(&spec.base.join(&entry.path))) {
+        check(entry)?;
     }
     for path in new {
         let (bytes, head) =
@@ -34,7 +65,7 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Vec<FileEntry>, Sour
     for entry in &files {
         check_layout(spec, entry)?;
     }
-    Ok(files)
+    Ok(Listed { files, longer })
 }
 
 /// An error of the system on one file.
@@ -94,13 +125,14 @@ fn stamp(path: &Path, bytes: u64) -> io::Result<(u64, u32)> {
     Ok((length, crc32fast::hash(&head)))
 }
 
-fn check_recorded(spec: &FileSpec, entry: &FileEntry) -> Result<(), SourceError> {
+/// Whether a recorded file is as it was; gives by how many bytes it is longer.
+fn check_recorded(spec: &FileSpec, entry: &FileEntry) -> Result<u64, SourceError> {
     let detail = match stamp(&spec.base.join(&entry.path), entry.bytes) {
         Ok((length, _)) if length < entry.bytes => {
-            format!("{length} bytes long, was {}", entry.bytes)
+            format!("{length} bytes long, was {}; {REPLACED}", entry.bytes)
         }
-        Ok((_, head)) if head != entry.head => "other content than before".to_owned(),
-        Ok(_) => return Ok(()),
+        Ok((_, head)) if head != entry.head => format!("other content than before; {REPLACED}"),
+        Ok((length, _)) => return Ok(length - entry.bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => "the file is missing".to_owned(),
         Err(e) => return Err(io_error(spec, &entry.path, e)),
     };

@@ -5,8 +5,10 @@
 //!   ([`FileSpec::recorded`]), then files that are new, sorted by path. A file's *index* in the
 //!   list is its partition and never changes.
 //! - A file counts as it was when it was first listed: its length is recorded, and bytes appended
-//!   since are not read. So the same positions lead to the same records in every run.
-//! - A file that is missing, shorter or other than recorded is [`SourceError::Gone`].
+//!   since are not read ([`FileSource::longer`] says of which). So the same positions lead to the
+//!   same records in every run, and a file must be whole when it appears.
+//! - A file that is missing, shorter or other than recorded is [`SourceError::Gone`]. One that
+//!   nothing is read of any more may be missing, but not be another.
 //! - Every line or row has a number, from 1; a CSV header has none. A position is a count of them.
 //!   Blank lines are numbered too, but are no records: decoding counts and skips them.
 //! - Records are split here and decoded elsewhere ([`crate::decode`]), so that one reading thread

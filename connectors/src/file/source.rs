@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::columnar::ParquetReader;
-use super::list::{gone, io_error, list};
+use super::list::{Listed, gone, io_error, list};
 use super::text::TextReader;
 use super::{
     Compression, FileEntry, FileSpec, Format, Header, Position, RawBatch, RawRecords, Rows,
@@ -19,6 +19,7 @@ use super::{
 pub struct FileSource {
     spec: FileSpec,
     files: Vec<FileEntry>,
+    longer: Vec<(PathBuf, u64)>,
     at: Position,
     reader: Option<Reader>,
     lent: Lent,
@@ -57,13 +58,14 @@ impl FileSource {
     /// # Errors
     /// A pattern that is wrong or matches nothing, a file that can't be read or has no known
     /// format; [`SourceError::Gone`] where records before the position, or recorded files after it,
-    /// are not there any more.
+    /// are not there any more, or where another file has the name of a recorded one.
     pub fn open(spec: &FileSpec, at: Position) -> Result<Self, SourceError> {
-        let files = list(spec, at)?;
+        let Listed { files, longer } = list(spec, at)?;
         let mut source = Self {
             spec: spec.clone(),
             bytes_total: files.iter().map(|entry| entry.bytes).sum(),
             files,
+            longer,
             at: Position { file: 0, record: 0 },
             reader: None,
             lent: Lent::default(),
@@ -85,6 +87,12 @@ impl FileSource {
     /// The files, in the order in which they are read; to be recorded for the next run.
     pub fn files(&self) -> &[FileEntry] {
         &self.files
+    }
+
+    /// Files of an earlier run that have become longer since they were listed, and by how many
+    /// bytes, which are not read.
+    pub fn longer(&self) -> &[(PathBuf, u64)] {
+        &self.longer
     }
 
     /// Full path of a file by its index, for messages.

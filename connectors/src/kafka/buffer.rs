@@ -126,6 +126,13 @@ impl Buffer {
         Self { next, settled: next, ..Self::default() }
     }
 
+    /// The offset below which every record has been taken, if those below `next` have: where none
+    /// waits, behind the markers that follow the last one.
+    pub(super) fn passed(&self, next: u64) -> u64 {
+        let all = next >= self.next && self.fetched.is_empty();
+        if all { next.max(self.settled) } else { next }
+    }
+
     /// Bytes of records that wait.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -334,6 +341,22 @@ mod tests {
         assert!(matches!(take(1, 99), Taken::Nothing));
         assert_eq!(shared.room(place), 1 << 20);
         assert_eq!(shared.state().buffers[&place].next, 10);
+    }
+
+    /// Markers count as passed once no record waits before them.
+    #[test]
+    fn markers_are_passed_when_nothing_waits() {
+        let shared = Shared::new();
+        let place = PartitionId::new(0, 0);
+        shared.put(vec![(place, fetched(&[1, 2]))]);
+        shared.state().buffers.get_mut(&place).unwrap().settled = 5;
+        let passed = |next| shared.state().buffers[&place].passed(next);
+        assert_eq!(passed(0), 0);
+        shared.take(0, place, 1, u64::MAX);
+        assert_eq!(passed(2), 2);
+        shared.take(0, place, 1, u64::MAX);
+        assert_eq!(passed(3), 5);
+        assert_eq!(passed(7), 7);
     }
 
     #[test]

@@ -43,6 +43,18 @@ pub enum KafkaError {
         /// The brokers asked.
         brokers: String,
     },
+    /// A topic that earlier runs have read and the source no longer names.
+    #[error(
+        "{what}: topic {topic:?} has been read and `topics` no longer names it; put it back, for \
+         what was read of it is read again after a restart, or give the changed job another `out` \
+         or name to compute everything anew without it"
+    )]
+    Unnamed {
+        /// The source.
+        what: String,
+        /// The topic.
+        topic: String,
+    },
     /// The brokers don't answer, or don't let us in.
     #[error("{what}: can't reach {brokers}: {cause}")]
     Unreachable {
@@ -182,6 +194,7 @@ impl KafkaError {
                 | Self::Reserved { .. }
                 | Self::Pattern { .. }
                 | Self::NoTopic { .. }
+                | Self::Unnamed { .. }
                 | Self::Settings { .. }
                 | Self::Schema { .. }
         )

@@ -1,6 +1,6 @@
 //! What a source reads: topics by name or pattern, their partitions, and where in them one stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use regex::Regex;
@@ -39,6 +39,8 @@ pub struct KafkaSpec {
     /// A transaction that is seen open for longer hangs. Brokers let none be open for longer,
     /// unless they are told to (`transaction.max.timeout.ms`).
     pub hangs: Duration,
+    /// How long a schema is asked for again that a registry does not have. Nothing is read then.
+    pub unregistered: Duration,
 }
 
 impl KafkaSpec {
@@ -60,6 +62,7 @@ impl KafkaSpec {
             refresh: Duration::from_secs(1),
             patience: Duration::from_secs(30),
             hangs: Duration::from_mins(15),
+            unregistered: Duration::from_secs(10),
         }
     }
 
@@ -110,6 +113,12 @@ impl Wanted {
     /// Whether a pattern means the topic. Topics of Kafka itself are never meant by a pattern.
     pub(super) fn matches(&self, topic: &str) -> bool {
         !topic.starts_with("__") && self.patterns.iter().any(|p| p.is_match(topic))
+    }
+
+    /// The first topic of a list that is meant neither by name nor by a pattern.
+    pub(super) fn unnamed<'t>(&self, topics: &'t [TopicEntry]) -> Option<&'t str> {
+        let mut names = topics.iter().map(|entry| entry.name.as_str());
+        names.find(|name| !self.names.iter().any(|n| n == name) && !self.matches(name))
     }
 }
 
@@ -216,6 +225,22 @@ impl Listing {
         listing
     }
 
+    /// The same, each partition past what the first of those epochs say that no record is in: what
+    /// is there only ends transactions, and may have been removed.
+    pub(super) fn passing(mut self, parts: &[&KafkaPart]) -> Self {
+        let mut begun = BTreeSet::new();
+        for end in parts.iter().flat_map(|part| &part.ends) {
+            if end.records > 0 {
+                begun.insert(end.partition);
+            } else if let Some(next) =
+                self.next.get_mut(&end.partition).filter(|_| !begun.contains(&end.partition))
+            {
+                *next = end.upper.max(*next);
+            }
+        }
+        self
+    }
+
     /// Where each partition stands after those epochs.
     pub(super) fn ends(parts: &[&KafkaPart]) -> BTreeMap<PartitionId, u64> {
         let mut ends = Self::begin(parts).next;
@@ -251,6 +276,16 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_no_longer_named_is_found() {
+        let wanted = spec(&["a", "^web\\..*"]).wanted().unwrap();
+        let topics = |names: &[&str]| -> Vec<TopicEntry> {
+            names.iter().map(|name| TopicEntry { name: (*name).to_owned(), id: None }).collect()
+        };
+        assert_eq!(wanted.unnamed(&topics(&["web.eu", "a"])), None);
+        assert_eq!(wanted.unnamed(&topics(&["a", "b", "web"])), Some("b"));
+    }
+
+    #[test]
     fn a_sum_of_epochs_goes_on_where_they_ended() {
         let [a, b] = [PartitionId::new(0, 0), PartitionId::new(0, 1)];
         let end = |partition, upper, idle| PartitionEnd { partition, upper, records: 3, idle };
@@ -266,6 +301,22 @@ mod tests {
         assert_eq!(ends, [(12, 0, false), (2, 0, false)]);
         let third = KafkaPart { ends: vec![end(b, 4, true)], ..KafkaPart::default() };
         assert_eq!(KafkaPart::sum(&[&sum, &third]), KafkaPart::sum(&[&first, &second, &third]));
+    }
+
+    /// Reading begins behind what holds no record, and not behind one.
+    #[test]
+    fn a_beginning_passes_what_holds_no_record() {
+        let [a, b] = [PartitionId::new(0, 0), PartitionId::new(0, 1)];
+        let end =
+            |partition, upper, records| PartitionEnd { partition, upper, records, idle: false };
+        let part = |ends: Vec<PartitionEnd>| KafkaPart { ends, ..KafkaPart::default() };
+        let mut first = part(vec![end(a, 5, 0), end(b, 4, 2)]);
+        first.partitions = vec![(a, 5), (b, 2)];
+        let parts = [first, part(vec![end(a, 6, 0)]), part(vec![end(a, 9, 0), end(b, 5, 0)])];
+        let more = part(vec![end(a, 12, 1)]);
+        let all = [&parts[0], &parts[1], &parts[2], &more, &part(vec![end(a, 13, 0)])];
+        let begin = Listing::begin(&all).passing(&all);
+        assert_eq!(begin.next, [(a, 9), (b, 2)].into());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +22,8 @@ const SAID_MAX: usize = 500;
 /// More messages than a schema has, beside or in one another.
 const PLACES_MAX: usize = 100_000;
 
-/// The URL of a registry, which may hold a user and a password.
+/// The URL of a registry, which may hold a user and a password. What has a meaning in a URL stands
+/// in them as in all its parts: `/` as `%2F`, `%` as `%25`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RegistryUrl(Url);
 
@@ -42,6 +44,13 @@ impl RegistryUrl {
 
     fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
+    }
+
+    /// The user and the password as they are meant, if there is a user.
+    fn credentials(&self) -> Option<(String, Option<String>)> {
+        let meant = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, password) = (self.0.username(), self.0.password());
+        (!user.is_empty()).then(|| (meant(user), password.map(meant)))
     }
 }
 
@@ -140,6 +149,13 @@ impl Registry {
         }
     }
 
+    /// The error for something that the registry does not have, and may have in a moment.
+    pub(super) fn lacks(&self, thing: &str) -> KafkaError {
+        let host = self.url.host();
+        let detail = format!("the registry at {host} has no {thing}; it is asked again");
+        KafkaError::Client { what: self.what.clone(), detail }
+    }
+
     /// The schema at a path.
     pub(super) fn get(&self, path: &[&str]) -> Result<Registered, Missing> {
         let url = self.at(path);
@@ -193,8 +209,7 @@ impl Registry {
     }
 
     fn ask<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, Missing> {
-        let (user, password) = (self.url.0.username(), self.url.0.password());
-        if !user.is_empty() {
+        if let Some((user, password)) = self.url.credentials() {
             request = request.basic_auth(user, password);
         }
         let answer: Result<_, reqwest::Error> = self.runtime.block_on(async {
@@ -222,5 +237,24 @@ fn said(status: StatusCode, text: &str) -> String {
     match serde_json::from_str::<Answer>(text) {
         Ok(Answer { message }) => message.chars().take(SAID_MAX).collect(),
         Err(_) => format!("it answers {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_passwords_are_those_that_the_url_means() {
+        for (url, user, password) in [
+            ("http://key:a%2Fb%3D@host/base", "key", Some("a/b=")),
+            ("http://key:a=b+c@host", "key", Some("a=b+c")),
+            ("http://me%40shop:100%25@host", "me@shop", Some("100%")),
+            ("http://key@host", "key", None),
+        ] {
+            let found = RegistryUrl::parse(url).unwrap().credentials().unwrap();
+            assert_eq!((&*found.0, found.1.as_deref()), (user, password), "{url}");
+        }
+        assert_eq!(RegistryUrl::parse("http://host").unwrap().credentials(), None);
     }
 }

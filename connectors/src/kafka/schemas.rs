@@ -1,6 +1,9 @@
-//! How values of a registry's schemas become JSON: each schema is asked for once.
+//! How values of a registry's schemas become JSON: each schema is asked for until there is an
+//! answer. That it does not exist is one only after a while: a schema that was registered a moment
+//! ago may be known to another of the registry's servers alone.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
@@ -11,6 +14,9 @@ use crate::protobuf::Messages;
 
 /// Schemas that refer to others that refer to others …, at most.
 const REFERENCES_MAX: usize = 200;
+/// After a schema has been waited for in vain, others are not waited for, for so long: values that
+/// only look as if they had one must not hold up all that follow.
+const IN_VAIN: Duration = Duration::from_mins(1);
 
 /// How values of a schema become JSON.
 #[derive(Clone, Debug)]
@@ -29,12 +35,24 @@ pub(super) enum Reading {
 pub(super) struct Schemas {
     registry: Registry,
     known: HashMap<u32, Reading>,
+    /// How long what the registry does not have is asked for again.
+    patience: Duration,
+    /// The schema that is asked for again, and since when.
+    waits: Option<(u32, Instant)>,
+    /// When one was last given up.
+    given_up: Option<Instant>,
 }
 
 impl Schemas {
-    /// Those of a registry; it is not asked yet.
-    pub(super) fn new(what: &str, url: &RegistryUrl) -> Result<Self, KafkaError> {
-        Ok(Self { registry: Registry::new(what, url)?, known: HashMap::new() })
+    /// Those of a registry; it is not asked yet. What it does not have it is asked for again, for
+    /// so long.
+    pub(super) fn new(
+        what: &str,
+        url: &RegistryUrl,
+        patience: Duration,
+    ) -> Result<Self, KafkaError> {
+        let (registry, known) = (Registry::new(what, url)?, HashMap::new());
+        Ok(Self { registry, known, patience, waits: None, given_up: None })
     }
 
     /// Whether a schema has been asked for.
@@ -50,20 +68,37 @@ impl Schemas {
     /// Asks for a schema.
     ///
     /// # Errors
-    /// [`KafkaError::Unreachable`] if the registry does not answer; it may be asked again.
+    /// Why it has to be asked for again: the registry does not answer, or has no such schema as
+    /// yet.
     pub(super) fn learn(&mut self, id: u32) -> Result<(), KafkaError> {
-        let reading = self.ask(id).map_err(|cause| self.registry.unreachable(cause))?;
+        let mut lacks = None;
+        let reading = self.ask(id, &mut lacks);
+        let reading = reading.map_err(|cause| self.registry.unreachable(cause))?;
+        if let Some(thing) = lacks
+            && self.given_up.is_none_or(|at| at.elapsed() >= IN_VAIN)
+        {
+            let since = self.waits.filter(|(of, _)| *of == id).map(|(_, since)| since);
+            let since = since.unwrap_or_else(Instant::now);
+            self.waits = Some((id, since));
+            if since.elapsed() < self.patience {
+                return Err(self.registry.lacks(&thing));
+            }
+            self.given_up = Some(Instant::now());
+        }
+        self.waits = None;
         self.known.insert(id, reading);
         Ok(())
     }
 
-    fn ask(&self, id: u32) -> Result<Reading, String> {
+    /// How values of a schema are read; what the registry does not have of it goes to `lacks`.
+    fn ask(&self, id: u32, lacks: &mut Option<String>) -> Result<Reading, String> {
         let Some(schema) = there(self.registry.get(&["schemas", "ids", &id.to_string()]))? else {
+            *lacks = Some(format!("schema {id}"));
             return Ok(Reading::Not(format!("the registry has no schema {id}")));
         };
         Ok(match schema.schema_type.as_deref() {
             None | Some("AVRO") => {
-                let others = self.others(&schema.references)?;
+                let others = self.others(&schema.references, lacks)?;
                 let texts: Vec<String> = others.into_iter().map(|(_, text)| text).collect();
                 match Schema::with(&schema.schema, &texts) {
                     Ok(schema) => Reading::Avro(Box::new(schema)),
@@ -71,7 +106,7 @@ impl Schemas {
                 }
             }
             Some("PROTOBUF") => {
-                let others = self.others(&schema.references)?;
+                let others = self.others(&schema.references, lacks)?;
                 match Messages::parse(&schema.schema, &others) {
                     Ok(messages) => Reading::Protobuf(messages),
                     Err(wrong) => Reading::Not(format!("schema {id}: {wrong}")),
@@ -85,16 +120,20 @@ impl Schemas {
     }
 
     /// The names and texts of all schemas that are referred to, those first that others refer to.
-    fn others(&self, references: &[Reference]) -> Result<Vec<(String, String)>, String> {
+    fn others(
+        &self,
+        references: &[Reference],
+        lacks: &mut Option<String>,
+    ) -> Result<Vec<(String, String)>, String> {
         let (mut texts, mut seen) = (Vec::new(), Vec::new());
-        self.follow(references, &mut texts, &mut seen)?;
+        self.follow(references, (&mut texts, lacks), &mut seen)?;
         Ok(texts)
     }
 
     fn follow(
         &self,
         references: &[Reference],
-        texts: &mut Vec<(String, String)>,
+        (texts, lacks): (&mut Vec<(String, String)>, &mut Option<String>),
         seen: &mut Vec<(String, u32)>,
     ) -> Result<(), String> {
         for Reference { name, subject, version } in references {
@@ -106,8 +145,10 @@ impl Schemas {
             let path = ["subjects", subject, "versions", &version.to_string()];
             // What one that isn't there would have defined is then missed by name.
             if let Some(schema) = there(self.registry.get(&path))? {
-                self.follow(&schema.references, texts, seen)?;
+                self.follow(&schema.references, (&mut *texts, &mut *lacks), seen)?;
                 texts.push((name.clone(), schema.schema));
+            } else {
+                *lacks = Some(format!("version {version} of {subject:?}"));
             }
         }
         Ok(())
@@ -123,5 +164,95 @@ fn there<T>(answer: Result<T, Missing>) -> Result<Option<T>, String> {
         Ok(answer) => Ok(Some(answer)),
         Err(Missing::Refused(StatusCode::NOT_FOUND, _)) => Ok(None),
         Err(Missing::Refused(_, said) | Missing::Later(said)) => Err(said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    /// A registry that has a schema by the name of a subject, but not at the first questions for
+    /// it; and which has a schema that refers to it from the beginning. Gives its URL, and how
+    /// often it is asked.
+    fn registry(late: usize) -> (RegistryUrl, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        thread::spawn(move || {
+            for mut client in listener.incoming().map(Result::unwrap) {
+                let lines = BufReader::new(client.try_clone().unwrap()).lines();
+                let head: Vec<String> =
+                    lines.map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+                let before = count.fetch_add(1, Ordering::AcqRel);
+                let refers = r#"{"schema": "[\"null\", \"B\"]", "references":
+                                 [{"name": "B", "subject": "b", "version": 1}]}"#;
+                let late_one =
+                    r#"{"schema": "{\"type\": \"fixed\", \"name\": \"B\", \"size\": 1}"}"#;
+                let (status, body) = match head[0].split(' ').nth(1) {
+                    Some("/schemas/ids/2") => (200, refers),
+                    _ if before >= late => (200, late_one),
+                    _ => (404, r#"{"message": "not found"}"#),
+                };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} As said\r\nContent-Length: {length}\r\nConnection: close\
+                     \r\n\r\n{body}"
+                );
+                client.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        (RegistryUrl::parse(&url).unwrap(), asked)
+    }
+
+    /// Asks until there is an answer; gives why there was none before, each time.
+    fn learn(schemas: &mut Schemas, id: u32) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Err(error) = schemas.learn(id) {
+            assert!(!schemas.knows(id));
+            said.push(error.to_string());
+        }
+        said
+    }
+
+    /// One that is registered late is there all the same; so is one that another refers to.
+    #[test]
+    fn a_schema_may_come_late() {
+        for (id, late, thing) in [(1, 3, "schema 1"), (2, 5, "version 1 of \"b\"")] {
+            let (url, _) = registry(late);
+            let mut schemas = Schemas::new("source \"s\"", &url, Duration::from_mins(1)).unwrap();
+            let said = learn(&mut schemas, id);
+            assert_eq!(said.len(), if id == 1 { 3 } else { 2 }, "{said:?}");
+            let expected = format!(
+                "source \"s\": the registry at 127.0.0.1 has no {thing}; it is asked again"
+            );
+            assert!(said.iter().all(|said| *said == expected), "{said:?}");
+            assert!(matches!(schemas.known(id), Some(Reading::Avro(_))));
+        }
+    }
+
+    /// It is asked for no longer than there is patience, and the next one once.
+    #[test]
+    fn a_schema_that_is_not_there_is_given_up() {
+        let (url, asked) = registry(usize::MAX);
+        let mut schemas = Schemas::new("s", &url, Duration::from_millis(100)).unwrap();
+        let begun = Instant::now();
+        assert!(!learn(&mut schemas, 7).is_empty());
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+        let not = |schemas: &Schemas, id| match schemas.known(id) {
+            Some(Reading::Not(why)) => why.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(not(&schemas, 7), "the registry has no schema 7");
+        let before = asked.load(Ordering::Acquire);
+        assert!(learn(&mut schemas, 8).is_empty());
+        assert_eq!(not(&schemas, 8), "the registry has no schema 8");
+        assert_eq!(asked.load(Ordering::Acquire), before + 1);
     }
 }

@@ -53,7 +53,8 @@ pub struct PartitionStatus {
     pub topic: String,
     /// Its number.
     pub partition: i32,
-    /// The offset after the last record handed out.
+    /// The offset after the last record handed out, or after markers behind it once these are
+    /// bound.
     pub next: u64,
     /// Where it ends, as far as known.
     pub end: Option<u64>,
@@ -81,7 +82,7 @@ impl KafkaSource {
     pub fn open(spec: &KafkaSpec, recorded: &[&KafkaPart]) -> Result<Self, KafkaError> {
         let shared = Arc::new(Shared::new());
         let (shown, shows) = channel();
-        let listing = Listing::begin(recorded);
+        let listing = Listing::begin(recorded).passing(recorded);
         let ends = Listing::ends(recorded);
         let mut watch = Watch::open(spec, listing.clone(), &ends, shows, Arc::clone(&shared))?;
         let even = spec.bytes_max / watch.partitions().max(1);
@@ -176,18 +177,39 @@ impl KafkaSource {
 
     /// What was handed out since the last call, to be bound to an epoch. Where nothing was handed
     /// out of a partition and its idleness is as before, it is not listed.
+    ///
+    /// Markers of transactions are no records and have offsets. A partition that has only passed
+    /// some since it was listed is listed beside others, and by itself once it rests there. Else a
+    /// restart would want the last marker of a partition that is quiet, which retention may have
+    /// removed with all that it ended.
     pub fn cut(&mut self) -> KafkaPart {
         let mut part = std::mem::take(&mut self.part);
         let records = std::mem::take(&mut self.records);
-        for (&partition, &upper) in &self.listing.next {
+        let (mut news, mut ends) = (part != KafkaPart::default(), Vec::new());
+        for (&partition, &next) in &self.listing.next {
             let idle = self.idle(partition);
             let before = self.listing.idle.insert(partition, idle).unwrap_or(false);
             let records = records.get(&partition).copied().unwrap_or(0);
-            if records > 0 || idle != before {
-                part.ends.push(PartitionEnd { partition, upper, records, idle });
+            let (upper, rests) = self.passed(partition, next);
+            news |= records > 0 || idle != before || (idle && rests && upper > next);
+            if records > 0 || idle != before || upper > next {
+                ends.push(PartitionEnd { partition, upper, records, idle });
             }
         }
+        if news {
+            self.listing.next.extend(ends.iter().map(|end| (end.partition, end.upper)));
+            part.ends = ends;
+        }
         part
+    }
+
+    /// The offset below which every record of a partition has been handed out, if those below
+    /// `next` have, and whether the partition is known to end there.
+    fn passed(&self, partition: PartitionId, next: u64) -> (u64, bool) {
+        let state = self.shared.state();
+        let Some(buffer) = state.buffers.get(&partition) else { return (next, false) };
+        let passed = buffer.passed(next);
+        (passed, buffer.end.is_some_and(|(end, _)| end == passed))
     }
 
     /// Whether a partition has been read to its end and the brokers have said lately where that is.
@@ -219,11 +241,12 @@ impl KafkaSource {
             let partition = end.partition;
             let next = self.listing.next.get(&partition).copied().unwrap_or(0);
             let read = self.records.get(&partition).copied().unwrap_or(0);
-            if next >= end.upper {
-                if read != end.records {
-                    return Err(self.other(end, read));
-                }
+            // Markers may follow the last record.
+            if read == end.records {
                 continue;
+            }
+            if next >= end.upper || read > end.records {
+                return Err(self.other(end, read));
             }
             let source = self.spec.source;
             let mut taken = self.shared.take(source, partition, records_max, end.upper);
@@ -232,6 +255,8 @@ impl KafkaSource {
                 taken = self.shared.take(source, partition, records_max, end.upper);
             }
             return match taken {
+                // Below what earlier epochs have passed no other record was left.
+                Taken::Batch(batch) if batch.offset(0) < next => Err(self.other(end, read)),
                 Taken::Batch(batch) => {
                     self.handed(partition, &batch);
                     Ok(Replayed::Batch(batch))
@@ -242,6 +267,8 @@ impl KafkaSource {
         }
         for end in &part.ends {
             self.listing.idle.insert(end.partition, end.idle);
+            let next = self.listing.next.entry(end.partition).or_default();
+            *next = end.upper.max(*next);
         }
         self.records.clear();
         Ok(Replayed::Done)
@@ -260,7 +287,8 @@ impl KafkaSource {
         }
     }
 
-    /// Where each partition stands: the offset after the last record handed out.
+    /// Where each partition stands: the offset after the last record handed out, or after markers
+    /// behind it once these are bound.
     pub fn positions(&self) -> &BTreeMap<PartitionId, u64> {
         &self.listing.next
     }

@@ -160,10 +160,12 @@ impl Topics {
         let policy = setting("cleanup.policy").unwrap_or_default();
         let compacted = policy.split(',').any(|word| word.trim() == "compact");
         let deleted = policy.split(',').any(|word| word.trim() == "delete");
-        let kept = !deleted || setting("retention.ms").is_some_and(|ms| ms.starts_with('-'));
+        let [time, bytes] = ["retention.ms", "retention.bytes"].map(setting);
+        let kept = !deleted || keeps(time.as_deref(), bytes.as_deref());
         let wanted = if needed.compacted { "compact" } else { "delete" };
         if compacted != needed.compacted || !kept {
-            let more = if needed.compacted { "" } else { " and retention.ms = -1" };
+            let more =
+                if needed.compacted { "" } else { ", retention.ms = -1 and retention.bytes = -1" };
             let detail = format!(
                 "has cleanup.policy = {policy} and would lose records; set cleanup.policy = \
                  {wanted}{more}"
@@ -175,5 +177,24 @@ impl Topics {
 
     fn unfit(&self, topic: &str, detail: String) -> KafkaError {
         KafkaError::Settings { what: self.what.clone(), topic: topic.to_owned(), detail }
+    }
+}
+
+/// Whether a topic whose old records are deleted loses none for its `retention.ms` and
+/// `retention.bytes`. Brokers have no limit of bytes unless they are told one.
+fn keeps(time: Option<&str>, bytes: Option<&str>) -> bool {
+    let unlimited = |limit: &str| limit.starts_with('-');
+    time.is_some_and(unlimited) && bytes.is_none_or(unlimited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_time_or_of_bytes_loses_records() {
+        assert!(keeps(Some("-1"), Some("-1")) && keeps(Some("-1"), None));
+        assert!(!keeps(Some("-1"), Some("1073741824")));
+        assert!(!keeps(Some("604800000"), Some("-1")) && !keeps(None, None));
     }
 }

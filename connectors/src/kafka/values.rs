@@ -119,7 +119,10 @@ impl RecordReader {
             Values::Json => ValueReader::Json,
             Values::Avro(schema) => ValueReader::Avro(schema.clone()),
             Values::Protobuf(message) => ValueReader::Protobuf(message.clone()),
-            Values::Registry(url) => ValueReader::Registry(Schemas::new(&spec.what(), url)?.into()),
+            Values::Registry(url) => {
+                let schemas = Schemas::new(&spec.what(), url, spec.unregistered)?;
+                ValueReader::Registry(schemas.into())
+            }
         };
         Ok(Self { values, beside: spec.beside.clone() })
     }

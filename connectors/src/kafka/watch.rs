@@ -50,6 +50,9 @@ impl Watch {
         shown: Receiver<Vec<(String, i32, u64)>>,
         shared: Arc<Shared>,
     ) -> Result<Self, KafkaError> {
+        if let Some(topic) = spec.wanted()?.unnamed(&recorded.topics) {
+            return Err(KafkaError::Unnamed { what: spec.what(), topic: topic.to_owned() });
+        }
         let control = Control::open(spec)?;
         let topics = first_answer(spec, &control, &recorded)?;
         let mut watch = Self {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 use protox::file::{
     ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
@@ -29,6 +31,19 @@ impl Texts {
     fn new(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let known = confluent::FILES.map(|(name, text)| (name.to_owned(), text.to_owned()));
         Self(known.into_iter().chain(files).collect())
+    }
+}
+
+impl Message {
+    /// What says which fields it has: its file and those that are imported, compiled. What means
+    /// the same has the same bytes, whatever its layout and comments.
+    pub fn definition(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for file in self.0.parent_pool().file_descriptor_protos() {
+            let meaning = FileDescriptorProto { source_code_info: None, ..file.clone() };
+            bytes.extend(meaning.encode_length_delimited_to_vec());
+        }
+        bytes
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) const CAUSE: Layout = ("_cause", ColumnType::Str, true);
 
 /// Rows in a file at most.
 const CHANGES_PER_FILE: usize = 1_000_000;
+/// When the rows of a file have taken so many bytes in memory, it ends. But for payloads, so many
+/// rows take less.
+const BYTES_PER_FILE: usize = 1 << 30;
 
 /// The changelog of a view.
 pub(super) struct Changelog {
@@ -43,6 +46,25 @@ pub(super) fn columns(schema: &ViewSchema) -> Vec<Layout> {
     own_columns(schema).chain(meta).collect()
 }
 
+/// Lines in parts of so many, and of fewer where their rows take so many bytes.
+fn cut<'l, 'a>(
+    lines: &'l [Logged<'a>],
+    (rows, bytes): (usize, usize),
+) -> impl Iterator<Item = &'l [Logged<'a>]> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let mut left = bytes;
+        let ends = |line: &Logged<'_>| {
+            left = left.saturating_sub(line.row.bytes());
+            left == 0
+        };
+        let end = rest.iter().take(rows).position(ends).map_or(rows, |last| last + 1);
+        let (part, later) = rest.split_at(end.min(rest.len()));
+        rest = later;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 impl Changelog {
     /// Opens `<out>/changelog/<view>`.
     pub(super) fn open(
@@ -55,7 +77,7 @@ impl Changelog {
         let app = format!("{}/changelog/{name}", options.job);
         let plain = unique_columns(schema);
         let layout = TableLayout { columns: columns(schema), partition_by: Vec::new(), plain };
-        let table = Delta::open(runtime, &out.join("changelog").join(name), &app, layout)?;
+        let table = Delta::open_own(runtime, &out.join("changelog").join(name), &app, layout)?;
         Ok(Self { schema: Arc::clone(schema), table, job: options.job_hash.clone() })
     }
 
@@ -81,7 +103,7 @@ impl Changelog {
         let lines = changelog(&self.schema, waiting, &new);
         written.rows_changelog += lines.len() as u64;
         let mut files = Vec::new();
-        for lines in lines.chunks(CHANGES_PER_FILE) {
+        for lines in cut(&lines, (CHANGES_PER_FILE, BYTES_PER_FILE)) {
             if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
                 files.push((self.encoded(lines)?, (first.epoch, last.epoch)));
             }
@@ -119,5 +141,33 @@ impl Changelog {
             None => line.row.cells.get(place),
         });
         encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use operators::model::{Cause, Cell, Row, Status};
+
+    use super::super::changes::Op;
+    use super::*;
+
+    #[test]
+    fn files_are_bounded_by_rows_and_bytes() {
+        let row = |payload: usize| {
+            let cells = [Cell::Int(payload as i64), Cell::Bytes(vec![0; payload].into())];
+            Row { view: 0, cells: cells.into(), final_at: 0 }
+        };
+        let rows = [1, 1, 1, 9000, 1, 5000, 5000, 1, 20_000, 1].map(row);
+        let line = |row| {
+            let (op, status, cause) = (Op::Insert, Status::Final, Cause::New);
+            Logged { row, op, epoch: 1, status, cause }
+        };
+        let lines: Vec<Logged<'_>> = rows.iter().map(line).collect();
+        let sizes = |limits| cut(&lines, limits).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes((100, usize::MAX)), [10]);
+        assert_eq!(sizes((4, usize::MAX)), [4, 4, 2]);
+        assert_eq!(sizes((100, 9000)), [4, 3, 2, 1]);
+        assert_eq!(sizes((3, 9000)), [3, 1, 3, 2, 1]);
+        assert_eq!(sizes((3, 1)), [1; 10]);
     }
 }

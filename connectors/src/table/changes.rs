@@ -283,9 +283,7 @@ fn by_epoch(epochs: &[Batch], sorted: &[Place]) -> Vec<Vec<Place>> {
     if epochs.len() == 1 {
         return vec![sorted.to_vec()];
     }
-    let ends = epochs.iter().map(|batch| batch.end);
-    let counts = std::iter::once(0).chain(ends.clone()).zip(ends).map(|(from, to)| to - from);
-    let mut places: Vec<Vec<Place>> = counts.map(|n| Vec::with_capacity(n as usize)).collect();
+    let mut places = vec![Vec::new(); epochs.len()];
     for place in sorted {
         places[epochs.partition_point(|batch| batch.end <= place.index)].push(*place);
     }

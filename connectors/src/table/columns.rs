@@ -125,6 +125,16 @@ impl Writer {
         }
     }
 
+    /// Bytes of the values that have no fixed length, which offsets of 31 bits are of.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(builder) => builder.values_slice().len(),
+            Self::Bytes(builder) => builder.values_slice().len(),
+            Self::Texts(builder) => builder.values_ref().values_slice().len(),
+            Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) | Self::Times(_) => 0,
+        }
+    }
+
     fn finish(self) -> ArrayRef {
         match self {
             Self::Bool(mut builder) => Arc::new(builder.finish()),
@@ -155,7 +165,36 @@ fn text(builder: &mut StringBuilder, cell: CellRef<'_>) {
 /// stays in the near cache.
 const BLOCK: usize = 256;
 
-/// A batch of some lines: `cell` gives a line's value in the column of a place.
+/// When a column of a batch has so many bytes, the batch ends with the block: an array has room for
+/// 2 GB, and a cell has as many bytes as a record, or a few times as many where it is one as JSON.
+pub(super) const COLUMN_BYTES: usize = 256 << 20;
+
+/// The batch of the first of some lines, and how many these are: all, but where a column gets
+/// `bytes` before.
+fn filled<'a, T>(
+    columns: &[Layout],
+    lines: &'a [T],
+    bytes: usize,
+    cell: impl Fn(&'a T, usize) -> CellRef<'a>,
+) -> (Result<RecordBatch, ArrowError>, usize) {
+    let mut writers: Vec<Writer> =
+        columns.iter().map(|layout| Writer::new(layout.1, lines.len())).collect();
+    let mut taken = 0;
+    for block in lines.chunks(BLOCK) {
+        for (place, writer) in writers.iter_mut().enumerate() {
+            writer.extend(block.iter().map(|line| cell(line, place)));
+        }
+        taken += block.len();
+        if writers.iter().any(|writer| writer.bytes() >= bytes) {
+            break;
+        }
+    }
+    let arrays = writers.into_iter().map(Writer::finish).collect();
+    (RecordBatch::try_new(arrow_schema(columns), arrays), taken)
+}
+
+/// A batch of some lines, which are not so many or so long that it has no room for them: `cell`
+/// gives a line's value in the column of a place.
 ///
 /// # Errors
 ///
@@ -165,15 +204,24 @@ pub(super) fn batch<'a, T>(
     lines: &'a [T],
     cell: impl Fn(&'a T, usize) -> CellRef<'a>,
 ) -> Result<RecordBatch, ArrowError> {
-    let mut writers: Vec<Writer> =
-        columns.iter().map(|layout| Writer::new(layout.1, lines.len())).collect();
-    for block in lines.chunks(BLOCK) {
-        for (place, writer) in writers.iter_mut().enumerate() {
-            writer.extend(block.iter().map(|line| cell(line, place)));
-        }
-    }
-    let arrays = writers.into_iter().map(Writer::finish).collect();
-    RecordBatch::try_new(arrow_schema(columns), arrays)
+    filled(columns, lines, usize::MAX, cell).0
+}
+
+/// All lines in batches of so many rows, and of fewer where a column has so many bytes; see
+/// [`COLUMN_BYTES`].
+pub(super) fn batches<'a, T>(
+    columns: &[Layout],
+    lines: &'a [T],
+    (rows, bytes): (usize, usize),
+    cell: impl Fn(&'a T, usize) -> CellRef<'a>,
+) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let next = &rest[..rest.len().min(rows)];
+        let (batch, taken) = filled(columns, next, bytes, &cell);
+        rest = &rest[taken..];
+        (taken > 0).then_some(batch)
+    })
 }
 
 /// A column of one text.
@@ -242,6 +290,34 @@ pub(super) fn cells(kind: ColumnType, array: &ArrayRef) -> Option<Vec<Cell>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where values are long a batch has fewer lines, and no line is lost.
+    #[test]
+    fn batches_are_bounded_by_bytes() {
+        let columns = [("n", ColumnType::Int, false), ("payload", ColumnType::Bytes, false)];
+        let lines: Vec<[Cell; 2]> = (0..3000_i64)
+            .map(|n| {
+                // From the line 1000 on they are long.
+                let payload = vec![7_u8; if n < 1000 { 1 } else { 100 }];
+                [Cell::Int(n), Cell::Bytes(payload.into())]
+            })
+            .collect();
+        let cut = |rows, bytes| {
+            let batches = batches(&columns, &lines, (rows, bytes), |line, c| line[c].as_ref());
+            let (mut sizes, mut numbers) = (Vec::new(), Vec::new());
+            for batch in batches.map(Result::unwrap) {
+                sizes.push(batch.num_rows());
+                numbers.extend(cells(ColumnType::Int, batch.column(0)).unwrap());
+            }
+            assert!(numbers.into_iter().eq((0..3000).map(Cell::Int)));
+            sizes
+        };
+        assert_eq!(cut(usize::MAX, usize::MAX), [3000]);
+        assert_eq!(cut(2000, usize::MAX), [2000, 1000]);
+        // 1000 short ones and the first long ones; then 25,600 bytes a block.
+        assert_eq!(cut(2000, 20_000), [1280, 256, 256, 256, 256, 256, 256, 184]);
+        assert_eq!(cut(1100, 20_000), [1100, 256, 256, 256, 256, 256, 256, 256, 108]);
+    }
 
     /// What is written is read again, in every type, nulls and odd values included.
     #[test]

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::changelog::Changelog;
 use super::changes::{Net, Place, Waiting, by_partition};
-use super::columns::{Layout, arrow_schema, cells, constant};
+use super::columns::{COLUMN_BYTES, Layout, arrow_schema, cells, constant};
 use super::delta::{Delta, Partition, Replacing, TableLayout};
 use super::encode::{Encoded, ROWS_AT_ONCE, encode_batches};
 use super::merged::{Held, Run, Step};
@@ -78,7 +78,7 @@ impl Current {
         let name = &*schema.name;
         let layout = TableLayout { columns, partition_by, plain: unique_columns(schema) };
         let app = format!("{}/{name}", options.job);
-        let table = Delta::open(runtime, &out.join(name), &app, layout)?;
+        let table = Delta::open_own(runtime, &out.join(name), &app, layout)?;
         let (schema, granularity) = (Arc::clone(schema), options.partition);
         let mut current = Self { schema, index, granularity, table, due: BTreeMap::new() };
         current.find_due()?;
@@ -184,7 +184,8 @@ impl Current {
     ) -> Result<Encoded, TableError> {
         let layout = (held.layout(), self.table.plain());
         let rows = runs.iter().map(|run| run.len()).sum();
-        let encoded = encode_batches(rows, layout, held.batches(runs, watermark, ROWS_AT_ONCE));
+        let batches = held.batches(runs, watermark, (ROWS_AT_ONCE, COLUMN_BYTES));
+        let encoded = encode_batches(rows, layout, batches);
         encoded.map_err(|e| unfit(&self.schema, &e.to_string()))
     }
 

@@ -19,9 +19,11 @@ use url::Url;
 
 use super::batches::{batches, read_all};
 use super::columns::{Layout, delta_fields};
+use super::disk;
 use super::encode::Encoded;
 use super::stats::Stats;
 use super::{TableError, Written};
+use crate::durable;
 use crate::moments::{Moment, reach};
 
 /// The values of a table's partition columns.
@@ -69,14 +71,6 @@ pub(super) struct Delta {
     files: BTreeMap<Partition, Vec<TableFile>>,
 }
 
-/// A value as it stands in a folder name: everything but letters, digits, `-`, `_` and `.` escaped,
-/// without the `%` that the log's own escapes use.
-fn escaped(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("~{b:02X}") };
-    value.bytes().map(byte).collect()
-}
-
 /// Milliseconds since 1970, for readers that clean up by age.
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
@@ -90,7 +84,7 @@ impl Delta {
         app: &str,
         layout: TableLayout,
     ) -> Result<Self, TableError> {
-        fs::create_dir_all(path).map_err(|e| TableError::disk(path, &e))?;
+        durable::create_folder(path).map_err(|e| TableError::disk(path, &e))?;
         let fail = |e| TableError::delta(path, e);
         let (folder, mut table) = builder(path)?;
         let exists = runtime.block_on(table.verify_deltatable_existence()).map_err(fail)?;
@@ -103,6 +97,7 @@ impl Delta {
                 .with_columns(delta_fields(&layout.columns))
                 .with_partition_columns(layout.partition_by.iter().copied());
             table = runtime.block_on(create.into_future()).map_err(fail)?;
+            disk::sync_created(&folder)?;
         }
         let mut this = Self {
             folder,
@@ -114,6 +109,23 @@ impl Delta {
         };
         this.take_stock(runtime)?;
         Ok(this)
+    }
+
+    /// As [`Delta::open`], for a table that one application writes: what another has written into
+    /// it would stand there twice.
+    pub(super) fn open_own(
+        runtime: &Runtime,
+        path: &Path,
+        app: &str,
+        layout: TableLayout,
+    ) -> Result<Self, TableError> {
+        let this = Self::open(runtime, path, app, layout)?;
+        if this.committed.is_some() || this.files.is_empty() {
+            return Ok(this);
+        }
+        let writer = disk::writer(&this.folder).unwrap_or_default();
+        let job = writer.split('/').next().unwrap_or_default().to_owned();
+        Err(TableError::Foreign { path: this.folder, job })
     }
 
     /// Reads the log: the columns, what is committed, the files.
@@ -356,14 +368,14 @@ impl Delta {
         let mut path = String::new();
         // Writing to a string can't fail.
         for (name, value) in self.layout.partition_by.iter().zip(partition) {
-            let _ = write!(path, "{name}={}/", escaped(value));
+            let _ = write!(path, "{name}={}/", disk::escaped(value));
         }
         let _ = write!(path, "part-{}.parquet", &hash.as_str()[..32]);
         let there = self.files.get(partition);
         if there.is_some_and(|files| files.iter().any(|file| file.path == path)) {
             return Ok(None);
         }
-        self.write(&path, content)?;
+        disk::write(&self.folder, &path, content)?;
         reach(Moment::TableFile);
         written.files += 1;
         written.bytes += content.len() as u64;
@@ -414,29 +426,19 @@ impl Delta {
         let properties = CommitProperties::default().with_application_transactions(all);
         let operation =
             DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        disk::sync_added(&self.folder, &actions)?;
         let snapshot = self.table.snapshot().map_err(fail)?;
         let commit = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot), self.table.log_store(), operation)
             .into_future();
         reach(Moment::TableCommit);
-        runtime.block_on(commit).map_err(fail)?;
+        let done = runtime.block_on(commit).map_err(fail)?;
+        disk::sync_version(&self.folder, done.version())?;
         reach(Moment::TableCommitted);
         runtime.block_on(self.table.update_state()).map_err(fail)?;
         self.committed = Some(upto);
         Ok(())
-    }
-
-    /// Writes a file whole or not at all, durably.
-    fn write(&self, name: &str, content: &[u8]) -> Result<(), TableError> {
-        let path = self.folder.join(name);
-        let fail = |e| TableError::disk(&path, &e);
-        let parent = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(parent).map_err(fail)?;
-        let part = path.with_extension("part");
-        fs::write(&part, content).map_err(fail)?;
-        fs::File::open(&part).and_then(|f| f.sync_data()).map_err(fail)?;
-        fs::rename(&part, &path).map_err(fail)
     }
 }
 

@@ -12,10 +12,10 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::columns::{Layout, arrow_schema, batch};
+use super::columns::{COLUMN_BYTES, Layout, arrow_schema, batches};
 
 /// Rows that are columns at once. A multiple of what the encoder looks at between two pages, so
-/// that it makes no difference to the bytes.
+/// that it makes no difference to the bytes. Where rows are long, fewer are.
 pub(super) const ROWS_AT_ONCE: usize = 65_536;
 
 /// The content of a file.
@@ -63,7 +63,8 @@ pub(super) fn encode_columns(
     write(layout, (all.num_rows(), true), groups)
 }
 
-/// The file of so many rows that are columns already, in batches of [`ROWS_AT_ONCE`].
+/// The file of rows that are columns already, in batches of [`ROWS_AT_ONCE`]; memory is taken for
+/// about so many rows.
 ///
 /// # Errors
 ///
@@ -82,11 +83,11 @@ fn encode_by<'a, T>(
     lines: &'a [T],
     cell: impl Fn(&'a T, usize) -> CellRef<'a>,
 ) -> Result<Encoded, ParquetError> {
-    let batches = lines.chunks(at_once).map(|lines| batch(columns, lines, &cell));
+    let batches = batches(columns, lines, (at_once, COLUMN_BYTES), cell);
     write((columns, plain), (lines.len(), in_groups), batches)
 }
 
-/// Writes so many rows in batches, each of them a group if `in_groups`. How rows are cut into
+/// Writes about so many rows in batches, each of them a group if `in_groups`. How rows are cut into
 /// batches makes no difference to the bytes otherwise.
 fn write(
     (columns, plain): (&[Layout], &[&'static str]),
@@ -117,11 +118,12 @@ fn write(
 /// Bytes of a row in a file, of a larger kind.
 const BYTES_BY_ROW: usize = 40;
 /// Rows that are looked at to find columns that need no dictionary; files of fewer rows have one
-/// for all.
-const SAMPLE: usize = 1024;
+/// for all. Tests do with few, to come by both ways.
+const SAMPLE: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// Columns of numbers and times of which most values are seen once: a dictionary of them would be
-/// larger than they are, and takes much longer to make than to do without.
+/// larger than they are, and takes much longer to make than to do without. What stands where a
+/// value is null does not count: it depends on where the column comes from.
 fn unlike(batches: &[RecordBatch]) -> Vec<String> {
     let Some(schema) = batches.first().map(RecordBatch::schema) else { return Vec::new() };
     let is_unlike = |place: usize| {
@@ -131,11 +133,11 @@ fn unlike(batches: &[RecordBatch]) -> Vec<String> {
             let column = batch.column(place).slice(0, left.min(batch.num_rows()));
             left -= column.len();
             if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
-                seen.extend(times.values().iter().map(|time| *time as u64));
+                seen.extend(times.iter().flatten().map(|time| time as u64));
             } else if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-                seen.extend(numbers.values().iter().map(|number| *number as u64));
+                seen.extend(numbers.iter().flatten().map(|number| number as u64));
             } else if let Some(numbers) = column.as_primitive_opt::<Float64Type>() {
-                seen.extend(numbers.values().iter().map(|number| number.to_bits()));
+                seen.extend(numbers.iter().flatten().map(f64::to_bits));
             }
         }
         left == 0 && seen.len() * 4 >= SAMPLE * 3
@@ -163,6 +165,10 @@ fn writer(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::buffer::NullBuffer;
     use operators::model::ColumnType;
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
@@ -212,5 +218,21 @@ mod tests {
         };
         assert_eq!(with_dictionary(SAMPLE as i64), [false, true, true]);
         assert_eq!(with_dictionary(SAMPLE as i64 - 1), [true, true, true]);
+    }
+
+    /// What stands in the place of a null is nobody's affair.
+    #[test]
+    fn nulls_are_no_values() {
+        let rows = SAMPLE as i64;
+        let column = |is_valid: bool| {
+            let nulls = NullBuffer::from(vec![is_valid; SAMPLE]);
+            Int64Array::new((0..rows).collect(), Some(nulls))
+        };
+        let batch = |is_valid| {
+            let array: ArrayRef = Arc::new(column(is_valid));
+            RecordBatch::try_from_iter_with_nullable([("count", array, true)]).unwrap()
+        };
+        assert_eq!(unlike(&[batch(true)]), ["count"]);
+        assert!(unlike(&[batch(false)]).is_empty());
     }
 }

@@ -46,7 +46,7 @@ impl Epochs {
         let app = format!("{job}/{EPOCHS}");
         let (columns, partition_by) = (COLUMNS.to_vec(), Vec::new());
         let layout = TableLayout { columns, partition_by, plain: Vec::new() };
-        let table = Delta::open(runtime, &out.join(EPOCHS), &app, layout)?;
+        let table = Delta::open_own(runtime, &out.join(EPOCHS), &app, layout)?;
         Ok(Self { table, waiting: Vec::new() })
     }
 

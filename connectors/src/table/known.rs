@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, RecordBatch};
 use operators::model::{Cause, CellRef, Epoch, Micros, Row, ViewSchema};
 
 use super::changes::{Op, status};
-use super::columns::{Layout, batch, constant};
+use super::columns::{COLUMN_BYTES, Layout, batches, constant};
+use super::encode::ROWS_AT_ONCE;
 use super::replayed::{FINAL_AT, Outcome, Replayed, STATUS, final_cell, outcomes};
 use super::stored::{Stored, Which};
 use super::view::{own_columns, unfit};
@@ -62,19 +63,23 @@ pub fn known(
     let columns: Vec<Layout> = own_columns(schema).chain([STATUS, FINAL_AT]).collect();
     let whole = Which::Current(schema, granularity).schema();
     let wrong = |e: arrow::error::ArrowError| unfit(schema, &e.to_string());
-    let mut batches = Vec::new();
+    let mut known = Vec::new();
     for (partition, outcomes) in outcomes(schema, granularity, &replayed) {
         let rows: Vec<&Row> = outcomes.iter().filter_map(Outcome::standing).collect();
-        let lines = batch(&columns, &rows, |row, place| match place.checked_sub(own) {
+        let at_once = (ROWS_AT_ONCE, COLUMN_BYTES);
+        let lines = batches(&columns, &rows, at_once, |row, place| match place.checked_sub(own) {
             Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
             Some(_) => final_cell(row.final_at),
             None => row.cells.get(place),
         });
-        let mut arrays: Vec<ArrayRef> = lines.map_err(wrong)?.columns().to_vec();
-        arrays.extend(partition.get(1).map(|date| constant(date, rows.len())));
-        batches.push(RecordBatch::try_new(whole.clone(), arrays).map_err(wrong)?);
+        for lines in lines {
+            let lines = lines.map_err(wrong)?;
+            let mut arrays: Vec<ArrayRef> = lines.columns().to_vec();
+            arrays.extend(partition.get(1).map(|date| constant(date, lines.num_rows())));
+            known.push(RecordBatch::try_new(whole.clone(), arrays).map_err(wrong)?);
+        }
     }
-    Ok(batches)
+    Ok(known)
 }
 
 /// The rows of a view that stood after an epoch, in no order.

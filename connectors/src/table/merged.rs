@@ -12,10 +12,11 @@ use arrow::error::ArrowError;
 use operators::model::{CellRef, Micros, Row, Status, ViewSchema};
 
 use super::TableError;
+use super::batches::ROWS_LONG;
 use super::changes::status;
 use super::columns::{Layout, arrow_schema, batch};
 use super::replayed::{FINAL_AT, STATUS, final_cell};
-use super::values::Values;
+use super::values::{Values, bytes};
 use super::view::{own_columns, unfit};
 
 /// What happens to the rows of a key.
@@ -47,6 +48,34 @@ impl Run<'_> {
             Self::New(_) => 1,
         }
     }
+}
+
+/// Rows in parts of so many.
+fn cut<'a>(
+    mut rest: impl Iterator<Item = Run<'a>>,
+    rows: usize,
+) -> impl Iterator<Item = Vec<Run<'a>>> {
+    let mut cut: Option<Run<'a>> = None;
+    std::iter::from_fn(move || {
+        let (mut part, mut left) = (Vec::new(), rows);
+        while let Some(run) = cut.take().or_else(|| rest.next()) {
+            match run {
+                Run::Old { batch, from, to } if to - from > left => {
+                    part.push(Run::Old { batch, from, to: from + left });
+                    cut = Some(Run::Old { batch, from: from + left, to });
+                    left = 0;
+                }
+                run => {
+                    part.push(run);
+                    left -= run.len();
+                }
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// A batch of old rows.
@@ -203,35 +232,30 @@ impl<'s> Held<'s> {
         &self.layout
     }
 
-    /// The new rows in batches of so many, with their states at a watermark.
+    /// The new rows in batches of so many, with their states at a watermark. Where such a batch
+    /// would have more bytes than `bytes`, it is cut into small ones. Both follow from the rows.
     pub(super) fn batches<'a>(
         &'a self,
         runs: &'a [Run<'a>],
         watermark: Micros,
-        rows: usize,
+        (rows, bytes): (usize, usize),
     ) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + 'a {
-        let mut rest = runs.iter().copied();
-        let mut cut: Option<Run<'a>> = None;
-        std::iter::from_fn(move || {
-            let (mut part, mut left) = (Vec::new(), rows);
-            while let Some(run) = cut.take().or_else(|| rest.next()) {
-                match run {
-                    Run::Old { batch, from, to } if to - from > left => {
-                        part.push(Run::Old { batch, from, to: from + left });
-                        cut = Some(Run::Old { batch, from: from + left, to });
-                        left = 0;
-                    }
-                    run => {
-                        part.push(run);
-                        left -= run.len();
-                    }
-                }
-                if left == 0 {
-                    break;
-                }
+        let parts = cut(runs.iter().copied(), rows).flat_map(move |part| {
+            let rows = if self.bytes(&part) > bytes { ROWS_LONG } else { rows };
+            cut(part.into_iter(), rows)
+        });
+        parts.map(move |part| self.batch(&part, watermark))
+    }
+
+    /// Bytes of the values of some rows that have no fixed length.
+    fn bytes(&self, runs: &[Run<'_>]) -> usize {
+        let of_run = |run: &Run<'_>| match run {
+            Run::Old { batch, from, to } => {
+                self.batches[*batch].own.iter().map(|values| values.bytes(*from, *to)).sum()
             }
-            (!part.is_empty()).then(|| self.batch(&part, watermark))
-        })
+            Run::New(row) => row.cells.iter().skip(1).map(bytes).sum::<usize>(),
+        };
+        runs.iter().map(of_run).sum()
     }
 
     fn batch(&self, runs: &[Run<'_>], watermark: Micros) -> Result<RecordBatch, ArrowError> {
@@ -342,13 +366,15 @@ mod tests {
         let names = items(random).map(|n| Cell::str(["a", "b", ""][n as usize])).collect();
         let times: Vec<Cell> = items(random).map(|_| time(random)).collect();
         let times = times.into_iter().map(|cell| maybe(random, cell)).collect();
+        // Of many identifiers the numbers are mostly seen once.
+        let values = if ids > 20 { 10_000 } else { 5 };
         let cells = [
             Cell::str("t"),
             Cell::List(names),
             Cell::Id(Token(u128::from(random.below(ids)) << 90)),
             time(random),
-            Cell::float(random.below(5) as f64 - 2.0),
-            Cell::Int(random.below(3) as i64 - 1),
+            Cell::float(random.below(values) as f64 - 2.0),
+            Cell::Int(random.below(values) as i64 - 1),
             Cell::Bool(random.once_in(2)),
             Cell::List(times),
         ];
@@ -445,8 +471,8 @@ mod tests {
             });
             let watermark = random.pick(&[0, 5, 20]);
             let runs = held.merge(steps).unwrap();
-            let (layout, at_once) =
-                ((held.layout(), ["id"].as_slice()), random.pick(&[1, 2, 9, 99]));
+            let layout = (held.layout(), ["id"].as_slice());
+            let at_once = (random.pick(&[1, 2, 9, 99]), random.pick(&[0, 50, usize::MAX]));
             let merged =
                 encode_batches(0, layout, held.batches(&runs, watermark, at_once)).unwrap();
             assert!(merged.content == encoded(&held, &new, watermark), "seed {seed}");

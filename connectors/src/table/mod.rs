@@ -18,6 +18,8 @@
 //! memory if it is only what waits. Each table knows by its `txn` how far it is: after a crash the
 //! epochs up to [`TableSink::committed`] need not come again for the tables' sake.
 //!
+//! A commit is durable when it returns: its files, their names, and the version of the log.
+//!
 //! Memory: what waits for a commit, and while one goes on, for each thread what the current rows of
 //! a view lack and the rows of one partition. Rows that stand are read from the table's own files.
 
@@ -28,6 +30,7 @@ mod changes;
 mod columns;
 mod current;
 mod delta;
+mod disk;
 mod encode;
 mod epochs;
 mod ipc;
@@ -152,6 +155,18 @@ pub enum TableError {
         /// Its columns.
         found: String,
     },
+    /// A table of another job stands there.
+    #[error(
+        "{path} was written by {}, and this job would add all its rows to those that stand there; \
+         give this job that name again, or another `out`",
+        named(.job)
+    )]
+    Foreign {
+        /// The table.
+        path: PathBuf,
+        /// Name of the job that wrote it last; empty if its log does not say.
+        job: String,
+    },
     /// A row goes that is not there: the program is wrong.
     #[error("internal: a row of {view} goes that is not there: {row:?}")]
     Inconsistent {
@@ -162,7 +177,17 @@ pub enum TableError {
     },
 }
 
+/// What a job is called in a message.
+fn named(job: &str) -> String {
+    if job.is_empty() { "another job".to_owned() } else { format!("the job {job:?}") }
+}
+
 impl TableError {
+    /// Whether the job asks for what there can't be.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Schema { .. } | Self::Foreign { .. })
+    }
+
     fn disk(path: &Path, error: &std::io::Error) -> Self {
         Self::Disk { path: path.into(), message: error.to_string() }
     }
@@ -279,6 +304,11 @@ impl TableSink {
         self.views.iter().map(View::kept).sum()
     }
 
+    /// Gives up what it keeps in memory for current rows: they take it from the changelogs.
+    pub fn forget(&mut self) {
+        self.views.iter_mut().for_each(View::forget);
+    }
+
     /// Current rows of all views.
     pub fn rows(&self) -> u64 {
         self.views.iter().map(|view| view.current.rows()).sum()
@@ -329,7 +359,7 @@ impl TableSink {
             view.done(commit);
         }
         if self.kept() > KEPT_CHANGES {
-            self.views.iter_mut().for_each(View::forget);
+            self.forget();
         }
         self.epochs.commit(&runtime(&self.out)?, &mut written)?;
         self.pending = 0;

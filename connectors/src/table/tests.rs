@@ -253,6 +253,62 @@ fn another_tables_columns_are_refused() {
     assert!(matches!(result, Err(TableError::Schema { .. })));
 }
 
+/// A tenant is what a record says: its name may be longer than a name on the disk, and differ from
+/// another's at its end only.
+#[test]
+fn tenants_may_have_long_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = [schema(true)];
+    let options = options(Granularity::Day, true);
+    let names = ["t".repeat(300), "漢".repeat(100) + "一", "漢".repeat(100) + "二"];
+    let mut expected = Vec::new();
+    for epoch in 1..=2 {
+        let open = TableSink::open(folder.path(), &schemas, options.clone());
+        let mut sink = open.unwrap();
+        for name in &names {
+            let mut row = row(&mut Seeded(epoch));
+            let mut cells = row.cells.to_vec();
+            (cells[0], cells[2]) = (Cell::str(name), Cell::Id(Token(u128::from(epoch))));
+            row.cells = cells.into();
+            sink.add(epoch, Micros::MAX, Change { row: row.clone(), diff: 1, cause: Cause::New });
+            expected.push(row);
+        }
+        sink.close(epoch, Micros::MAX);
+        sink.finish().unwrap();
+        let current = table(&folder.path().join("things"), &[("_status", ColumnType::Str)]);
+        assert_eq!(current, self::expected(&expected, Micros::MAX));
+    }
+    let mut folders = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(folder.path().join("things")).unwrap() {
+        folders.insert(entry.unwrap().file_name().into_string().unwrap());
+    }
+    folders.remove("_delta_log");
+    assert_eq!(folders.len(), 3, "{folders:?}");
+}
+
+/// A job of another name would write all rows once more.
+#[test]
+fn another_jobs_tables_are_refused() {
+    for finish in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let schemas = [schema(false)];
+        let options =
+            |job: &str| TableOptions { job: job.to_owned(), ..options(Granularity::None, false) };
+        let open = |job: &str| TableSink::open(folder.path(), &schemas, options(job));
+        // A table without rows is anybody's.
+        drop(open("first").unwrap());
+        let mut sink = open("second").unwrap();
+        sink.add(1, 0, Change { row: row(&mut Seeded(1)), diff: 1, cause: Cause::New });
+        sink.close(1, 0);
+        if finish { sink.finish() } else { sink.commit_changelogs() }.unwrap();
+        drop(sink);
+        let Err(error) = open("first") else { panic!("it is opened") };
+        assert!(error.is_usage());
+        assert!(error.to_string().contains("was written by the job \"second\""), "{error}");
+        assert_eq!(open("second").unwrap().committed(), Some(1));
+    }
+}
+
 /// A table's file with any byte flipped, or cut anywhere, is an error or is read; nothing panics.
 #[test]
 fn damaged_files_never_panic() {

@@ -11,6 +11,22 @@ use operators::model::{CellRef, ColumnType};
 
 use super::columns::arrow_type;
 
+/// Bytes of a cell in a column, if they have no fixed length.
+pub(super) fn bytes(cell: CellRef<'_>) -> usize {
+    match cell {
+        CellRef::Str(text) => text.len(),
+        CellRef::Bytes(bytes) => bytes.len(),
+        // As text.
+        CellRef::Id(_) => 32,
+        CellRef::List(items) => items.iter().map(|item| bytes(item.as_ref())).sum(),
+        CellRef::Null
+        | CellRef::Bool(_)
+        | CellRef::Int(_)
+        | CellRef::Float(_)
+        | CellRef::Time(_) => 0,
+    }
+}
+
 /// The values of a column that was written by [`super::columns::batch`].
 pub(super) enum Values {
     Bool(BooleanArray),
@@ -45,6 +61,21 @@ impl Values {
             ColumnType::StrList => list(ColumnType::Str)?,
             ColumnType::TimeList => list(ColumnType::Time)?,
         })
+    }
+
+    /// Bytes of the values of some rows that have no fixed length; of each as many as [`bytes`]
+    /// says of its cell.
+    pub(super) fn bytes(&self, from: usize, to: usize) -> usize {
+        let between = |offsets: &[i32]| (offsets[to] - offsets[from]) as usize;
+        match self {
+            Self::Text(values) => between(values.value_offsets()),
+            Self::Bytes(values) => between(values.value_offsets()),
+            Self::List(lists, items) => {
+                let at = |row: usize| lists.value_offsets()[row] as usize;
+                items.bytes(at(from), at(to))
+            }
+            Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+        }
     }
 
     fn array(&self) -> &dyn Array {

@@ -1,5 +1,7 @@
 //! Which files a source has.
 
+use std::path::PathBuf;
+
 use super::*;
 
 fn touch(folder: &Path, name: &str, text: &str) {
@@ -56,8 +58,58 @@ fn recorded_files_that_changed_are_gone() {
         }
         let error = open(Position { file: 0, record: 1 }).unwrap_err();
         assert!(error.is_gone() && error.to_string().contains("a.ndjson"), "{error}");
-        // Behind the first file it isn't needed any more.
-        open(Position { file: 1, record: 1 }).unwrap();
+        // Behind the first file it isn't needed any more, but none may take its place.
+        let behind = open(Position { file: 1, record: 1 });
+        match changed {
+            Some(_) => {
+                let error = behind.unwrap_err();
+                let said = "give a new file a name of its own";
+                assert!(error.is_gone() && error.to_string().contains(said), "{error}");
+            }
+            None => behind.unwrap(),
+        }
+    }
+    // Nor is one looked at that is not meant any more.
+    touch(folder.path(), "a.ndjson", "x1\n");
+    spec.patterns = vec!["b.ndjson".to_owned()];
+    FileSource::open(&spec, Position { file: 1, record: 1 }).unwrap();
+}
+
+/// Wherever reading begins, it is known which files have become longer.
+#[test]
+fn files_that_have_become_longer_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), "a.ndjson", "a1\n");
+    touch(folder.path(), "b.ndjson", "b1\n");
+    let mut spec = spec(folder.path(), &["*.ndjson"]);
+    let source = FileSource::open(&spec, Position::default()).unwrap();
+    spec.recorded = source.files().to_vec();
+    assert!(source.longer().is_empty());
+    touch(folder.path(), "a.ndjson", "a1\na2\na3\n");
+    for file in 0..=2 {
+        let mut source = FileSource::open(&spec, Position { file, record: 0 }).unwrap();
+        assert_eq!(source.longer(), [(folder.path().join("a.ndjson"), 6)], "from {file}");
+        assert_eq!(read_all(&mut source, 9).unwrap().len(), 2 - file as usize);
+    }
+}
+
+/// A recorded file is known by its full path, whether or not it was recorded below the base.
+#[test]
+fn a_recorded_file_is_known_from_any_base() {
+    let folder = tempfile::tempdir().unwrap();
+    touch(folder.path(), "in/a.ndjson", "a1\n");
+    let absolute = folder.path().join("in/*.ndjson");
+    let absolute = absolute.to_str().unwrap();
+    let bases = [folder.path().to_path_buf(), folder.path().join("in"), PathBuf::from("elsewhere")];
+    for before in &bases {
+        let mut earlier = FileSpec::new("test", 3, before, &[absolute]);
+        let source = FileSource::open(&earlier, Position::default()).unwrap();
+        earlier.recorded = source.files().to_vec();
+        for base in bases.iter().filter(|base| base.join(&earlier.recorded[0].path).exists()) {
+            let spec = FileSpec { base: base.clone(), ..earlier.clone() };
+            let source = FileSource::open(&spec, Position { file: 1, record: 0 }).unwrap();
+            assert_eq!(source.files(), earlier.recorded, "{before:?} to {base:?}");
+        }
     }
 }
 

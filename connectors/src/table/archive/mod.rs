@@ -121,6 +121,9 @@ impl ArchiveError {
 
     /// Whether it is asked for what there can't be.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::None { .. } | Self::Lacks { .. })
+        match self {
+            Self::Table(error) => error.is_usage(),
+            other => matches!(other, Self::None { .. } | Self::Lacks { .. }),
+        }
     }
 }
