@@ -1,5 +1,8 @@
 //! What runs: the job file, the runtime, the `braid` command.
 
+// A reader of standard output may go away: only `cli::out` writes there.
+#![warn(clippy::print_stdout)]
+
 pub mod cli;
 pub mod cluster;
 pub mod generate;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::load;
 use super::replay::{HasRun, with};
+use super::{load, out};
 use crate::rebuild::{RebuildError, import};
 use crate::runtime::{Plan, RunError, grouped, open_archive};
 use crate::say;
@@ -73,9 +73,12 @@ fn bring_in(job: &Path, live: &Plan, workers: Option<usize>) -> Result<u8, Rebui
         }
         Some(computed) => {
             let events = grouped(computed.summary.admitted as i64);
-            println!("{events} events of epochs up to {} are archived", computed.upto);
+            out::line(format_args!(
+                "{events} events of epochs up to {} are archived",
+                computed.upto
+            ));
         }
-        None => println!("the archive has everything from the first epoch on"),
+        None => out::line("the archive has everything from the first epoch on"),
     }
     Ok(0)
 }
@@ -84,9 +87,12 @@ fn show(live: &Plan) -> Result<u8, RebuildError> {
     let archive = open_archive((&live.out, &live.name), live).map_err(RunError::from)?;
     let reach = archive.reach();
     if reach.last < reach.first {
-        println!("{}: the archive is empty", live.name);
+        out::line(format_args!("{}: the archive is empty", live.name));
     } else {
-        println!("{}: the archive has the epochs {} to {}", live.name, reach.first, reach.last);
+        out::line(format_args!(
+            "{}: the archive has the epochs {} to {}",
+            live.name, reach.first, reach.last
+        ));
     }
     Ok(0)
 }

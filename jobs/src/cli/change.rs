@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{load, usual_workers};
+use super::{load, out, usual_workers};
 use crate::rebuild::{Trial, trial};
 use crate::runtime::{JobChange, Outlook, RunOptions, grouped, outlook, span};
 use crate::say;
@@ -20,7 +20,7 @@ pub(super) fn plan(path: &Path) -> u8 {
             return error.exit_code();
         }
     };
-    println!("{}: {}", plan.name, words(&outlook));
+    out::line(format_args!("{}: {}", plan.name, words(&outlook)));
     let Outlook::Changed(change) = outlook else { return 0 };
     for (what, list) in [
         ("changed in the job file", &change.sections),
@@ -28,31 +28,31 @@ pub(super) fn plan(path: &Path) -> u8 {
         ("views that are no longer kept (their tables stay as they are)", &change.gone_views),
     ] {
         if !list.is_empty() {
-            println!("  {what}: {}", list.join(", "));
+            out::line(format_args!("  {what}: {}", list.join(", ")));
         }
     }
     if let Some(events) = change.events {
-        println!("  {} events stand in its tables", grouped(events as i64));
+        out::line(format_args!("  {} events stand in its tables", grouped(events as i64)));
     }
     if let Some(epoch) = change.hydrated {
-        println!(
+        out::line(format_args!(
             "  a run begins with a snapshot of the changed job at epoch {epoch}, computes what \
              follows,\n  and publishes the difference as epoch {}, cause `upgrade`",
             change.published + 1
-        );
+        ));
         return 0;
     }
-    println!(
+    out::line(format_args!(
         "  a run computes all {} epochs up to {} anew, from sources or what they still hold of \
          them,\n  and publishes nothing of it but the difference, as epoch {}, cause `upgrade`",
         grouped(change.epochs as i64),
         change.published,
         change.published + 1
-    );
+    ));
     let options = RunOptions { workers: usual_workers(), epoch_records: None };
     match trial(&plan, options) {
         Ok(trial) => {
-            println!("  {}", about(&trial, &change));
+            out::line(format_args!("  {}", about(&trial, &change)));
             0
         }
         Err(error) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use connectors::decode::{Decoded, Decoder};
 use replay::history::Source;
 
-use super::load;
+use super::{load, out};
 use crate::runtime::plan::PlannedSource;
 use crate::runtime::{RunError, grouped};
 use crate::say;
@@ -31,7 +31,7 @@ pub(super) fn check(path: &Path) -> u8 {
         }
     }
     let tables: Vec<&str> = plan.catalog.schemas.iter().map(|s| &*s.name).collect();
-    println!("the job is good; its tables: {}", tables.join(", "));
+    out::line(format_args!("the job is good; its tables: {}", tables.join(", ")));
     0
 }
 
@@ -64,21 +64,21 @@ fn look(source: &PlannedSource) -> Result<(), RunError> {
         (_, Some(topics)) => format!("{} partitions", topics.status().len()),
         (None, None) => "nothing".to_owned(),
     };
-    println!(
+    out::line(format_args!(
         "source {}: {places}; of the first {} records {} are events, {} of them with an \
          identifier",
         source.name,
         grouped(seen as i64),
         grouped(events as i64),
         grouped(known as i64)
-    );
+    ));
     for (reason, count) in &letters {
-        println!("  dead letters, {reason}: {count}");
+        out::line(format_args!("  dead letters, {reason}: {count}"));
     }
     if seen > 0 && events == 0 {
-        println!("  no record could be used: look at [source.fields] for messageId and timestamp");
+        out::line("  no record could be used: look at [source.fields] for messageId and timestamp");
     } else if events > 0 && known == 0 {
-        println!("  no event has an identifier: look at `from` of the identity types");
+        out::line("  no event has an identifier: look at `from` of the identity types");
     }
     Ok(())
 }

@@ -63,11 +63,6 @@ impl Options {
         }
     }
 
-    /// Whether this process is the one that reads and writes.
-    pub(super) fn is_first(&self) -> bool {
-        self.process == 0
-    }
-
     /// What is wrong with them.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { processes, process, .. } = self;

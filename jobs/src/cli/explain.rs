@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::out;
 use super::query::{replayed, run};
 use crate::provenance::number::{BehindSaid, behind};
 use crate::provenance::past::{Of, Past};
@@ -174,7 +175,7 @@ impl Explain {
         } else {
             text()
         };
-        println!("{text}");
+        out::line(text);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out;
 use crate::generate::{Compression, FileOptions, Generated, ShopOptions, write};
 use crate::runtime::grouped;
 use crate::say;
@@ -163,12 +164,14 @@ impl Bar {
 fn show(done: &Generated, json: bool) {
     if json {
         match serde_json::to_string_pretty(done) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => out::line(text),
             Err(error) => say::fail(error),
         }
         return;
     }
-    let line = |label: &str, value: u64| println!("  {label:<26}{:>14}", grouped(value as i64));
+    let line = |label: &str, value: u64| {
+        out::line(format_args!("  {label:<26}{:>14}", grouped(value as i64)));
+    };
     line("records", done.records);
     for (channel, count) in &done.channels {
         line(&format!("records, {channel}"), *count);
@@ -184,8 +187,8 @@ fn show(done: &Generated, json: bool) {
     }
     line("files", done.files);
     line("bytes", done.bytes);
-    println!("  from {} to {}", done.first_event, done.last_event);
+    out::line(format_args!("  from {} to {}", done.first_event, done.last_event));
     let rate = grouped(done.records_per_s as i64);
-    println!("  {:.1} s, {rate} records a second", done.seconds);
-    println!("\n  braid run {}", done.job.display());
+    out::line(format_args!("  {:.1} s, {rate} records a second", done.seconds));
+    out::line(format_args!("\n  braid run {}", done.job.display()));
 }

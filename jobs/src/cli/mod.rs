@@ -12,6 +12,8 @@ mod crash;
 mod demo;
 mod explain;
 mod generate;
+mod note;
+mod out;
 mod query;
 mod replay;
 mod schema;
@@ -28,7 +30,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cluster::Role;
 use crate::runtime::{
-    Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, plan, run_until, serve,
+    Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, plan, run_held, serve,
 };
 use crate::say;
 use crate::serve::Server;
@@ -152,7 +154,7 @@ pub fn main() -> ExitCode {
         Command::Schema { job, view } => schema::schema(&job, view.as_deref()),
         Command::Status { job, at } => status::status(&job, at),
     };
-    ExitCode::from(code)
+    ExitCode::from(out::code(code))
 }
 
 /// One worker per core; beyond 8 a job of this kind gains little.
@@ -219,10 +221,8 @@ fn execute(
     }
     if let Some((_, Ok(server))) = &server {
         say::note(format_args!("at http://{}", server.address()));
-        if cluster.is_first() {
-            note_address(&plan, server.address());
-        }
     }
+    let address = server.as_ref().and_then(|(_, server)| Some(server.as_ref().ok()?.address()));
     let joined = match cluster.role() {
         Role::Child => cluster.join(&plan, options, &stop, &board).map(Some),
         Role::Alone | Role::Parent => Ok(None),
@@ -238,8 +238,8 @@ fn execute(
     let (silent, terminal) = (Silent, Terminal::new());
     let progress: &dyn Progress = if json { &silent } else { &terminal };
     let cluster = joined.as_ref();
-    let result =
-        run_until(&plan, options, Around { progress, stop: &stop, board: &board, cluster });
+    let around = Around { progress, stop: &stop, board: &board, cluster };
+    let result = run_held(&plan, options, around, || leave_note(&plan, address));
     let code = match result {
         Ok(summary) => {
             show(&plan, &summary, json);
@@ -260,27 +260,25 @@ fn execute(
 }
 
 /// Notes where `braid status` finds this run. Without the note it tells from files.
-fn note_address(plan: &Plan, address: SocketAddr) {
-    let noted = status::noted(plan);
-    let written = std::fs::create_dir_all(&plan.out)
-        .and_then(|()| std::fs::write(&noted, format!("{address}\n")));
-    if let Err(error) = written {
-        say::note(format_args!("can't write {}: {error}", noted.display()));
+fn leave_note(plan: &Plan, address: Option<SocketAddr>) {
+    if let Err(error) = note::leave(&plan.out, address) {
+        let path = note::path(&plan.out);
+        say::note(format_args!("can't write {}: {error}", path.display()));
     }
 }
 
 fn show(plan: &Plan, summary: &Summary, json: bool) {
     if json {
         match serde_json::to_string_pretty(summary) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => out::line(text),
             Err(error) => say::fail(error),
         }
         return;
     }
-    println!("{}\n", plan.name);
-    print!("{}", summary.text());
+    out::line(format_args!("{}\n", plan.name));
+    out::text(summary.text());
     let out = plan.out.display();
-    println!("\n  tables in {out}: {}", summary.tables.join(", "));
-    println!("  python -c 'from deltalake import DeltaTable; \\");
-    println!("    print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");
+    out::line(format_args!("\n  tables in {out}: {}", summary.tables.join(", ")));
+    out::line("  python -c 'from deltalake import DeltaTable; \\");
+    out::line(format_args!("    print(DeltaTable(\"{out}/people\").to_pyarrow_table())'"));
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::load;
+use super::out::Out;
 use crate::query::{Format, Moment, QueryError, query, resolve};
 use crate::rebuild::{RebuildError, Replay};
 use crate::runtime::Plan;
@@ -35,7 +36,7 @@ pub(super) fn ask(asked: &Asked) -> u8 {
         let replayed = replayed(&asked.job, live, asked.replay.as_deref())?;
         let plan = replayed.as_ref().map_or(live, |replay| &replay.plan);
         let known = asked.as_known_at.map(|moment| resolve(plan, moment)).transpose()?;
-        query(plan, &asked.sql, known, asked.format, &mut std::io::stdout().lock())
+        query(plan, &asked.sql, known, asked.format, &mut Out::lock())
     })
 }
 
@@ -54,6 +55,8 @@ pub(super) fn replayed(
 pub(super) fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {
     match load(job).map(|plan| act(&plan)) {
         Ok(Ok(())) => 0,
+        // Who wanted to know has seen enough.
+        Ok(Err(_)) if Out::is_gone() => 0,
         Ok(Err(error)) => {
             say::fail(&error);
             error.exit_code()

@@ -9,7 +9,7 @@ use clap::Args;
 use connectors::bindings::Binding;
 use operators::model::Epoch;
 
-use super::{load, usual_workers};
+use super::{load, out, usual_workers};
 use crate::query::Moment;
 use crate::rebuild::{
     Reading, RebuildError, Replay, Scope, Variant, before, compute, settled, switch, view_names,
@@ -151,7 +151,7 @@ fn act(options: &Options, live: &Plan, stop: &AtomicBool) -> Result<u8, RebuildE
     if options.drop {
         let Some(found) = found else { return Err(unknown(live, name)?) };
         found.drop()?;
-        println!("{name} is removed");
+        out::line(format_args!("{name} is removed"));
         return Ok(0);
     }
     let replay = match found {
@@ -172,7 +172,10 @@ fn act(options: &Options, live: &Plan, stop: &AtomicBool) -> Result<u8, RebuildE
         }
         show(&computed.summary, options.json);
         if !options.json {
-            println!("\n  {name} is complete up to epoch {}, in {out}", computed.upto);
+            out::line(format_args!(
+                "\n  {name} is complete up to epoch {}, in {out}",
+                computed.upto
+            ));
         }
         Ok(0)
     })
@@ -212,9 +215,9 @@ impl HasRun for Options {
 
 fn show(summary: &Summary, json: bool) {
     if json {
-        println!("{}", serde_json::to_string_pretty(summary).unwrap_or_default());
+        out::line(serde_json::to_string_pretty(summary).unwrap_or_default());
     } else {
-        print!("{}", summary.text());
+        out::text(summary.text());
     }
 }
 
@@ -334,11 +337,11 @@ fn change_over(
         }
         show(&switched.summary, options.json);
         if !options.json {
-            println!(
+            out::line(format_args!(
                 "\n  the job of {name} is the live one; what was before is the replay {}, which \
                  --back goes back to",
                 switched.before
-            );
+            ));
         }
         Ok(0)
     })
@@ -347,7 +350,7 @@ fn change_over(
 fn list(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
     let names = Replay::names(live)?;
     if names.is_empty() {
-        println!("{} has no replays; give one a name to make it", live.name);
+        out::line(format_args!("{} has no replays; give one a name to make it", live.name));
         return Ok(0);
     }
     for name in names {
@@ -362,7 +365,7 @@ fn list(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
         if replay.plan.hash == live.hash {
             words.push("the job as its file says".to_owned());
         }
-        println!("{name}: {}", words.join(", "));
+        out::line(format_args!("{name}: {}", words.join(", ")));
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@ use connectors::kafka::{RowFormat, json_schemas};
 use operators::model::{Status, ViewSchema};
 use serde_json::{Map, Value, json};
 
-use super::load;
+use super::{load, out};
 use crate::runtime::Plan;
 use crate::say;
 
@@ -30,7 +30,7 @@ pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
         say::fail(format_args!("the job has no view {view:?}; write one of {}", names.join(", ")));
         return 2;
     }
-    println!("{:#}", Value::Object(page));
+    out::line(format_args!("{:#}", Value::Object(page)));
     0
 }
 

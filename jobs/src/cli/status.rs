@@ -1,9 +1,8 @@
-//! `braid status`: how far a job is. A running one is asked; of one that does not run, bindings,
-//! tables, snapshots and brokers tell.
+//! `braid status`: how far a job is. A running one is asked; of one that does not answer, bindings,
+//! tables, snapshots and brokers tell, and the note of its last run whether it is on.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use connectors::bindings::{Binding, Logged};
@@ -14,7 +13,7 @@ use operators::model::Epoch;
 use replay::history::SourceSpec;
 use replay::snapshot::find;
 
-use super::load;
+use super::{load, note, out};
 use crate::runtime::{Plan, now, peek, snapshots_of};
 use crate::say;
 use crate::serve::{
@@ -25,11 +24,6 @@ use crate::serve::{
 /// How long brokers are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a run notes the address at which it answers.
-pub(super) fn noted(plan: &Plan) -> PathBuf {
-    plan.out.join("listen")
-}
-
 /// Shows the status; returns the exit code.
 pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
     let plan = match load(path) {
@@ -38,7 +32,7 @@ pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
     };
     match (running(&plan, at), at) {
         (Ok(text), _) => {
-            print!("{text}");
+            out::text(text);
             return 0;
         }
         (Err(error), Some(at)) => {
@@ -54,13 +48,19 @@ pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
             return 1;
         }
     };
+    let state = match note::is_on(&plan.out) {
+        Some(true) => State::Silent,
+        Some(false) => State::Stands,
+        None => State::Unknown,
+    };
     let Some(last) = bindings.last() else {
-        println!("{}: has not run yet", plan.name);
+        let what = if state == State::Silent { "runs, has bound nothing" } else { "has not run" };
+        out::line(format_args!("{}: {what} yet", plan.name));
         return 0;
     };
     match figures(&plan, &bindings, last) {
         Ok(figures) => {
-            print!("{}", lines(&figures, now(), State::Stands));
+            out::text(lines(&figures, now(), state));
             0
         }
         Err(words) => {
@@ -72,18 +72,17 @@ pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
 
 /// What the running job says.
 fn running(plan: &Plan, at: Option<SocketAddr>) -> Result<String, String> {
-    let noted = || fs::read_to_string(noted(plan)).ok()?.trim().parse().ok();
-    let at = at.or_else(noted).ok_or("it has noted no address")?;
+    let at = at.or_else(|| note::address(&plan.out)).ok_or("it has noted no address")?;
     let text = get(at, "/status").map_err(|error| error.to_string())?;
     // Another job may answer there by now.
     let ours = text.starts_with(&format!("{}: ", plan.name));
     if ours { Ok(text) } else { Err("another job does".to_owned()) }
 }
 
-/// The figures of a job that does not run.
+/// The figures of a job that does not answer.
 fn figures(plan: &Plan, bindings: &[Binding], last: &Binding) -> Result<Figures, String> {
     let mut figures = Figures::default();
-    figures.begin(&plan.name, last.generation);
+    figures.begin(&plan.name, last.generation, Some(last.epoch));
     (figures.bound, figures.closed) = (last.epoch, last.epoch + 1);
     sinks(plan, &mut figures)?;
     let known = |name: &str, sink: &SinkFigures| name != TABLES && sink.trouble.is_none();

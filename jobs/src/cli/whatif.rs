@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use operators::model::Epoch;
 
-use super::load;
 use super::replay::{Change, HasRun, last, with};
+use super::{load, out};
 use crate::query::Moment;
 use crate::rebuild::{Reading, RebuildError, Replay, Scope, compute};
 use crate::runtime::{Plan, peek};
@@ -99,9 +99,9 @@ fn act(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
     }
     let what = compare(live, &replay.plan, epoch)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&what).unwrap_or_default());
+        out::line(serde_json::to_string_pretty(&what).unwrap_or_default());
     } else {
-        print!("{}", text(&what));
+        out::text(text(&what));
     }
     if let Some(path) = &options.html {
         fs::write(path, page(&what))
@@ -112,12 +112,12 @@ fn act(options: &Options, live: &Plan) -> Result<u8, RebuildError> {
         let (job, name) = (options.job.display(), &replay.name);
         let file = replay.plan.out.join("job.toml");
         if !what.is_nothing() {
-            println!("\n  why somebody would be who they are:");
-            println!("  braid explain {job} person ID --replay {name}");
+            out::line("\n  why somebody would be who they are:");
+            out::line(format_args!("  braid explain {job} person ID --replay {name}"));
         }
-        println!("\n  to make it so: stop the job, put {} in", file.display());
-        println!("  the place of {job}, and: braid replay {job} {name} --switch");
-        println!("  to forget it: braid replay {job} {name} --drop");
+        out::line(format_args!("\n  to make it so: stop the job, put {} in", file.display()));
+        out::line(format_args!("  the place of {job}, and: braid replay {job} {name} --switch"));
+        out::line(format_args!("  to forget it: braid replay {job} {name} --drop"));
     }
     Ok(0)
 }

@@ -121,6 +121,7 @@ pub struct Cluster {
     controls: Arc<Controls>,
     arrived: Receiver<(usize, Kind, Pulsed)>,
     go: Receiver<Session>,
+    board: Arc<Board>,
 }
 
 /// The connections of a session, by process.
@@ -140,6 +141,21 @@ impl Cluster {
     /// # Errors
     /// The files of TLS can't be used.
     pub fn form(
+        setup: Setup,
+        stop: &Arc<AtomicBool>,
+        restart: &Arc<AtomicBool>,
+        board: &Arc<Board>,
+    ) -> Result<Self, End> {
+        let cluster = Self::new(setup, stop, restart, board)?;
+        say_lost_connections(&cluster.controls);
+        if let Err(end) = cluster.meet() {
+            cluster.leave(&end);
+        }
+        Ok(cluster)
+    }
+
+    /// A process that has not met the others yet.
+    fn new(
         setup: Setup,
         stop: &Arc<AtomicBool>,
         restart: &Arc<AtomicBool>,
@@ -170,12 +186,8 @@ impl Cluster {
             arrived,
             said: Mutex::default(),
         });
-        say_lost_connections(&controls);
-        let cluster = Self { setup, forming, controls, arrived: arrives, go: goes };
-        if let Err(end) = cluster.meet() {
-            cluster.leave(&end);
-        }
-        Ok(cluster)
+        let board = Arc::clone(board);
+        Ok(Self { setup, forming, controls, arrived: arrives, go: goes, board })
     }
 
     fn meet(&self) -> Result<(), End> {
@@ -190,8 +202,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether this process goes on waiting for others, which come when they come: it is well
+    /// meanwhile.
     fn look(&self) -> Result<(), End> {
         self.controls.go_on()?;
+        self.board.beat();
         thread::sleep(LOOK_EVERY);
         Ok(())
     }
@@ -375,5 +390,29 @@ impl<T> Inbox<T> {
             Self::Here(inbox) => inbox.send(message),
             Self::There(inbox, worker) => inbox.send((*worker, message)).is_ok(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Others may come long after process 0, and it is not to be restarted for that.
+    #[test]
+    fn waiting_for_others_is_no_standing_still() {
+        let setup = Setup {
+            processes: 2,
+            process: 0,
+            workers: 1,
+            addresses: vec!["localhost:1".to_owned(); 2],
+            tls: None,
+            silence: SILENCE,
+            job: "job".to_owned(),
+        };
+        let board = Arc::default();
+        let cluster = Cluster::new(setup, &Arc::default(), &Arc::default(), &board).unwrap();
+        board.stand_still();
+        cluster.look().unwrap();
+        assert!(board.is_healthy());
     }
 }

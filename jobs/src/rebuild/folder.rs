@@ -15,7 +15,7 @@ use operators::views::catalog::BUILT_IN;
 use serde::{Deserialize, Serialize};
 
 use super::RebuildError;
-use crate::runtime::plan::SnapshotPlan;
+use crate::runtime::plan::{SnapshotPlan, check_prefix};
 use crate::runtime::{Plan, REPLAYS, job_file, plan, snapshots_within};
 
 /// How often a replay takes a snapshot, from which it goes on after a crash.
@@ -93,7 +93,8 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The text is no job; its sources are others than those of the live one.
+    /// The text is no job; its sources are others than those of the live one; topics can't be
+    /// called so.
     pub fn create(
         (job, text): (&Path, &str),
         live: &Plan,
@@ -101,6 +102,7 @@ impl Replay {
         scope: Scope,
     ) -> Result<Self, RebuildError> {
         check_name(name)?;
+        scope.prefix.as_deref().map_or(Ok(()), check_prefix).map_err(RebuildError::Usage)?;
         let out = folder(live, name);
         let plan = planned(job, text, out.clone(), (name, &scope))?;
         sources(live, &plan)?;

@@ -11,10 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use operators::model::{Epoch, Event, Micros};
 
 use super::{Plan, RunError, shown};
-use crate::serve::Board;
+use crate::serve::{ARCHIVE, Board};
 
-/// What the archive is called among the outputs.
-pub(super) const ARCHIVE: &str = "archive";
 /// Closed epochs that wait for the thread at most. When it stands still, no more epochs count as
 /// closed, and in time the sources stop.
 const INBOX_MAX: usize = 256;

@@ -110,8 +110,9 @@ impl RunError {
             Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_fenced() => {
                 4
             }
-            Self::Topic(error) if error.is_usage() => 2,
+            Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_usage() => 2,
             Self::Snapshot(error) if error.is_usage() => 2,
+            Self::Table(error) if error.is_usage() => 2,
             Self::Snapshot(SnapshotError::TakenOver { .. })
             | Self::Binding(BindingError::Held { .. }) => 4,
             Self::Cluster(end) => end.code,
@@ -134,6 +135,36 @@ mod tests {
     use std::io::Error;
 
     use super::*;
+
+    /// To run it again does not help.
+    #[test]
+    fn tables_of_something_else_are_a_matter_of_the_job_file() {
+        let path = || std::path::PathBuf::from("a");
+        let schema = || TableError::Schema { path: path(), found: "b".to_owned() };
+        for error in [
+            RunError::Table(schema()),
+            RunError::Table(TableError::Foreign { path: path(), job: "shop".to_owned() }),
+            RunError::Archive(ArchiveError::Table(schema())),
+        ] {
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+    }
+
+    /// A topic with wrong settings is the user's to mend, whatever it is for.
+    #[test]
+    fn settings_of_a_topic_are_usage() {
+        let error = KafkaError::Settings {
+            what: "bindings".to_owned(),
+            topic: "t".to_owned(),
+            detail: "has 2 partitions".to_owned(),
+        };
+        let errors = [
+            RunError::Topic(error.clone()),
+            RunError::Binding(BindingError::Kafka(error.clone())),
+            RunError::Source(ReadError::Topics(error)),
+        ];
+        assert_eq!(errors.map(|error| error.exit_code()), [2; 3]);
+    }
 
     #[test]
     fn a_full_disk_has_a_code_of_its_own() {

@@ -146,7 +146,7 @@ impl Feeding<'_> {
                         }
                         // Half an epoch is never closed, so nothing of it comes out.
                         Replayed::Waiting if self.stopped() => return Ok(None),
-                        Replayed::Waiting => {}
+                        Replayed::Waiting => self.around.board.beat(),
                         Replayed::Done => break,
                     }
                 }

@@ -11,15 +11,16 @@ pub(super) const BATCH_RECORDS: usize = 4096;
 /// Reads records of one epoch until no source has any. Those before an error count: they are good,
 /// and what is bound is not lost.
 ///
-/// Of sources with an end the one is read of which the least is behind: what they export is most
-/// often of the same time, and a person's events then come more or less in their order, which costs
-/// less than to correct what was computed of half of them. Others have their turn as they come. So
-/// do those of which all seems to be behind: the watermark waits for each until it is known to be
-/// at its end.
+/// Of sources with an end the one is read of whose new records the least is behind: what they
+/// export is most often of the same time, and a person's events then come more or less in their
+/// order, which costs less than to correct what was computed of half of them. Others have their
+/// turn as they come. So do those of which all seems to be behind: the watermark waits for each
+/// until it is known to be at its end.
 pub(super) fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Option<RunError>) {
     let (mut batches, mut left) = (Vec::new(), size);
     let share = (size / sources.len().max(1)).clamp(1, BATCH_RECORDS);
-    let largest = sources.iter().map(Source::bytes_total).max().unwrap_or(0);
+    let open = sources.iter().filter(|source| !source.at_end());
+    let largest = open.map(Source::bytes_new).max().unwrap_or(0);
     let mut ended = vec![false; sources.len()];
     while left > 0 && ended.contains(&false) {
         let least = least_done(sources, &ended);
@@ -29,7 +30,7 @@ pub(super) fn gather(sources: &mut [Source], size: usize) -> (Vec<RawBatch>, Opt
             if left == 0 || ended[place] || waits {
                 continue;
             }
-            let part = if bounded { part(source.bytes_total(), largest, share) } else { share };
+            let part = if bounded { part(source.bytes_new(), largest, share) } else { share };
             match source.next(part.min(left)) {
                 Ok(Some(batch)) => {
                     left -= batch.len();
@@ -50,7 +51,7 @@ fn least_done(sources: &[Source], ended: &[bool]) -> Option<usize> {
 }
 
 /// Records that a source is read by at once, so that all of them go on by about as much of what
-/// they have: of the largest it is `share`.
+/// they have that is new: of the largest it is `share`.
 fn part(bytes: u64, largest: u64, share: usize) -> usize {
     let part = share as u128 * u128::from(bytes) / u128::from(largest.max(1));
     (part as usize).clamp((share / 16).max(1), share.max(1))

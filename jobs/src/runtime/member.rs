@@ -25,7 +25,7 @@ pub fn serve(
     let decoders = plan.sources.iter().map(|source| Decoder::new(&source.decode));
     let decoders = decoders.collect::<Result<Vec<_>, _>>()?;
     let (session, mut peers) = cluster.join().map_err(RunError::Cluster)?;
-    board.figures().begin(&plan.name, session.generation);
+    board.figures().begin(&plan.name, session.generation, None);
     board.figures().replayed = true;
     let (told, tells) = unbounded::<Told>();
     let (inboxes, seats) = seats(options.workers, &decoders, &told);

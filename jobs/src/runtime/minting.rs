@@ -320,8 +320,12 @@ mod tests {
             places: Vec::new(),
             whole: true,
         };
-        let shared =
-            Shared { closed: Arc::default(), complete: Arc::default(), stopped: Arc::default() };
+        let shared = Shared {
+            closed: Arc::default(),
+            complete: Arc::default(),
+            stopped: Arc::default(),
+            board: Arc::default(),
+        };
         let (seated, seat) = seat();
         let mut workers = Workers::new(vec![Inbox::Here(seated)], shared, None);
         let (hand, taken) = unbounded();

@@ -43,7 +43,7 @@ pub use plan::{ArchivePlan, Plan};
 pub use progress::{Extent, Progress, Silent, Terminal};
 pub use snapshots::{REPLAYS, place as snapshots_of, within as snapshots_within};
 pub use summary::{FunnelStep, FunnelSummary, FunnelValue, Summary, grouped, span};
-pub use supervisor::{Around, Past, change, rerun, run, run_until};
+pub use supervisor::{Around, Past, change, rerun, run, run_held, run_until};
 pub use upgrade::kept as job_text_of;
 
 /// How a job is run, beyond what its file says.

@@ -8,7 +8,7 @@ use operators::model::Epoch;
 
 use super::bound::Bound;
 use super::plan::Plan;
-use super::upgrade::{check_sources, kept};
+use super::upgrade::{check_change, kept};
 use super::{RunError, peek_logged, snapshots};
 
 /// What a run of a job would begin with.
@@ -55,7 +55,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
     if last.job == plan.hash {
         return Ok(Outlook::Unchanged { epoch: last.epoch });
     }
-    check_sources(plan, &last.job)?;
+    check_change(plan, &last.job)?;
     if plan.tables.is_none() {
         let why = "only tables tell what stands published, and it has none".to_owned();
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });

@@ -43,6 +43,8 @@ pub(super) struct Limits {
     pub epochs: usize,
     /// Changes at most, and an epoch.
     pub changes: usize,
+    /// Bytes of them at most, and an epoch: payloads of dead letters are long.
+    pub bytes: usize,
 }
 
 /// Closed epochs that wait for their thread.
@@ -59,6 +61,11 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn is_much(&self, limits: Limits) -> bool {
+        self.changes.load(Ordering::Acquire) > limits.changes
+            || self.bytes.load(Ordering::Acquire) > limits.bytes
+    }
+
     fn add(&self, closed: &Closed) {
         self.changes.fetch_add(closed.count(), Ordering::AcqRel);
         self.bytes.fetch_add(closed.bytes, Ordering::AcqRel);
@@ -130,9 +137,7 @@ impl<R: Send + 'static> Output<R> {
     /// Hands over a closed epoch. Says false when the thread has failed; [`Output::finish`] says
     /// why.
     pub(super) fn take(&self, closed: Closed) -> bool {
-        while self.waiting.changes.load(Ordering::Acquire) > self.limits.changes
-            && !self.thread.is_finished()
-        {
+        while self.waiting.is_much(self.limits) && !self.thread.is_finished() {
             thread::sleep(LOOK_EVERY);
         }
         self.waiting.add(&closed);
@@ -144,5 +149,54 @@ impl<R: Send + 'static> Output<R> {
         drop(self.inbox);
         let stopped = |_| RunError::Worker(format!("the thread that writes {}", self.name));
         self.thread.join().map_err(stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use crossbeam_channel::bounded;
+    use operators::model::{Cause, Cell};
+
+    use super::*;
+
+    /// An epoch of one change with a payload.
+    fn closed(epoch: Epoch, payload: usize) -> Closed {
+        let cells = [Cell::str("t"), Cell::Bytes(vec![0; payload].into())];
+        let row = Row { view: 0, cells: cells.into(), final_at: 0 };
+        Closed::new(epoch, 0, vec![vec![Change { row, diff: 1, cause: Cause::New }]])
+    }
+
+    #[test]
+    fn payloads_count() {
+        let small = closed(1, 0).bytes;
+        assert_eq!(closed(1, 5000).bytes, small + 5000);
+    }
+
+    /// Few changes that are long wait for the thread as many short ones do.
+    #[test]
+    fn what_waits_is_bounded_by_bytes() {
+        let limits = Limits { epochs: 100, changes: 100, bytes: 20_000 };
+        let (go, gone) = bounded::<()>(0);
+        let output = Output::start("test", None, limits, move |inbox| {
+            let _ = gone.recv();
+            while inbox.next().is_ok() {}
+        });
+        for epoch in 1..=3 {
+            assert!(output.take(closed(epoch, 9_000)));
+        }
+        let taken = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(output.take(closed(4, 1)));
+                taken.store(true, Ordering::Release);
+            });
+            thread::sleep(LOOK_EVERY * 50);
+            assert!(!taken.load(Ordering::Acquire), "more than the limit waits");
+            drop(go);
+        });
+        assert!(taken.load(Ordering::Acquire));
+        assert!(output.finish().is_ok());
     }
 }

@@ -36,8 +36,10 @@ pub(super) fn bound(board: &Board, epoch: Epoch, bytes_in_flight: usize, held: D
     figures.held_s = held.as_secs_f64();
 }
 
-/// How far each source is, what is in its way, and what a restart needs of it.
+/// How far each source is, what is in its way, and what a restart needs of it. Who shows that while
+/// it is held up does not stand still.
 pub(super) fn sources(board: &Board, names: &[String], all: &[Source], retention: &Retention) {
+    board.beat();
     let of = |(index, (source, name)): (usize, (&Source, &String))| {
         let partition = |status: PartitionStatus| {
             let needed = retention.needed(index, status.id, status.first);
@@ -120,5 +122,19 @@ pub(super) fn snapshot(board: &Board, manifest: &Manifest, time: Option<Duration
 pub(super) fn usable(board: &Board, epoch: Epoch) {
     if let Some(figures) = &mut board.figures().snapshot {
         figures.usable = epoch;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever waits for room shows sources meanwhile, and nothing else.
+    #[test]
+    fn showing_sources_is_no_standing_still() {
+        let board = Board::default();
+        board.stand_still();
+        sources(&board, &[], &[], &Retention::new(0, true));
+        assert!(board.is_healthy());
     }
 }

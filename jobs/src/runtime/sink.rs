@@ -317,7 +317,7 @@ impl Sink {
                             taken = outputs.keep(Kept { epoch, records, marks, counts }, watermark);
                         }
                         if let Some(upgrade) = &mut self.upgrade {
-                            upgrade.add(changes);
+                            upgrade.add(epoch, changes);
                         } else if epoch > self.begin.0 {
                             taken &= outputs.take(epoch, watermark, changes);
                         }

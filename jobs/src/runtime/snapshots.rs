@@ -24,8 +24,9 @@ use replay::snapshot::{
 use super::bound::Bound;
 use super::feeding::now;
 use super::plan::Plan;
-use super::progress::{Extent, Progress};
+use super::progress::Extent;
 use super::summary::Summary;
+use super::supervisor::Around;
 use super::{RunError, shown};
 use crate::serve::Board;
 
@@ -64,13 +65,28 @@ pub(super) fn beginning(
     place.map_or(Ok(None), |place| oldest(place, &plan.hash))
 }
 
+/// Shows how many bytes of how many of a snapshot have been looked at.
+fn looking(around: Option<Around<'_>>) -> impl FnMut(u64, u64) {
+    let mut all = 0;
+    move |bytes, of| {
+        let Some(Around { progress, board, .. }) = around else { return };
+        // A large one takes long, and that is no standing still.
+        board.beat();
+        if all != of {
+            progress.begin(Extent::Bytes(of));
+            all = of;
+        }
+        progress.update(bytes, 0);
+    }
+}
+
 /// The newest snapshot that bindings and every output have passed. Why others are passed over is
-/// said to `progress`.
+/// told to those `around`.
 pub(super) fn newest(
     plan: &Plan,
     place: Option<&Place>,
     (bound, outputs): (&Bound, &BTreeMap<String, Option<Epoch>>),
-    progress: Option<&dyn Progress>,
+    around: Option<Around<'_>>,
 ) -> Result<Option<Begin>, SnapshotError> {
     let passed = outputs.values().map(|epoch| epoch.unwrap_or(0)).min();
     let upto = passed.unwrap_or(Epoch::MAX).min(bound.epoch());
@@ -79,19 +95,10 @@ pub(super) fn newest(
     }
     let mut newest: Option<Begin> = None;
     for place in place.into_iter().chain(&of_replays(plan)?) {
-        let mut all = 0;
-        let looked = |bytes, of| {
-            let Some(progress) = progress else { return };
-            if all != of {
-                progress.begin(Extent::Bytes(of));
-                all = of;
-            }
-            progress.update(bytes, 0);
-        };
-        let found = find(place, &plan.hash, upto, |sum| bound.begins(sum), looked)?;
+        let found = find(place, &plan.hash, upto, |sum| bound.begins(sum), looking(around))?;
         for words in found.passed_over {
-            if let Some(progress) = progress {
-                progress.note(&format!("passes over a snapshot: {words}"));
+            if let Some(around) = around {
+                around.progress.note(&format!("passes over a snapshot: {words}"));
             }
         }
         let at = |begin: &Option<Begin>| begin.as_ref().map(|begin| begin.manifest.epoch);
@@ -358,5 +365,26 @@ impl Taking {
             _ => shown::usable(&self.board, self.shelf.usable()),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::runtime::progress::Silent;
+
+    /// A large snapshot is looked through before anything else is done.
+    #[test]
+    fn looking_through_snapshots_is_no_standing_still() {
+        let (stop, board) = (AtomicBool::new(false), Arc::new(Board::default()));
+        let around = Around { progress: &Silent, stop: &stop, board: &board, cluster: None };
+        let mut looked = looking(Some(around));
+        for bytes in [10, 20] {
+            board.stand_still();
+            looked(bytes, 20);
+            assert!(board.is_healthy(), "{bytes}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use connectors::bindings::{Binding, Logged};
 use connectors::decode::Decoder;
+use connectors::file::FileSource;
 use connectors::kafka::KafkaSink;
 use connectors::table::{Archive, ArchiveSink, TableSink};
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -17,7 +18,7 @@ use replay::history::Source;
 use replay::snapshot::{Begin, Counts, Place};
 use timely::worker::Worker;
 
-use super::archive::{ARCHIVE, ArchiveWriter};
+use super::archive::ArchiveWriter;
 use super::bound::Bound;
 use super::feeding::{Feeding, Pace, now};
 use super::plan::Plan;
@@ -31,7 +32,7 @@ use super::worker::{Told, Work, work};
 use super::workers::{Shared, Workers};
 use super::{RunError, RunOptions, bound, shown};
 use crate::cluster::{Addressed, Cluster, Inbox, Peers, Seat, Seated, seat};
-use crate::serve::{Board, CHANGELOGS, TABLES};
+use crate::serve::{ARCHIVE, Board, CHANGELOGS, TABLES};
 use crate::trace::Tracer;
 
 /// Messages that wait for the workers of another process at most.
@@ -70,7 +71,18 @@ pub fn run_until(
     options: RunOptions,
     around: Around<'_>,
 ) -> Result<Summary, RunError> {
+    run_held(plan, options, around, || {})
+}
+
+/// As [`run_until`]; `held` is called when no other run of the job can go on.
+pub fn run_held(
+    plan: &Plan,
+    options: RunOptions,
+    around: Around<'_>,
+    held: impl FnOnce(),
+) -> Result<Summary, RunError> {
     let (bound, place) = begin(plan)?;
+    held();
     compute(plan, options, around, History { bound, place, next: Next::Mint, archive: None })
 }
 
@@ -79,7 +91,7 @@ fn begin(plan: &Plan) -> Result<(Bound, Option<Place>), RunError> {
     let place = snapshots::place(plan)?;
     let bound = Bound::open(plan, snapshots::beginning(plan, place.as_ref())?.as_ref())?;
     if let Some(before) = bound.last().filter(|binding| binding.job != plan.hash) {
-        upgrade::check_sources(plan, &before.job)?;
+        upgrade::check_change(plan, &before.job)?;
     }
     upgrade::keep(plan)?;
     Ok((bound, place))
@@ -159,7 +171,7 @@ fn compute(
         Next::End(pace) => Some(*pace),
     };
     let generation = bound.last().map_or(1, |binding| binding.generation + 1);
-    around.board.figures().begin(&plan.name, generation);
+    around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
     let (tables, topics) = sinks(plan, bound.epoch(), generation)?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
@@ -175,16 +187,18 @@ fn compute(
         outputs.insert(ARCHIVE.to_owned(), Some(epoch));
         shown::opened(around.board, ARCHIVE, Some(epoch));
     }
-    let newest = |bound: &Bound| {
-        snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around.progress))
-    };
+    let newest =
+        |bound: &Bound| snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around));
     let mut begin = newest(&bound)?;
     if begin.is_none() && !bound.whole {
         bound.read()?;
         begin = newest(&bound)?;
     }
     let upgrade = match upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| past.is_none()) {
-        Some(epoch) => Upgrade::begin(plan, epoch, &published)?,
+        Some(epoch) => {
+            let newest = tables.as_ref().and_then(TableSink::newest);
+            Upgrade::begin(plan, epoch, (&published, newest))?
+        }
         None => None,
     };
     say_begin(around, upgrade.as_ref(), begin.as_ref());
@@ -201,6 +215,7 @@ fn compute(
         }
         decoders.push(Decoder::new(&source.decode)?);
     }
+    say_longer(around, &sources);
     if let Some(kept) = kept.as_mut().filter(|_| done < last) {
         kept.begin((done + 1, last))?;
     }
@@ -255,7 +270,8 @@ fn compute(
     let runs = coalesces.then(|| told.clone());
     let (inboxes, guards) = start(job, &decoders, (options.workers, team), &told, &stopped)?;
     drop(told);
-    let mut workers = Workers::new(inboxes, Shared { closed, complete, stopped }, runs);
+    let shared = Shared { closed, complete, stopped, board: Arc::clone(around.board) };
+    let mut workers = Workers::new(inboxes, shared, runs);
     let size = options.epoch_records.unwrap_or(plan.epoch_records).max(1);
     let names = plan.sources.iter().map(|source| source.name.to_string()).collect();
     let feeding = Feeding {
@@ -312,8 +328,9 @@ fn ended(
     around: Around<'_>,
     fed: Result<(), RunError>,
 ) -> Result<Summary, RunError> {
-    let ends = guards.join();
-    let collected = collector.join().map_err(|_| RunError::Worker("the sink".to_owned()))?;
+    // What is left to compute and to write may take its time.
+    let (ends, collected) = around.board.beating(|| (guards.join(), collector.join()));
+    let collected = collected.map_err(|_| RunError::Worker("the sink".to_owned()))?;
     around.pass_on();
     around.progress.end();
     for end in ends {
@@ -358,6 +375,17 @@ fn say_begin(around: Around<'_>, upgrade: Option<&Upgrade>, begin: Option<&Begin
         around
             .progress
             .note(&format!("begins with the snapshot at epoch {epoch}, {events} events"));
+    }
+}
+
+/// Says which files have become longer since they were listed: what was added is not read.
+fn say_longer(around: Around<'_>, sources: &[Source]) {
+    for (file, bytes) in sources.iter().filter_map(Source::files).flat_map(FileSource::longer) {
+        around.progress.note(&format!(
+            "{} is {bytes} bytes longer than when it was first read; they are not read: a file \
+             must be whole when it appears, so write more into a new one",
+            file.display()
+        ));
     }
 }
 

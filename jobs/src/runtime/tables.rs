@@ -1,10 +1,10 @@
 //! The thread that writes tables, at its own pace: while it commits, the next epochs wait for it.
 //!
-//! Changelogs are appended to when a million changes wait, or after a minute. Current tables cost
-//! what stands in them, so they are rewritten by the clock, but for no more than a fifth of the
-//! time, and when they lack as many changes as they have rows: then all rewriting together costs a
-//! fixed multiple of all changes. So they are at most a minute old and the time of a commit; where
-//! rewriting takes longer than 15 s, five times as long as it takes.
+//! Changelogs are appended to when a million changes or 128 MB wait, or after a minute. Current
+//! tables cost what stands in them, so they are rewritten by the clock, but for no more than a
+//! fifth of the time, and when they lack as many changes as they have rows: then all rewriting
+//! together costs a fixed multiple of all changes. So they are at most a minute old and the time of
+//! a commit; where rewriting takes longer than 15 s, five times as long as it takes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,14 +22,18 @@ use crate::trace::{Tracer, clock};
 
 /// After a rewriting of the current tables, this many times what it took passes until the next.
 const REWRITE_PAUSE: u32 = 4;
-/// Changes that wait for a commit at most, and an epoch: about 128 MB of rows.
+/// Changes that wait for a commit at most, and an epoch.
 const COMMIT_CHANGES: usize = 1_000_000;
+/// Bytes of them: about so many changes, but for dead letters, which have their payload.
+const COMMIT_BYTES: usize = 128 << 20;
+/// Bytes of changes that are kept in memory for current rows when changelogs have them.
+const KEPT_BYTES: usize = 512 << 20;
 /// Changes that current tables may lack, however few rows they have: to rewrite small tables again
 /// and again while much comes in would be for nothing.
 const LACKING_CHANGES: u64 = 4_000_000;
 /// What may wait for the thread: what comes in while a commit is being written. Epochs come 20
 /// times a second where records are few.
-const LIMITS: Limits = Limits { epochs: 4096, changes: 500_000 };
+const LIMITS: Limits = Limits { epochs: 4096, changes: 500_000, bytes: 256 << 20 };
 
 /// A thread that writes tables; it gives what it has written in all.
 pub(super) type TableWriter = Output<Result<Written, TableError>>;
@@ -84,31 +88,43 @@ impl Writing {
     fn write(mut self, inbox: &Inbox) -> Result<Written, TableError> {
         loop {
             match self.next(inbox) {
-                Ok(Closed { epoch, watermark, changes, bytes }) => {
-                    self.pending_bytes += bytes;
-                    for change in changes.into_iter().flatten() {
-                        self.sink.add(epoch, watermark, change);
-                    }
-                    self.sink.close(epoch, watermark);
-                    (self.closed, self.news) = (epoch, true);
-                }
+                Ok(closed) => self.take(closed),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit(true, TableSink::finish)?;
                     return Ok(self.written);
                 }
             }
-            let now = Instant::now();
-            let lacking = (self.sink.pending() + self.sink.lacking()) as u64;
-            let much = lacking > LACKING_CHANGES && lacking > self.sink.rows();
-            let rows_due = now >= self.rows_due && (self.news || lacking > 0);
-            if rows_due || much {
-                self.commit(true, TableSink::commit)?;
-            } else if now >= self.due && self.news || self.sink.pending() > COMMIT_CHANGES {
-                self.commit(false, TableSink::commit_changelogs)?;
-            }
+            self.commit_due(Instant::now())?;
             shown::waiting(&self.board, CHANGELOGS, inbox.bytes() + self.pending_bytes);
             shown::waiting(&self.board, TABLES, self.kept_bytes);
+        }
+    }
+
+    /// Takes in a closed epoch.
+    fn take(&mut self, closed: Closed) {
+        let Closed { epoch, watermark, changes, bytes } = closed;
+        for change in changes.into_iter().flatten() {
+            self.sink.add(epoch, watermark, change);
+        }
+        self.sink.close(epoch, watermark);
+        // What a table has is passed over, and does not wait.
+        self.pending_bytes = if self.sink.pending() == 0 { 0 } else { self.pending_bytes + bytes };
+        (self.closed, self.news) = (epoch, true);
+    }
+
+    /// Commits what is due, or too much.
+    fn commit_due(&mut self, now: Instant) -> Result<(), TableError> {
+        let lacking = (self.sink.pending() + self.sink.lacking()) as u64;
+        let much = lacking > LACKING_CHANGES && lacking > self.sink.rows();
+        let rows_due = now >= self.rows_due && (self.news || lacking > 0);
+        let full = self.sink.pending() > COMMIT_CHANGES || self.pending_bytes > COMMIT_BYTES;
+        if rows_due || much {
+            self.commit(true, TableSink::commit)
+        } else if now >= self.due && self.news || full {
+            self.commit(false, TableSink::commit_changelogs)
+        } else {
+            Ok(())
         }
     }
 
@@ -133,6 +149,9 @@ impl Writing {
         let (now, took) = (Instant::now(), begun.elapsed());
         self.news = false;
         self.kept_bytes += std::mem::take(&mut self.pending_bytes);
+        if self.kept_bytes > KEPT_BYTES {
+            self.sink.forget();
+        }
         if self.sink.kept() == 0 {
             self.kept_bytes = 0;
         }
@@ -147,5 +166,65 @@ impl Writing {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use connectors::table::{Granularity, TableOptions};
+    use operators::model::{Cause, Cell, Change, Row};
+    use operators::views::catalog::Catalog;
+
+    use super::*;
+
+    /// A dead letter, as if it took so many bytes.
+    fn letter(epoch: Epoch, bytes: usize) -> Closed {
+        let cells = [
+            Cell::str("t"),
+            Cell::str("web"),
+            Cell::Int(0),
+            Cell::Int(epoch as i64),
+            Cell::str("malformed"),
+            Cell::str("no JSON"),
+            Cell::Bytes([7].into()),
+        ];
+        let row = Row { view: 0, cells: cells.into(), final_at: 0 };
+        let change = Change { row, diff: 1, cause: Cause::New };
+        Closed { bytes, ..Closed::new(epoch, 0, vec![vec![change]]) }
+    }
+
+    /// A few changes that are long are committed, and given up, as many short ones are.
+    #[test]
+    fn bytes_are_as_good_as_changes() {
+        let without = ["events", "identifiers", "people", "id_changes", "duplicates"];
+        let without = without.map(str::to_owned);
+        let catalog = Catalog::new(Vec::new(), &without, "UTC").unwrap();
+        let options = TableOptions {
+            job: "job".into(),
+            job_hash: "h".into(),
+            partition: Granularity::Day,
+            arrow: false,
+            every: Duration::from_hours(1),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let open = || TableSink::open(folder.path(), &catalog.schemas, options.clone()).unwrap();
+        let mut writing = Writing::new(open(), (Arc::default(), Tracer::default()));
+        let mut take = |epoch, bytes| {
+            writing.take(letter(epoch, bytes));
+            writing.commit_due(Instant::now()).unwrap();
+            (writing.sink.committed(), writing.sink.kept(), writing.kept_bytes)
+        };
+        assert_eq!(take(1, COMMIT_BYTES), (None, 0, 0));
+        assert_eq!(take(2, 1), (Some(2), 2, COMMIT_BYTES + 1));
+        assert_eq!(take(3, KEPT_BYTES), (Some(3), 0, 0));
+        assert_eq!(take(4, 1), (Some(3), 0, 0));
+        writing.commit(true, TableSink::finish).unwrap();
+        assert_eq!((writing.sink.committed(), writing.sink.rows()), (Some(4), 4));
+        // What comes again does not wait.
+        let mut writing = Writing::new(open(), (Arc::default(), Tracer::default()));
+        writing.take(letter(4, COMMIT_BYTES + 1));
+        assert_eq!((writing.pending_bytes, writing.sink.pending()), (0, 0));
     }
 }

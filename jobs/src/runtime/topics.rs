@@ -21,7 +21,7 @@ const COMMIT_BYTES: usize = 16 << 20;
 /// How often it is looked what is open in the topics.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What may wait for the thread.
-const LIMITS: Limits = Limits { epochs: 16, changes: 200_000 };
+const LIMITS: Limits = Limits { epochs: 16, changes: 200_000, bytes: 128 << 20 };
 
 /// A thread that writes topics.
 pub(super) type TopicWriter = Output<Result<(), KafkaError>>;

@@ -6,10 +6,15 @@
 //! difference.
 //!
 //! What stands published is read from the changelogs, which say it for every epoch; hence only jobs
-//! with tables can be changed, and topics must not be ahead of them.
+//! with tables can be changed, and topics must not be ahead of them. Nor may a table: a commit that
+//! was cut off is brought to its end by the job that began it.
+//!
+//! What is only added to is no difference: what was said when stays said. But where a run did not
+//! come to its end, an output lacks the last epochs that are bound; what the changed job says of
+//! them there goes with the difference.
 //!
 //! Memory: until the difference is published, the rows of every view once, and those of one view
-//! twice.
+//! twice. Of what is only added to, what some output lacks.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,8 +29,9 @@ use foldhash::fast::FixedState;
 use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
 
-use super::plan::Plan;
-use super::{RunError, job_file};
+use super::RunError;
+use super::job_file::{self, JobFile};
+use super::plan::{self, Plan};
 
 /// The epoch that publishes what a job's last change has changed; `None` if the job has not been
 /// changed since its first epoch.
@@ -56,30 +62,42 @@ pub(super) fn keep(plan: &Plan) -> Result<(), RunError> {
     durable::write(&path, plan.text.as_bytes(), true).map_err(fail)
 }
 
-/// Names of the sources of a version of the job; `None` if its text is not kept.
-fn sources(plan: &Plan, hash: &str) -> Option<Vec<String>> {
+/// A version of the job, if its text is kept.
+fn version(plan: &Plan, hash: &str) -> Option<JobFile> {
     let path = kept(plan, hash);
-    // Whatever the environment says now: names of sources are not secret.
-    let (_, file) =
-        job_file::parse(&path, &fs::read_to_string(&path).ok()?, &|_| Some(String::new())).ok()?;
-    Some(file.source.into_iter().map(|source| source.name.into_inner()).collect())
+    let text = fs::read_to_string(&path).ok()?;
+    // Names may be of the environment. Secrets that it has no more don't matter here.
+    let env = |name: &str| Some(std::env::var(name).unwrap_or_default());
+    Some(job_file::parse(&path, &text, &env).ok()?.1)
 }
 
-/// Whether the bindings of an earlier version mean the same sources.
-pub(super) fn check_sources(plan: &Plan, before: &str) -> Result<(), RunError> {
+/// Whether an earlier version of the job leaves what this one can go on from: the same sources in
+/// its bindings, and tables of the same names and partitions.
+pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
     let out = plan.out.display().to_string();
-    let Some(old) = sources(plan, before) else {
-        let why = format!("{} is not there", kept(plan, before).display());
-        return Err(RunError::JobChanged { out, why });
+    let refused = |why: String| Err(RunError::JobChanged { out, why });
+    let Some(file) = version(plan, before) else {
+        return refused(format!("{} is not there", kept(plan, before).display()));
     };
+    let name = file.job.name.get_ref();
+    if *name != plan.name {
+        let now = &plan.name;
+        return refused(format!("its name was {name:?}, and is {now:?}, by which tables know it"));
+    }
+    let old: Vec<&str> = file.source.iter().map(|source| source.name.get_ref().as_str()).collect();
     let new: Vec<&str> = plan.sources.iter().map(|source| &*source.name).collect();
     if old.len() > new.len() || old.iter().zip(&new).any(|(old, new)| old != new) {
-        let why = format!(
+        return refused(format!(
             "its sources were {}, and are {}; keep them in their order, and add new ones behind",
             old.join(", "),
             new.join(", ")
-        );
-        return Err(RunError::JobChanged { out, why });
+        ));
+    }
+    if let (Some(old), Some(new)) = (plan::partition(&file), &plan.tables)
+        && old != new.partition
+    {
+        let [old, new] = [old, new.partition].map(plan::word);
+        return refused(format!("its tables have the partition {old:?}, and not {new:?}"));
     }
     Ok(())
 }
@@ -95,10 +113,15 @@ pub(super) struct Upgrade {
     catalog: Arc<Catalog>,
     /// By view, what the changed job makes of everything up to the epoch.
     rows: Vec<Rows>,
+    /// Up to this epoch every output has what is only added to.
+    said: Option<Epoch>,
+    /// What was added to such views later, and when.
+    added: Vec<(Epoch, Change)>,
 }
 
 impl Upgrade {
-    /// The difference to be published at an epoch, if any output lacks it.
+    /// The difference to be published at an epoch, if any output lacks it. `outputs` are complete
+    /// up to their epochs; `newest` is the last one that any table holds.
     ///
     /// # Errors
     ///
@@ -106,7 +129,7 @@ impl Upgrade {
     pub(super) fn begin(
         plan: &Plan,
         epoch: Epoch,
-        outputs: &BTreeMap<String, Option<Epoch>>,
+        (outputs, newest): (&BTreeMap<String, Option<Epoch>>, Option<Epoch>),
     ) -> Result<Option<Self>, RunError> {
         let lacks = |holds: &Option<Epoch>| *holds < Some(epoch);
         if !outputs.values().any(lacks) {
@@ -125,17 +148,30 @@ impl Upgrade {
             );
             return Err(RunError::JobChanged { out, why });
         }
+        // From the epoch on they are what this version has written.
+        if newest > *tables && newest < Some(epoch) {
+            let [newest, tables] = [newest, *tables].map(|epoch| epoch.unwrap_or(0));
+            let why = format!(
+                "one of its tables holds epoch {newest} and others {tables}; run the job as it was \
+                 once, so that all are equally far"
+            );
+            return Err(RunError::JobChanged { out, why });
+        }
+        let said = outputs.values().filter(|holds| lacks(holds)).min().copied().flatten();
         let rows = vec![Rows::default(); plan.catalog.schemas.len()];
         let (out, catalog) = (plan.out.clone(), Arc::clone(&plan.catalog));
-        Ok(Some(Self { epoch, out, catalog, rows }))
+        Ok(Some(Self { epoch, out, catalog, rows, said, added: Vec::new() }))
     }
 
     /// Takes in what the changed job says of an epoch.
-    pub(super) fn add(&mut self, changes: Vec<Vec<Change>>) {
+    pub(super) fn add(&mut self, epoch: Epoch, changes: Vec<Vec<Change>>) {
         for change in changes.into_iter().flatten() {
             let view = usize::from(change.row.view);
             if self.catalog.schemas[view].append_only {
-                continue; // what was said when stays said
+                if Some(epoch) > self.said {
+                    self.added.push((epoch, change));
+                }
+                continue;
             }
             let rows = &mut self.rows[view];
             match rows.entry(change.row) {
@@ -152,7 +188,8 @@ impl Upgrade {
 
     /// What an output that holds everything up to `holds` is told.
     pub(super) fn changes(&self, holds: Option<Epoch>) -> Result<Vec<Change>, TableError> {
-        let mut changes = Vec::new();
+        let added = self.added.iter().filter(|(epoch, _)| Some(*epoch) > holds);
+        let mut changes: Vec<Change> = added.map(|(_, change)| change.clone()).collect();
         for (view, schema) in (0..).zip(&self.catalog.schemas) {
             if schema.append_only {
                 continue;
@@ -173,7 +210,7 @@ impl Upgrade {
         Ok(changes)
     }
 
-    /// Whose events are somebody else's now: who became whom.
+    /// Whose events are somebody else's now: who became whom, but for what is told already.
     fn id_changes(&self, events: &Rows, changes: &mut Vec<Change>) {
         let Some(view) = self.catalog.built_in.id_changes else { return };
         let mut persons: BTreeMap<(Cell, Cell, Cell), [Option<Cell>; 2]> = BTreeMap::new();
@@ -190,6 +227,10 @@ impl Upgrade {
             {
                 pairs.entry((tenant, before, now)).or_insert(message);
             }
+        }
+        for change in changes.iter().filter(|change| change.row.view == view) {
+            let [tenant, before, now] = [0, 1, 2].map(|c| Cell::from(change.row.cells.get(c)));
+            pairs.remove(&(tenant, before, now));
         }
         let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
         let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !pairs.is_empty());
@@ -214,8 +255,70 @@ impl Upgrade {
 #[cfg(test)]
 mod tests {
     use connectors::bindings::Binding;
+    use operators::model::Token;
 
     use super::*;
+
+    /// A difference at epoch 9 of a job with the built-in views, of which nothing is published.
+    fn upgrade(folder: &Path) -> Upgrade {
+        let catalog = Arc::new(Catalog::new(Vec::new(), &[], "UTC").unwrap());
+        let rows = vec![Rows::default(); catalog.schemas.len()];
+        Upgrade { epoch: 9, out: folder.into(), catalog, rows, said: Some(3), added: Vec::new() }
+    }
+
+    fn change(view: Option<u16>, cells: Vec<Cell>) -> Change {
+        let row = Row { view: view.unwrap(), cells: cells.into(), final_at: Micros::MIN };
+        Change { row, diff: 1, cause: Cause::New }
+    }
+
+    /// Each output gets what is only added to from where it ends.
+    #[test]
+    fn what_was_added_goes_to_those_who_lack_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut upgrade = upgrade(folder.path());
+        let letters = upgrade.catalog.built_in.dead_letters;
+        for epoch in 1..=6 {
+            let mut cells = vec![Cell::Null; 7];
+            cells[3] = Cell::Int(epoch as i64);
+            upgrade.add(epoch, vec![Vec::new(), vec![change(letters, cells)]]);
+        }
+        let told = |holds: Epoch| -> Vec<Cell> {
+            let changes = upgrade.changes(Some(holds)).unwrap();
+            changes.iter().map(|change| Cell::from(change.row.cells.get(3))).collect()
+        };
+        assert_eq!(told(3), [4, 5, 6].map(Cell::Int));
+        assert_eq!(told(5), [6].map(Cell::Int));
+        assert_eq!(told(8), []);
+        assert_eq!(upgrade.added.len(), 3, "what all have is not kept");
+    }
+
+    /// Who became whom in an epoch that an output lacks is not told once more.
+    #[test]
+    fn a_change_of_a_person_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let upgrade = upgrade(folder.path());
+        let [events, view] = [upgrade.catalog.built_in.events, upgrade.catalog.built_in.id_changes];
+        let person = |n: u128| Cell::Id(Token(n));
+        let event = |n: u128| {
+            let text = Cell::str;
+            let cells =
+                vec![text("t"), text("m"), Cell::Time(1), text("web"), text("e"), person(n)];
+            change(events, cells).row
+        };
+        let rows: Rows = [(event(1), -1), (event(2), 1)].into_iter().collect();
+        let told = |mut changes: Vec<Change>| {
+            upgrade.id_changes(&rows, &mut changes);
+            changes.len()
+        };
+        let by_itself = |before: u128, now: u128| {
+            let mut cells = vec![Cell::str("t"), person(before), person(now), Cell::str("merge")];
+            cells.extend([Cell::Int(5), Cell::Null, Cell::str("m")]);
+            change(view, cells)
+        };
+        assert_eq!(told(Vec::new()), 1);
+        assert_eq!(told(vec![by_itself(1, 2)]), 1);
+        assert_eq!(told(vec![by_itself(1, 3)]), 2);
+    }
 
     fn binding(epoch: Epoch, job: &str) -> Binding {
         Binding::new(epoch, 1, 0, job)

@@ -16,6 +16,7 @@ use super::RunError;
 use super::feeding::SHOW_EVERY;
 use super::worker::{Told, Work};
 use crate::cluster::Inbox;
+use crate::serve::Board;
 
 /// Bytes of records between binding and the end of the graph at most: a few epochs of usual
 /// records, enough to keep the workers busy.
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub complete: Arc<AtomicU64>,
     /// Whether a worker has panicked.
     pub stopped: Arc<AtomicBool>,
+    /// Where it is told that waiting for them is no standing still.
+    pub board: Arc<Board>,
 }
 
 impl Workers {
@@ -156,11 +159,61 @@ impl Workers {
                 return Ok(());
             }
             if shown.elapsed() >= SHOW_EVERY {
+                self.shared.board.beat();
                 held();
                 shown = Instant::now();
             }
             self.held += Duration::from_millis(1);
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connectors::file::{RawRecords, Rows};
+
+    use super::*;
+    use crate::cluster::seat;
+
+    /// While a long commit holds everything up, the run goes on.
+    #[test]
+    fn waiting_for_the_workers_is_no_standing_still() {
+        let board: Arc<Board> = Arc::default();
+        let closed = Arc::new(AtomicU64::new(0));
+        let shared = Shared {
+            closed: Arc::clone(&closed),
+            complete: Arc::default(),
+            stopped: Arc::default(),
+            board: Arc::clone(&board),
+        };
+        let (seated, _seat) = seat();
+        let mut workers = Workers::new(vec![Inbox::Here(seated)], shared, None);
+        let batch = RawBatch {
+            source: 0,
+            partition: 0,
+            first: 0,
+            offsets: None,
+            records: RawRecords::Json(Arc::new(Rows::default())),
+            bytes: IN_FLIGHT_BYTES_MAX + 1,
+        };
+        workers.batch(1, batch, 0).unwrap();
+        board.stand_still();
+        let healthy = thread::scope(|scope| {
+            let commit = scope.spawn(|| {
+                let begun = Instant::now();
+                while !board.is_healthy() && begun.elapsed() < 20 * SHOW_EVERY {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                closed.store(2, Ordering::Release);
+                board.is_healthy()
+            });
+            workers.close(1, &[], || {}).unwrap();
+            commit.join().unwrap()
+        });
+        assert!(healthy);
+        assert!(workers.held() > Duration::ZERO);
     }
 }

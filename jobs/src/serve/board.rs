@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use connectors::kafka::{OpenTransaction, PartitionStatus, Sent};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use operators::model::{Epoch, Micros};
 
 /// Times of something that happens again and again.
@@ -133,6 +135,10 @@ pub struct TraceFigures {
 pub const CHANGELOGS: &str = "changelogs";
 /// What stands for the current rows of tables.
 pub const TABLES: &str = "tables";
+/// What stands for the archive.
+pub const ARCHIVE: &str = "archive";
+/// Outputs that are no topics. These go by their prefix, so none of them may be one of these words.
+pub const NOT_TOPICS: [&str; 3] = [CHANGELOGS, TABLES, ARCHIVE];
 
 /// Everything that is shown.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -141,6 +147,9 @@ pub struct Figures {
     pub job: String,
     /// Which run of it.
     pub generation: u64,
+    /// The last epoch that earlier runs have bound, which are computed again; `None` before that is
+    /// known, and where nothing is counted.
+    pub earlier: Option<Epoch>,
     /// Whether the epochs of earlier runs have been read again.
     pub replayed: bool,
     /// The last epoch that is bound.
@@ -171,7 +180,7 @@ pub struct Figures {
     pub processes: usize,
     /// How long each other process has said nothing, in seconds.
     pub silent_s: BTreeMap<usize, f64>,
-    /// The sinks: [`CHANGELOGS`], [`TABLES`], and topics by prefix.
+    /// The sinks: those of [`NOT_TOPICS`] that there are, and topics by prefix.
     pub sinks: BTreeMap<String, SinkFigures>,
     /// The newest snapshot, if the job takes any.
     pub snapshot: Option<SnapshotFigures>,
@@ -186,9 +195,15 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// A run begins.
-    pub fn begin(&mut self, job: &str, generation: u64) {
-        *self = Self { job: job.to_owned(), generation, ..Self::default() };
+    /// A run begins, after epochs that earlier ones have bound.
+    pub fn begin(&mut self, job: &str, generation: u64, earlier: Option<Epoch>) {
+        *self = Self { job: job.to_owned(), generation, earlier, ..Self::default() };
+    }
+
+    /// Whether what is counted from the first epoch on, such as records, has everything that
+    /// earlier runs had: what is less would look as if counting began anew.
+    pub fn counted(&self) -> bool {
+        self.earlier.is_some_and(|earlier| earlier == 0 || self.closed > earlier)
     }
 
     /// Whether what comes in goes out at once: earlier epochs have been read again, and no source
@@ -209,6 +224,8 @@ pub struct Board {
 
 /// A run whose feeding has not come by for so long stands still.
 const STANDS_STILL: Duration = Duration::from_mins(2);
+/// How often something that takes its time comes by.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// Further behind than an epoch of usual size is not caught up.
 const BEHIND_RECORDS: u64 = 65_536;
 
@@ -228,6 +245,25 @@ impl Board {
     /// The run goes on.
     pub fn beat(&self) {
         *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Does what takes as long as it takes, such as the last commit of a run, and beats meanwhile.
+    pub fn beating<R>(&self, act: impl FnOnce() -> R) -> R {
+        let (done, over) = bounded::<()>(0);
+        let beat = move || {
+            while over.recv_timeout(BEAT_EVERY) == Err(RecvTimeoutError::Timeout) {
+                self.beat();
+            }
+        };
+        self.beat();
+        thread::scope(|scope| {
+            // Without a thread it is as if nobody beat.
+            let beats = thread::Builder::new().name("beat".to_owned()).spawn_scoped(scope, beat);
+            let result = act();
+            drop(done);
+            drop(beats);
+            result
+        })
     }
 
     /// Says something that a person should know. Whoever says it again and again says it once.
@@ -260,10 +296,55 @@ impl Board {
 }
 
 #[cfg(test)]
+impl Board {
+    /// Nobody has come by for as long as makes a run stand still.
+    pub(crate) fn stand_still(&self) {
+        let then = Instant::now().checked_sub(STANDS_STILL).expect("it runs for longer");
+        *self.alive.lock().expect("nobody panics while holding it") = then;
+        assert!(!self.is_healthy());
+    }
+}
+
+#[cfg(test)]
 pub(super) mod tests {
     use connectors::kafka::PartitionId;
 
     use super::*;
+
+    /// What waits by design is well.
+    #[test]
+    fn what_takes_its_time_beats() {
+        let board = Board::default();
+        board.stand_still();
+        board.beating(|| {
+            assert!(board.is_healthy());
+            board.stand_still();
+            let begun = Instant::now();
+            while !board.is_healthy() && begun.elapsed() < 20 * BEAT_EVERY {
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert!(board.is_healthy());
+        });
+    }
+
+    /// Counters begin where earlier runs have left them.
+    #[test]
+    fn what_is_computed_again_is_not_counted() {
+        let mut figures = Figures::default();
+        assert!(!figures.counted(), "nothing is known yet");
+        for (earlier, closed, counted) in [
+            (Some(0), 0, true),
+            (Some(7), 0, false),
+            (Some(7), 7, false),
+            (Some(7), 8, true),
+            // Another process of the cluster counts.
+            (None, 8, false),
+        ] {
+            figures.begin("shop", 2, earlier);
+            figures.closed = closed;
+            assert_eq!(figures.counted(), counted, "{earlier:?}, {closed}");
+        }
+    }
 
     pub(crate) fn partition(next: u64, end: Option<u64>, idle: bool) -> PartitionFigures {
         let status = PartitionStatus {

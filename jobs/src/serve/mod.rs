@@ -6,8 +6,8 @@ mod status;
 mod text;
 
 pub use board::{
-    Board, CHANGELOGS, Figures, FileFigures, Histogram, PartitionFigures, SinkFigures,
-    SnapshotFigures, SourceFigures, TABLES, TraceFigures,
+    ARCHIVE, Board, CHANGELOGS, Figures, FileFigures, Histogram, NOT_TOPICS, PartitionFigures,
+    SinkFigures, SnapshotFigures, SourceFigures, TABLES, TraceFigures,
 };
 pub use http::{Server, get};
 pub use status::{State, lines};

@@ -21,7 +21,11 @@ pub enum State {
         /// Whether what comes in goes out at once.
         ready: bool,
     },
-    /// As far as files and brokers tell, it does not run.
+    /// It runs, and does not answer.
+    Silent,
+    /// It does not answer, and may run or not.
+    Unknown,
+    /// It does not run.
     Stands,
 }
 
@@ -61,6 +65,8 @@ pub fn lines(figures: &Figures, now: Micros, state: State) -> String {
     let what = match state {
         State::Runs { ready: true } => "runs, has caught up",
         State::Runs { ready: false } => "runs, has not caught up",
+        State::Silent => "runs, does not answer",
+        State::Unknown => "does not answer",
         State::Stands => "does not run",
     };
     let (job, generation) = (&figures.job, figures.generation);
@@ -244,6 +250,18 @@ shop: runs, has not caught up; run 0, epoch 8 bound
             "can't be reached; A RESTART NEEDS 1 000 RECORDS THAT ARE GONE; a transaction",
         ] {
             assert!(text.contains(words), "no {words:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        for (state, words) in [
+            (State::Silent, "shop: runs, does not answer; run 0, epoch 8 bound\n"),
+            (State::Unknown, "shop: does not answer; run 0, epoch 8 bound\n"),
+        ] {
+            let text = lines(&figures(), 0, state);
+            assert!(text.starts_with(words), "{text}");
+            assert!(!text.contains("in flight"), "{text}");
         }
     }
 }

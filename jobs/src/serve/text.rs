@@ -75,7 +75,12 @@ pub(super) fn page(figures: &Figures, now_s: f64, ready: bool, resident: Option<
     page.0
 }
 
+/// What is counted from the first epoch on. It is left out while earlier epochs are computed again:
+/// whoever sees a counter fall and rise counts all of them once more.
 fn records(page: &mut Page, figures: &Figures) {
+    if !figures.counted() {
+        return;
+    }
     page.one("braid_records_total", COUNTER, "Records read.", figures.records);
     page.one("braid_events_total", COUNTER, "Records admitted.", figures.events);
     let name = "braid_dead_letters_total";
@@ -270,6 +275,7 @@ pub(super) mod tests {
         let snapshot = SnapshotFigures { epoch: 4, taken: 1_050_000_000, ..Default::default() };
         Figures {
             job: "shop".to_owned(),
+            earlier: Some(6),
             bound: 8,
             closed: 7,
             watermark: Some(1_000_000_000),
@@ -315,6 +321,28 @@ pub(super) mod tests {
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");
         }
+    }
+
+    /// A run that begins with what earlier ones have bound shows no less than they did.
+    #[test]
+    fn counters_are_shown_when_they_have_everything() {
+        let names = [
+            "braid_records_total",
+            "braid_events_total",
+            "braid_dead_letters_total",
+            "braid_duplicates",
+            "braid_merges_total",
+            "braid_splits_total",
+        ];
+        let mut figures = figures();
+        let shown = |figures: &Figures| {
+            let page = page(figures, 0.0, false, None);
+            names.map(|name| page.contains(&format!("# TYPE {name} ")))
+        };
+        assert_eq!(shown(&figures), [true; 6]);
+        figures.closed = 6;
+        assert_eq!(shown(&figures), [false; 6], "epoch 6 is not computed again yet");
+        assert_eq!(shown(&Figures::default()), [false; 6], "no run has begun");
     }
 
     /// Every line is a comment or `name{labels} value`, and no metric begins twice.

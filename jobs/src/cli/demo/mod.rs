@@ -6,6 +6,7 @@ mod story;
 use std::path::Path;
 use std::time::Instant;
 
+use super::out;
 use crate::generate::{FileOptions, ShopOptions, write};
 use crate::runtime::{Plan, RunError, RunOptions, Silent, Summary, Terminal, grouped, plan, run};
 
@@ -76,29 +77,33 @@ fn play(dir: &Path, workers: usize) -> Result<(), Stop> {
     story.yesterday(dir).map_err(|e| Stop(e.to_string(), 1))?;
     let seconds = begun.elapsed().as_secs_f64();
     let records = grouped(made.records as i64);
-    println!("  {records} records in {seconds:.1} s, under {}", dir.display());
-    println!("  some late, some twice, some broken, some clocks wrong; devices shared and changed");
+    out::line(format_args!("  {records} records in {seconds:.1} s, under {}", dir.display()));
+    out::line(
+        "  some late, some twice, some broken, some clocks wrong; devices shared and changed",
+    );
 
     title("2  The whole job: who is who, sessions, a funnel, trends");
     let (plan, summary) = work(dir, workers, true)?;
-    print!("{}", summary.text());
+    out::text(summary.text());
     let before = scene(&plan, &story)?;
-    println!("\n  Two of these people, and yesterday's funnel:\n{}", before.text());
+    out::line(format_args!("\n  Two of these people, and yesterday's funnel:\n{}", before.text()));
 
     title("3  Today a login comes late: yesterday's laptop was Ada's");
     story.login(dir).map_err(|e| Stop(e.to_string(), 1))?;
-    println!("  {}\n", story.login_record());
+    out::line(format_args!("  {}\n", story.login_record()));
     let merged = correct(dir, workers, &story, summary.epochs)?;
-    println!("\n  Now:\n{}", merged.1.text());
+    out::line(format_args!("\n  Now:\n{}", merged.1.text()));
 
     title("4  It was not hers after all: an unmerge takes it back");
     story.unmerge(dir).map_err(|e| Stop(e.to_string(), 1))?;
-    println!("  {}\n", story.unmerge_record());
+    out::line(format_args!("  {}\n", story.unmerge_record()));
     let parted = correct(dir, workers, &story, merged.0)?;
-    println!("\n  Now:\n{}", parted.1.text());
+    out::line(format_args!("\n  Now:\n{}", parted.1.text()));
     let back = parted.1.funnel() == before.funnel();
     let funnel = if back { "is as it was before the login" } else { "differs from before" };
-    println!("  The funnel {funnel}. The login itself stays Ada's: it carries her user id.");
+    out::line(format_args!(
+        "  The funnel {funnel}. The login itself stays Ada's: it carries her user id."
+    ));
 
     title("5  What to do next");
     next(dir, &plan);
@@ -106,7 +111,7 @@ fn play(dir: &Path, workers: usize) -> Result<(), Stop> {
 }
 
 fn title(text: &str) {
-    println!("\n\x1b[1m{text}\x1b[0m\n");
+    out::line(format_args!("\n\x1b[1m{text}\x1b[0m\n"));
 }
 
 fn work(dir: &Path, workers: usize, progress: bool) -> Result<(Plan, Summary), Stop> {
@@ -131,26 +136,28 @@ fn correct(
     published: u64,
 ) -> Result<(u64, Scene), Stop> {
     let (plan, summary) = work(dir, workers, false)?;
-    println!("  What was published:\n{}", changes(&plan, story, published)?);
+    out::line(format_args!("  What was published:\n{}", changes(&plan, story, published)?));
     Ok((summary.epochs, scene(&plan, story)?))
 }
 
 fn next(dir: &Path, plan: &Plan) {
     let (dir, out) = (dir.display(), plan.out.display());
-    println!("  The tables are Delta Lake tables under {out}: the current rows in {out}/<view>,");
-    println!(
+    out::line(format_args!(
+        "  The tables are Delta Lake tables under {out}: the current rows in {out}/<view>,"
+    ));
+    out::line(format_args!(
         "  every change with its cause in {out}/changelog/<view>. Read them with what you like:"
-    );
-    println!("\n    pip install duckdb deltalake pyarrow");
-    println!("    python3 -c 'import duckdb; print(duckdb.sql(\"\"\"");
-    println!(
+    ));
+    out::line("\n    pip install duckdb deltalake pyarrow");
+    out::line("    python3 -c 'import duckdb; print(duckdb.sql(\"\"\"");
+    out::line(format_args!(
         "      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")"
-    );
-    println!("      where period = $$all$$ order by step\"\"\"))'");
-    println!("    python3 -c 'from deltalake import DeltaTable;");
-    println!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'");
-    println!(
+    ));
+    out::line("      where period = $$all$$ order by step\"\"\"))'");
+    out::line("    python3 -c 'from deltalake import DeltaTable;");
+    out::line(format_args!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'"));
+    out::line(format_args!(
         "\n  Then change {dir}/job.toml, for example a window or a gap, and see what is corrected:"
-    );
-    println!("\n    braid plan {dir}/job.toml && braid run {dir}/job.toml\n");
+    ));
+    out::line(format_args!("\n    braid plan {dir}/job.toml && braid run {dir}/job.toml\n"));
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::decode::DecodeSpec;
-use connectors::kafka::{KafkaBindingsSpec, KafkaSinkSpec};
+use connectors::kafka::{KafkaBindingsSpec, KafkaSinkSpec, Values};
 use connectors::table::{Granularity, TableOptions};
 use operators::graph::Job;
 use operators::identity::{EngineKind, IdentityConfig};
@@ -34,7 +34,8 @@ pub use self::archive::ArchivePlan;
 use self::checker::Checker;
 pub use self::cluster::ClusterPlan;
 pub use self::snapshots::SnapshotPlan;
-use super::job_file::{self, JobFile, Problem, Text, nearest};
+pub(crate) use self::topics::check_prefix;
+use super::job_file::{self, JobFile, Problem, Sink, Source, Text, nearest};
 use crate::trace::TracePlan;
 
 /// A source, ready to be opened and decoded.
@@ -175,7 +176,7 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
     let snapshots = snapshots::snapshots(&mut check, file, &base, bounded);
     let cluster = cluster::cluster(&mut check, file, &base);
     let trace = trace::trace(&mut check, file);
-    let hash = hash(text, file, &base);
+    let hash = hash(text, file, (&base, &sources));
     let epoch_records = file.job.epoch_records.as_ref().map_or(65_536, |n| *n.get_ref() as usize);
     if epoch_records == 0 {
         let span = file.job.epoch_records.as_ref().map_or(0..0, toml::Spanned::span);
@@ -285,14 +286,42 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
             options.every = Duration::from_secs(u64::try_from(every_s).unwrap_or(0));
         }
         let Some(partition) = &sink.partition else { continue };
-        match partition.get_ref().as_str() {
-            "day" => options.partition = Granularity::Day,
-            "month" => options.partition = Granularity::Month,
-            "none" => options.partition = Granularity::None,
-            _ => check.unknown("partition", partition, &["day", "month", "none"]),
+        match granularity(partition.get_ref()) {
+            Some(granularity) => options.partition = granularity,
+            None => check.unknown("partition", partition, &["day", "month", "none"]),
         }
     }
     (any.then_some(options), topics)
+}
+
+/// What a `partition` of tables means.
+fn granularity(word: &str) -> Option<Granularity> {
+    match word {
+        "day" => Some(Granularity::Day),
+        "month" => Some(Granularity::Month),
+        "none" => Some(Granularity::None),
+        _ => None,
+    }
+}
+
+/// The inverse of [`granularity`].
+pub(super) fn word(partition: Granularity) -> &'static str {
+    match partition {
+        Granularity::Day => "day",
+        Granularity::Month => "month",
+        Granularity::None => "none",
+    }
+}
+
+/// How the tables of a job file are partitioned, if it has any.
+pub(super) fn partition(file: &JobFile) -> Option<Granularity> {
+    let Some(sinks) = &file.sink else { return Some(Granularity::default()) };
+    let is = |sink: &Sink, kinds: &[&str]| kinds.contains(&sink.connector.get_ref().as_str());
+    let others = sinks.iter().filter(|sink| !is(sink, &["archive"]));
+    let words = others.filter_map(|sink| sink.partition.as_ref());
+    let partition = words.filter_map(|word| granularity(word.get_ref())).next_back();
+    let has_tables = sinks.iter().any(|sink| is(sink, &["table", "arrow"]));
+    has_tables.then(|| partition.unwrap_or_default())
 }
 
 /// Tables are committed this often: more would make many small files of a changelog.
@@ -304,9 +333,9 @@ const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
-/// topics are, how often tables are committed, what holds in a cluster and where traces go, and the
-/// erased list.
-fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
+/// topics are, how often tables are committed, what holds in a cluster and where traces go; the
+/// erased list; and what is in the files of schemas.
+fn hash(text: &Text, file: &JobFile, (base, sources): (&Path, &[PlannedSource])) -> String {
     let mut said = text.said().clone();
     for elsewhere in ["bindings", "snapshot", "cluster", "trace"] {
         said.remove(elsewhere);
@@ -325,5 +354,20 @@ fn hash(text: &Text, file: &JobFile, base: &Path) -> String {
         .erased
         .as_ref()
         .map(|path| std::fs::read(base.join(path.get_ref())).unwrap_or_default());
-    Checker::hash(&format!("{said:?}{erased:?}"))
+    let schemas: Vec<Vec<u8>> =
+        file.source.iter().zip(sources).filter_map(|source| schema(source, base)).collect();
+    // Where there are none the hash is as it was before they counted.
+    let schemas = if schemas.is_empty() { String::new() } else { format!("{schemas:?}") };
+    Checker::hash(&format!("{said:?}{erased:?}{schemas}"))
+}
+
+/// What is in the file of a source's schema, if it has one; of Protobuf what it means, with all
+/// that it imports.
+fn schema((written, planned): (&Source, &PlannedSource), base: &Path) -> Option<Vec<u8>> {
+    let name = written.schema.as_ref()?;
+    let SourceSpec::Topics(topics) = &planned.records else { return None };
+    Some(match &topics.values {
+        Values::Protobuf(message) => message.definition(),
+        _ => std::fs::read(base.join(name.get_ref())).unwrap_or_default(),
+    })
 }

@@ -1,7 +1,7 @@
 //! Sources and how their records are decoded.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use connectors::decode::{
@@ -125,7 +125,7 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
     if source.path.is_none() {
         check.at(&place, "`path` is missing; write path = \"events/*.ndjson\"");
     }
-    let mut spec = FileSpec::new(source.name.get_ref(), index, base, &patterns);
+    let mut spec = FileSpec::new(source.name.get_ref(), index, &whole(base), &patterns);
     if let Some(format) = &source.format {
         spec.format = Format::from_word(format.get_ref());
         if spec.format.is_none() {
@@ -149,6 +149,18 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
         check.at(&place, format!("{error}{write}"));
     }
     spec
+}
+
+/// The full path of the folder that a job file is in, however the file is named: files are known by
+/// their paths from there.
+fn whole(base: &Path) -> PathBuf {
+    let named = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+    let whole = std::path::absolute(named).unwrap_or_else(|_| base.to_owned());
+    // Only the system knows what is above a folder that may be a link.
+    if whole.components().any(|part| part == Component::ParentDir) {
+        return whole.canonicalize().unwrap_or(whole);
+    }
+    whole
 }
 
 /// The type of an alias's `previousId`: the one named, else that of `anonymousId`, else of

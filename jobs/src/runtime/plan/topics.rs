@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use super::checker::Checker;
 use crate::runtime::job_file::{JobFile, Property, Sink, Source};
+use crate::serve::NOT_TOPICS;
 
 /// A client with its properties, checked without connecting.
 fn client(
@@ -154,15 +155,26 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 100 && text.chars().all(allowed)
 }
 
+/// Whether the names of topics can begin so; if not, why.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), String> {
+    if NOT_TOPICS.contains(&prefix) {
+        return Err(format!(
+            "{prefix:?} can't begin the names of topics, for another output is called so; write \
+             another `prefix`, such as \"{prefix}-topics\""
+        ));
+    }
+    let wrong = || format!("{prefix:?} can't begin the names of topics; {NAMES}");
+    is_name(prefix).then_some(()).ok_or_else(wrong)
+}
+
 /// A sink in topics.
 pub(super) fn sink(check: &mut Checker, file: &JobFile, of: &Sink) -> KafkaSinkSpec {
     let job = file.job.name.get_ref();
     let prefix = of.prefix.as_ref().map_or(job.as_str(), |prefix| prefix.get_ref());
     let what = format!("sink {prefix:?}");
     let client = client(check, &what, &of.connector, of.brokers.as_ref(), &of.properties);
-    if !is_name(prefix) {
-        let span = of.prefix.as_ref().map_or(of.connector.span(), Spanned::span);
-        check.at(&span, format!("{prefix:?} can't begin the names of topics; {NAMES}"));
+    if let Err(wrong) = check_prefix(prefix) {
+        check.at(&of.prefix.as_ref().map_or(of.connector.span(), Spanned::span), wrong);
     }
     let mut spec = KafkaSinkSpec::new(client, prefix, job, "");
     spec.format = row_format(check, of);
