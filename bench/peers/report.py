@@ -100,10 +100,19 @@ def table(report):
             out.append("  ".join(cells).rstrip())
         out += ["", *(f"{name}: {case['about']} {case['version']}".rstrip()
                       for name, case in comparison["cases"].items())]
-        answer = json.dumps(comparison["answers"])
-        out += [f"The answers are the same: {answer}"] if comparison["answers"] else []
+        out += agreement(comparison)
         out += comparison["notes"]
     return "\n".join(out)
+
+
+def agreement(comparison):
+    """Whether all came to the same answer, if any was asked for one."""
+    if not comparison["answers"]:
+        return []
+    answer, refused = json.dumps(comparison["answers"]), comparison["refused"]
+    if not refused:
+        return [f"The answers are the same: {answer}"]
+    return [f"THE ANSWERS DIFFER. Left out: {'; '.join(refused)}. The others say: {answer}"]
 
 
 def plot(comparison):

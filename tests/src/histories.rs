@@ -107,6 +107,20 @@ fn record(random: &mut Seeded, number: u64) -> String {
     format!("{{{}}}\n", fields.join(","))
 }
 
+/// A record as it would be if it had happened so many days later.
+///
+/// # Panics
+///
+/// It is none of [`records`].
+pub fn later(record: &str, days: i64) -> String {
+    let stamp = "\"timestamp\":\"";
+    let (before, after) = record.split_once(stamp).unwrap();
+    let (time, rest) = after.split_once('"').unwrap();
+    let time =
+        time.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(24 * days);
+    format!("{before}{stamp}{time}\"{rest}")
+}
+
 /// Records of two channels, those of the backend marked: late, doubled, stamped anew, in any order;
 /// with people who are found to be one, or two.
 pub fn records(random: &mut Seeded, count: u64) -> Vec<(bool, String)> {

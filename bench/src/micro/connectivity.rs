@@ -2,7 +2,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use operators::identity::engine::Incremental;
+use operators::identity::engine::{Incremental, STEP as ACTIVATION};
 use operators::identity::{
     Engine as _, Handle, IdentityConfig, IdentityType, NO_LIMIT, Resolution, Sighting,
 };
@@ -46,8 +46,6 @@ const ENGINE: &str =
 
 /// Events in an epoch at most, as in a job.
 const EPOCH: usize = 65_536;
-/// Events or items of one activation, as in a job.
-const ACTIVATION: usize = 2_048;
 /// An event each second, in microseconds.
 pub(crate) const STEP: Micros = 1_000_000;
 
@@ -141,7 +139,8 @@ impl Fed {
             }
             let mut done = false;
             while !done {
-                done = self.engine.step(&mut resolution, &mut ACTIVATION.clone());
+                let mut budget = ACTIVATION;
+                done = self.engine.step(&mut resolution, &mut budget);
                 self.end_activation();
                 for (handle, name, _) in resolution.names.drain(..) {
                     self.named.set(handle, name.is_some());

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use braid_tests::histories::{RULES, records};
+use braid_tests::histories::{RULES, later, records};
 use jobs::query::explain::{Question, explain};
 use jobs::query::{Known, Moment, QueryError, resolve};
 use jobs::runtime::{Plan, peek};
@@ -14,11 +14,15 @@ use operators::oracle;
 
 use crate::support::{Job, as_read, ask, events, sources, write_part};
 
-/// A job whose watermark comes close behind the events, so that rows become final.
+/// A job whose watermark comes close behind the events.
 fn job(partition: &str, every: &str) -> Job {
+    job_with(partition, every, &RULES.replacen("36500d", "1h", 1))
+}
+
+fn job_with(partition: &str, every: &str, rules: &str) -> Job {
     let sink =
         format!("[[sink]]\nconnector = \"table\"\npartition = {partition:?}\nevery = {every:?}\n");
-    Job::new(&(sources("known") + &sink + &RULES.replacen("36500d", "1h", 1)))
+    Job::new(&(sources("known") + &sink + rules))
 }
 
 fn known(plan: &Plan, epoch: u64) -> Known {
@@ -46,8 +50,15 @@ fn expected(
 fn every_epoch_is_as_the_oracle_has_it() {
     let (mut finals, mut provisionals) = (0, 0);
     for seed in 0..4 {
-        let job = job("day", if seed % 2 == 0 { "60s" } else { "0s" });
-        write_part(&job, 0, &records(&mut Seeded(300 + seed), 120));
+        // Half a day in any order, then the same some days later: nothing is too late, and rows
+        // become final.
+        let rules = RULES.replacen("36500d", "1h", 1).replacen("36500d", "12h", 1);
+        let job = job_with("day", if seed % 2 == 0 { "60s" } else { "0s" }, &rules);
+        let records = records(&mut Seeded(300 + seed), 120);
+        for (part, records) in (0..).zip(records.chunks(records.len().div_ceil(4))) {
+            let later = |(marked, record): &(bool, String)| (*marked, later(record, 2 * part));
+            write_part(&job, part as usize, &records.iter().map(later).collect::<Vec<_>>());
+        }
         job.run(2, 5 + seed as usize * 4);
         let plan = job.plan();
         let events = events(&plan);

@@ -161,6 +161,46 @@ fn the_hash_is_of_what_the_job_says() {
     }
 }
 
+/// What a schema says counts, also in a file that it imports; its name alone does not say it.
+#[test]
+fn the_hash_is_of_what_schemas_say() {
+    let text = |schema: &str| {
+        format!(
+            "[job]\nname = \"j\"\nout = \"out\"\n[[source]]\nname = \"s\"\n\
+             connector = \"kafka\"\nbrokers = \"localhost:1\"\ntopics = [\"t\"]\n\
+             schema = {schema:?}\n"
+        )
+    };
+    let record = |field: &str| {
+        format!(
+            "{{\"type\":\"record\",\"name\":\"R\",\"fields\":\
+             [{{\"name\":{field:?},\"type\":\"string\"}}]}}"
+        )
+    };
+    let job = Job::new(&text("event.avsc"));
+    let hash = |schema: &str| {
+        job.write("event.avsc", schema);
+        job.plan().hash
+    };
+    let first = hash(&record("messageId"));
+    assert_ne!(hash(&record("message_id")), first);
+    assert_eq!(hash(&record("messageId")), first);
+
+    let job = Job::new(&text("event.proto"));
+    let hash = |event: &str, money: &str| {
+        let begin = "syntax = \"proto3\";\n";
+        job.write("event.proto", format!("{begin}import \"money.proto\";\n{event}"));
+        job.write("money.proto", format!("{begin}{money}"));
+        job.plan().hash
+    };
+    let event = "message Event { string message_id = 1; Money price = 2; }";
+    let money = "message Money { int64 cents = 1; }";
+    let first = hash(event, money);
+    assert_eq!(hash(&format!("// Bought.\n\n{}", event.replace("; ", ";\n")), money), first);
+    assert_ne!(hash(&event.replace("= 1", "= 3"), money), first);
+    assert_ne!(hash(event, &money.replace("= 1", "= 2")), first);
+}
+
 /// Whatever is done to a job file: it is good, or each problem has a line that is there.
 #[test]
 fn no_job_file_makes_it_panic() {

@@ -5,6 +5,7 @@ mod as_known;
 mod clickhouse;
 mod cluster;
 mod cohorts;
+mod command;
 mod commits;
 mod crash;
 mod cuts;

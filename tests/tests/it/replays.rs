@@ -64,6 +64,25 @@ fn a_replay_has_nothing_of_one_that_was_half_removed() {
     assert_same(&is, &should, "current rows");
 }
 
+/// Outputs are told apart by name, topics by their prefix.
+#[test]
+fn a_replays_topics_are_not_called_as_another_output() {
+    let sink = "[[sink]]\nconnector = \"kafka\"\nbrokers = \"localhost:1\"\n";
+    let job = Job::new(&format!("{}{sink}", job_text()));
+    write_part(&job, 0, &records(&mut Seeded(77), 10));
+    let plan = job.plan();
+    let made = |prefix: &str| {
+        let scope = Scope { prefix: Some(prefix.to_owned()), ..Scope::default() };
+        Replay::create((&path(&job), &plan.text), &plan, "r1", scope)
+    };
+    for prefix in ["archive", "changelogs", "tables", "a b"] {
+        let Err(RebuildError::Usage(words)) = made(prefix) else { panic!("{prefix} is taken") };
+        assert!(words.starts_with(&format!("{prefix:?} can't begin the names of")), "{words}");
+    }
+    assert!(!job.out().join("replays").exists(), "nothing is made");
+    assert!(made("other").is_ok());
+}
+
 /// With small epochs made one the current rows are the same, also after a crash.
 #[test]
 fn a_replay_may_make_small_epochs_one() {

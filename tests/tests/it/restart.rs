@@ -69,8 +69,10 @@ fn new_files_are_read_and_new_lines_are_not() {
     expect(&job, 0, "");
     job.write("in/c.ndjson", events("c", 50));
     job.write("in/0.ndjson", events("d", 50));
-    job.write("in/a.ndjson", events("a", 120));
-    expect(&job, 0, "");
+    let more = events("a", 120);
+    let added = more.len() - events("a", 100).len();
+    job.write("in/a.ndjson", more);
+    expect(&job, 0, &format!("in/a.ndjson is {added} bytes longer than when it was first read"));
     assert_eq!(job.table("people").rows.len(), 4);
     assert_eq!(job.table("events").rows.len(), 300, "a file counts as it was when it was listed");
 }
@@ -182,6 +184,30 @@ fn damaged_bindings_end_with_1() {
     expect(&job, 1, "are damaged at byte 8; restore them, or remove the");
 }
 
+/// Files are those that they were, also where the job file is named otherwise.
+#[test]
+fn a_job_file_by_another_name_reads_nothing_again() {
+    let job = job();
+    let absolute = job.folder().join("in/*.ndjson");
+    job.write("job.toml", JOB.replace("\"in/*.ndjson\"", &format!("{absolute:?}")));
+    let below = job.folder().join("in");
+    let named = [("job.toml", job.folder()), ("../job.toml", &below)];
+    let mut before = None;
+    for (name, folder) in [named[0], ("", job.folder()), named[1], named[0]] {
+        let output = if name.is_empty() {
+            job.execute(&[])
+        } else {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_braid-tested"));
+            command.args(["run", name]).current_dir(folder).output().unwrap()
+        };
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let now = tree(&job.out());
+        assert!(before.is_none_or(|before| before == now), "{name}: something was read again");
+        before = Some(now);
+    }
+    assert_eq!(job.table("events").rows.len(), 200);
+}
+
 /// Sends a signal to a process.
 fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
@@ -212,4 +238,58 @@ fn an_output_that_cannot_be_written_ends_with_1() {
     let job = job();
     job.write("out", "a file where the folder should be");
     expect(&job, 1, "out/bindings: ");
+}
+
+/// Two sources, of which the second is far smaller, go on with new files: what they have is read
+/// side by side, and the watermark waits for both.
+#[test]
+fn sources_that_get_new_files_hold_the_watermark_again() {
+    const TWO: &str = r#"
+[job]
+name = "again"
+out = "out"
+
+[[source]]
+name = "web"
+connector = "file"
+path = "web/*.ndjson"
+
+[[source]]
+name = "backend"
+connector = "file"
+path = "backend/*.ndjson"
+
+[[view]]
+kind = "sessions"
+
+[time]
+disorder = "1m"
+admit = "30m"
+"#;
+    // Events of a day, evenly over ten hours.
+    let events = |source: &str, day: usize, count: usize| -> String {
+        let line = |n: usize| {
+            let second = n * 36_000 / count;
+            let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+            format!(
+                "{{\"messageId\":\"{source}{day}.{n}\",\"userId\":\"u\",\"event\":\"e\",\
+                 \"timestamp\":\"2026-03-{day:02}T{hour:02}:{minute:02}:{second:02}Z\"}}\n"
+            )
+        };
+        (0..count).map(line).collect()
+    };
+    // The larger one has more behind it, then the smaller one; then only one gets a file.
+    let days = [[2000, 100], [300, 200], [100, 400], [0, 200], [200, 200]];
+    let (job, mut all) = (Job::new(TWO), 0);
+    for (day, counts) in (1..).zip(days) {
+        for (source, count) in ["web", "backend"].into_iter().zip(counts) {
+            if count > 0 {
+                job.write(&format!("{source}/{day}.ndjson"), events(source, day, count));
+            }
+        }
+        all += counts.iter().sum::<usize>();
+        let summary = job.run(2, 20);
+        assert!(summary.dead_letters.is_empty(), "day {day}: {:?}", summary.dead_letters);
+        assert_eq!(job.table("events").rows.len(), all, "day {day}");
+    }
 }

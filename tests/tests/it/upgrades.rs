@@ -186,6 +186,81 @@ fn sources_may_be_added_and_not_taken_away() {
     assert_eq!(kept.len(), 2, "each version of the job is kept");
 }
 
+/// Runs a job of another text, which is refused.
+fn refused(job: &Job, text: &str, why: &str) {
+    change_to(job, text);
+    let output = job.execute(&[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(why), "{said}");
+}
+
+/// Tables know the job by its name, and find rows by their partitions.
+#[test]
+fn the_name_and_partitions_stay() {
+    let (job, _, parts) = pair(61, 0);
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 7);
+    let before = tree(&job.out());
+    for other in ["month", "none"] {
+        let sink = format!("[[sink]]\nconnector = \"table\"\npartition = {other:?}\n");
+        let why = format!("its tables have the partition \"day\", and not {other:?}");
+        refused(&job, &(text(None) + &sink), &why);
+    }
+    let others = text(None).replace("name = \"upgrades\"", "name = \"others\"");
+    refused(&job, &others, "its name was \"upgrades\", and is \"others\"");
+    assert!(tree(&job.out()) == before);
+    // Where nothing else tells it, the tables do.
+    fs::remove_file(job.out().join("bindings")).unwrap();
+    refused(&job, &others, "was written by the job \"upgrades\"");
+}
+
+/// A commit that was cut off is brought to its end by the job that began it.
+#[test]
+fn tables_are_equally_far_before_a_change() {
+    let (job, calm, parts) = pair(70, 0);
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 9);
+    write_part(&job, 1, &parts[1]);
+    let output = job.execute(&["--epoch-records", "9", "--crash-at", "table-committed:1:kill"]);
+    assert_eq!(output.status.code(), None);
+    refused(&job, &text(Some(0)), "run the job as it was once, so that all are equally far");
+    change_to(&job, &text(None));
+    job.run(1, 9);
+    change_to(&job, &text(Some(0)));
+    write_part(&job, 2, &parts[2]);
+    job.run(2, 9);
+    assert_alike(&job, &calm);
+}
+
+/// What a run found that was killed before it committed anything is found again by the changed job,
+/// dead letters too.
+#[test]
+fn dead_letters_of_a_run_that_was_killed_are_not_lost() {
+    let (job, calm, mut parts) = pair(71, 0);
+    for (part, records) in parts.iter_mut().enumerate() {
+        records.push((false, format!("no JSON in {part}\n")));
+        write_part(&calm, part, records);
+    }
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 9);
+    write_part(&job, 1, &parts[1]);
+    let output = job.execute(&["--epoch-records", "9", "--crash-at", "table-file:1:kill"]);
+    assert_eq!(output.status.code(), None);
+    change_to(&job, &text(Some(0)));
+    write_part(&job, 2, &parts[2]);
+    job.run(2, 9);
+    assert_alike(&job, &calm);
+    let letters = job.table("dead_letters").column("payload");
+    let told = job.changelog("dead_letters").column("payload");
+    for part in 0..parts.len() {
+        let payload = Cell::Bytes(format!("no JSON in {part}").into_bytes().into());
+        for list in [&letters, &told] {
+            assert_eq!(list.iter().filter(|cell| **cell == payload).count(), 1, "{payload:?}");
+        }
+    }
+}
+
 /// How long a changed job takes is judged by computing the beginning of its past, which leaves
 /// nothing behind.
 #[test]

@@ -95,10 +95,15 @@ fn strangers_are_recognised() {
     let error = KafkaBindingLog::open(&spec, None).err().unwrap();
     assert!(matches!(&error, KafkaError::Foreign { .. }), "{error}");
 
-    let spec = self::spec();
-    broker.create_topic(&spec.topic, 1, &[("retention.ms", "1000")]);
-    let error = KafkaBindingLog::open(&spec, None).err().unwrap();
-    assert!(error.is_usage() && error.to_string().contains("retention.ms = -1"), "{error}");
+    for settings in [
+        &[("retention.ms", "1000")][..],
+        &[("retention.ms", "-1"), ("retention.bytes", "100000000")],
+    ] {
+        let spec = self::spec();
+        broker.create_topic(&spec.topic, 1, settings);
+        let error = KafkaBindingLog::open(&spec, None).err().unwrap();
+        assert!(error.is_usage() && error.to_string().contains("retention.ms = -1"), "{error}");
+    }
 
     let spec = self::spec();
     broker.create_topic(&spec.topic, 2, &[("retention.ms", "-1")]);

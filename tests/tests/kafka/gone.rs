@@ -1,7 +1,7 @@
 //! Records that are not there any more: the job stops and says so, whatever shows it.
 
 use braid_tests::kafka::{Writer, shared, unique, wait};
-use connectors::kafka::{KafkaError, KafkaPart, KafkaSource};
+use connectors::kafka::{KafkaError, KafkaPart, KafkaSource, PartitionId};
 
 use super::support::{failure, read, replay, spec};
 
@@ -73,6 +73,23 @@ fn a_deleted_topic() {
     assert!(error.is_gone() && error.to_string().contains("deleted"), "{error}");
 }
 
+/// A topic that the job has read and no longer names: it is still there.
+#[test]
+fn a_topic_that_is_no_longer_named() {
+    let topics = [unique("named"), unique("unnamed")];
+    let broker = shared();
+    for topic in &topics {
+        broker.create_topic(topic, 1, &[]);
+        fill(topic, 1);
+    }
+    let both = spec(broker.brokers(), &[&topics[0], &topics[1]]);
+    let mut source = KafkaSource::open(&both, &[]).unwrap();
+    read(&mut source, 2);
+    let error = reopen(&topics[0], &source.cut());
+    assert!(error.is_usage() && !error.is_gone(), "{error}");
+    assert!(error.to_string().contains(&format!("{:?} has been read", topics[1])), "{error}");
+}
+
 /// Retention has removed what an earlier run has read.
 #[test]
 fn records_removed_at_the_beginning() {
@@ -86,6 +103,42 @@ fn records_removed_at_the_beginning() {
     let mut source = KafkaSource::open(&spec(shared().brokers(), &[&topic]), &[]).unwrap();
     assert_eq!(read(&mut source, 2).iter().map(|r| r.1).collect::<Vec<_>>(), [4, 5]);
     assert_eq!(source.cut().partitions[0].1, 4);
+}
+
+/// Retention has removed the last records of a partition and the marker behind them, all of which
+/// had been read: nothing is lost.
+#[test]
+fn markers_removed_behind_what_was_read() {
+    let (broker, topic) = (shared(), unique("markers"));
+    broker.create_topic(&topic, 1, &[]);
+    let writer = Writer::transactional(broker.brokers());
+    writer.begin();
+    (0..3).for_each(|number| writer.send(&topic, 0, &number.to_string()));
+    writer.commit();
+    let spec = spec(broker.brokers(), &[&topic]);
+    let mut source = KafkaSource::open(&spec, &[]).unwrap();
+    read(&mut source, 3);
+    let (mut parts, partition) = (vec![source.cut()], PartitionId::new(0, 0));
+    wait("the marker to be bound", || {
+        parts.extend(Some(source.cut()).filter(|part| *part != KafkaPart::default()));
+        (source.positions()[&partition] == 4).then_some(())
+    });
+    assert_eq!(source.cut(), KafkaPart::default(), "nothing has changed");
+    drop(source);
+    broker.delete_records(&topic, 0, 4);
+    fill(&topic, 1);
+    let all: Vec<&KafkaPart> = parts.iter().collect();
+    // A snapshot at the last epoch, and one at the epoch that has the records.
+    let (sum, first) = (KafkaPart::sum(&all), KafkaPart::sum(&all[..1]));
+    for recorded in [vec![&sum], [&[&first], &all[1..]].concat()] {
+        let mut source = KafkaSource::open(&spec, &recorded).unwrap();
+        for part in recorded {
+            assert!(replay(&mut source, part).unwrap().is_empty());
+        }
+        assert_eq!(read(&mut source, 1)[0].1, 4);
+    }
+    let error = KafkaSource::open(&spec, &all).err().expect("the records are wanted");
+    assert!(error.is_gone(), "{error}");
 }
 
 /// Retention is faster than the reading.

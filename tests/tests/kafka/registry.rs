@@ -71,6 +71,7 @@ fn values_of_a_registry() {
     let mut spec = spec(broker.brokers(), &[&topic]);
     spec.values = Values::Registry(RegistryUrl::parse(&registry.url()).unwrap());
     assert!(!format!("{spec:?}").contains("secret"));
+    spec.unregistered = Duration::from_secs(1);
     let mut source = KafkaSource::open(&spec, &[]).unwrap();
     let mut all = Vec::new();
     wait("the records", || {
@@ -90,6 +91,26 @@ fn values_of_a_registry() {
             }
         }
     }
+}
+
+/// A schema that the registry does not have at first: records wait for it.
+#[test]
+fn a_schema_that_is_registered_late() {
+    let (broker, topic, registry) = (shared(), unique("late"), Registry::start());
+    broker.create_topic(&topic, 1, &[]);
+    let writer = Writer::new(broker.brokers());
+    writer.send_full(&topic, Some(0), None, Some(&framed(1, b"\x04m1")), &[]);
+    writer.flush();
+    let mut spec = spec(broker.brokers(), &[&topic]);
+    spec.values = Values::Registry(RegistryUrl::parse(&registry.url()).unwrap());
+    spec.unregistered = Duration::from_mins(10);
+    let mut source = KafkaSource::open(&spec, &[]).unwrap();
+    wait("the question", || source.trouble().filter(|said| said.contains("has no schema 1")));
+    assert!(source.next(9).unwrap().is_none());
+    let record = r#"{"type":"record","name":"R","fields":[{"name":"messageId","type":"string"}]}"#;
+    registry.put("r", json!({ "schema": record }));
+    let batch = wait("the record", || source.next(9).unwrap());
+    assert_eq!(read(&batch), [(b"{\"messageId\":\"m1\"}".to_vec(), None)]);
 }
 
 fn read(batch: &RawBatch) -> Vec<(Vec<u8>, Option<String>)> {
