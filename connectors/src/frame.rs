@@ -5,6 +5,12 @@ use std::io::{self, Read as _};
 /// Bytes of a frame at most: what says more is damaged, and is not waited for in memory.
 const BYTES_MAX: usize = 1 << 30;
 
+/// Frames of at most so many bytes are looked for at every place behind one that is not whole, and
+/// larger ones as long as no more than so many bytes are summed up for them: what was torn may be
+/// large, and much in it may look like the head of a large frame.
+const SMALL: usize = 4096;
+const SUMMED_MAX: usize = 2 << 30;
+
 /// One frame around some bytes.
 pub fn frame(bytes: &[u8]) -> Vec<u8> {
     let mut framed = Vec::with_capacity(bytes.len() + 8);
@@ -46,8 +52,21 @@ pub fn read(log: &[u8], at: usize) -> Read<'_> {
     }
     // Blocks of one write may reach the disk in any order: the last frame may be torn inside.
     let is_last = end(log, at).is_none_or(|end| end >= log.len());
-    let is_torn = is_last && (at + 1..log.len()).all(|at| whole(log, at).is_none());
-    if is_torn { Read::Torn } else { Read::Damaged }
+    if is_last && !holds_whole(log, at + 1, SUMMED_MAX) { Read::Torn } else { Read::Damaged }
+}
+
+/// Whether a whole frame stands somewhere from a place on. `left` is how many bytes are summed up for
+/// large ones.
+fn holds_whole(log: &[u8], from: usize, mut left: usize) -> bool {
+    (from..log.len()).any(|at| {
+        let Some(length) = word(log, at).map(|length| length as usize) else { return false };
+        if length > SMALL && length <= log.len() - at {
+            let enough = left >= length;
+            left -= length.min(left);
+            return enough && whole(log, at).is_some();
+        }
+        whole(log, at).is_some()
+    })
 }
 
 /// The number at a place.
@@ -98,6 +117,17 @@ pub fn next(input: &mut impl io::Read) -> io::Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What looks like large frames again and again does not take its square of time.
+    #[test]
+    fn large_frames_are_looked_for_within_bounds() {
+        let large = frame(&[7; SMALL + 1]);
+        let looks = (SMALL as u32 + 9).to_le_bytes().repeat(3_000);
+        let log = [&looks[..], &large].concat();
+        assert!(holds_whole(&log, 0, SUMMED_MAX));
+        assert!(!holds_whole(&log, 0, 2_000 * SMALL));
+        assert!(holds_whole(&[&log[..], &frame(&[7; SMALL])].concat(), 0, 0));
+    }
 
     /// The end of a log is torn, wherever it is cut; a wrong length in its middle is damage.
     #[test]

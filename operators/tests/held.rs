@@ -90,7 +90,6 @@ fn assert_near(core: &str, says: usize, took: usize) {
     assert!((0.75..1.3).contains(&ratio), "{core} says {says} bytes and took {took}");
 }
 
-/// One test, so that nobody else allocates meanwhile.
 #[test]
 fn what_cores_say_is_near_what_they_took() {
     let _alone = ALONE.lock();

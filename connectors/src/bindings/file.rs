@@ -29,7 +29,7 @@ impl FileBindingLog {
     ) -> Result<(Self, Vec<Logged>), BindingError> {
         let fail = failing(path);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(&fail)?;
+            durable::create_folder(folder).map_err(&fail)?;
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

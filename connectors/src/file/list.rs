@@ -1,6 +1,7 @@
 //! The list of files of a source.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -33,12 +34,11 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError>
     for entry in ahead {
         check(entry)?;
     }
-    // By their full paths: what is below the base need not have been recorded so.
-    let known: BTreeSet<PathBuf> = files.iter().map(|entry| spec.base.join(&entry.path)).collect();
+    let known = Known::new(spec, &files);
     let (mut meant, mut new) = (BTreeSet::new(), BTreeSet::new());
     for pattern in &spec.patterns {
         let found = matches(spec, pattern)?;
-        if found.is_empty() && known.is_empty() {
+        if found.is_empty() && files.is_empty() {
             return Err(SourceError::NoFiles {
                 source_name: spec.name.clone(),
                 pattern: pattern.clone(),
@@ -46,16 +46,16 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError>
             });
         }
         for path in found {
-            let full = spec.base.join(&path);
-            if known.contains(&full) {
-                meant.insert(full);
-            } else {
-                new.insert(path);
+            match known.find(&spec.base.join(&path)) {
+                Some(number) => drop(meant.insert(number)),
+                None => drop(new.insert(path)),
             }
         }
     }
-    for entry in behind.iter().filter(|entry| meant.contains(&spec.base.join(&entry.path))) {
-        check(entry)?;
+    for (number, entry) in behind.iter().enumerate() {
+        if meant.contains(&number) {
+            check(entry)?;
+        }
     }
     for path in new {
         let (bytes, head) =
@@ -66,6 +66,42 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError>
         check_layout(spec, entry)?;
     }
     Ok(Listed { files, longer })
+}
+
+/// Recorded files by their full paths: what is below the base need not have been recorded so.
+struct Known<'a> {
+    spec: &'a FileSpec,
+    files: &'a [FileEntry],
+    by_path: BTreeMap<PathBuf, usize>,
+    /// By where the system says that their folders are: there may be links on the way.
+    by_place: OnceCell<BTreeMap<PathBuf, usize>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(spec: &'a FileSpec, files: &'a [FileEntry]) -> Self {
+        let paths = files.iter().map(|entry| spec.base.join(&entry.path));
+        Self { spec, files, by_path: paths.zip(0..).collect(), by_place: OnceCell::new() }
+    }
+
+    /// The number of a file.
+    fn find(&self, path: &Path) -> Option<usize> {
+        let by_place = || {
+            let places = self.files.iter().map(|entry| place(&self.spec.base.join(&entry.path)));
+            places.zip(0..).collect()
+        };
+        let known = self.by_path.get(path);
+        let known = known.or_else(|| self.by_place.get_or_init(by_place).get(&place(path)));
+        known.copied()
+    }
+}
+
+/// Where a file is if its folder is there; one that is a link stays one.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// An error of the system on one file.

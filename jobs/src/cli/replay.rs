@@ -9,7 +9,7 @@ use clap::Args;
 use connectors::bindings::Binding;
 use operators::model::Epoch;
 
-use super::{load, out, usual_workers};
+use super::{leave_note, load, out, usual_workers};
 use crate::query::Moment;
 use crate::rebuild::{
     Reading, RebuildError, Replay, Scope, Variant, before, compute, settled, switch, view_names,
@@ -330,7 +330,8 @@ fn change_over(
         return Err(unknown(live, name)?);
     };
     with(options, stop, |run, around| {
-        let switched = switch((&options.job, live), &replay, run, around)?;
+        let switched =
+            switch((&options.job, live), &replay, run, around, || leave_note(live, None))?;
         if stop.load(Ordering::Acquire) {
             say::note("stopped, perhaps before the end; run the job to go on");
             return Ok(1);

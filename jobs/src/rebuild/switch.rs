@@ -32,7 +32,7 @@ pub struct Switched {
 }
 
 /// Makes the job of a replay the live one. The live job must be stopped, and its file must be that
-/// of the replay.
+/// of the replay. `held` is called when no other run of the job can go on.
 ///
 /// # Errors
 ///
@@ -43,6 +43,7 @@ pub fn switch(
     replay: &Replay,
     options: RunOptions,
     around: Around<'_>,
+    held: impl FnOnce(),
 ) -> Result<Switched, RebuildError> {
     check(job, live, replay)?;
     let whole = Scope { to: None, ..replay.scope.clone() };
@@ -52,6 +53,7 @@ pub fn switch(
     }
     let mut before = Ok(String::new());
     let summary = change(live, options, around, |last| {
+        held();
         before = keep((job, live), last);
         // What stands is kept before anything changes, or nothing changes.
         match &before {

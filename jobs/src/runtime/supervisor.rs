@@ -172,7 +172,7 @@ fn compute(
     };
     let generation = bound.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
-    let (tables, topics) = sinks(plan, bound.epoch(), generation)?;
+    let (tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
             .map(|sink| (sink, archive.every))
@@ -211,7 +211,9 @@ fn compute(
     let mut decoders = Vec::new();
     for source in &plan.sources {
         if kept.is_none() {
-            sources.push(Source::open(&source.records, &bound.bindings, done)?);
+            // A file that is read from its middle on is read up to there first.
+            let open = || Source::open(&source.records, &bound.bindings, done);
+            sources.push(around.board.beating(open)?);
         }
         decoders.push(Decoder::new(&source.decode)?);
     }

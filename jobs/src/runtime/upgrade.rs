@@ -19,7 +19,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use connectors::bindings::Binding;
@@ -57,7 +57,7 @@ pub(super) fn keep(plan: &Plan) -> Result<(), RunError> {
         path: path.display().to_string(),
         message: e.to_string(),
     };
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(fail)?;
+    path.parent().map_or(Ok(()), durable::create_folder).map_err(fail)?;
     // It may have secrets that should stand in the environment and do not.
     durable::write(&path, plan.text.as_bytes(), true).map_err(fail)
 }
@@ -254,6 +254,8 @@ impl Upgrade {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use connectors::bindings::Binding;
     use operators::model::Token;
 

@@ -103,7 +103,7 @@ impl Place {
             // What an earlier run could not send is in none of its snapshots.
             fs::remove_dir_all(&self.bench).map_err(|e| SnapshotError::disk(&self.bench, &e))?;
         }
-        fs::create_dir_all(&self.bench).map_err(|e| SnapshotError::disk(&self.bench, &e))?;
+        durable::create_folder(&self.bench).map_err(|e| SnapshotError::disk(&self.bench, &e))?;
         // If all else was removed but the snapshots, generations begin again.
         let (generation, mut attempt) = match self.runs()?.first().and_then(|run| number(run)) {
             Some((last, attempt)) if last >= generation => (last, attempt + 1),

@@ -222,7 +222,7 @@ fn a_replay_may_begin_later() {
     // It is run again from its snapshot.
     computed(&job, &replay, 1);
     // And is not what a run of the job may begin with.
-    let error = with(1, |run, around| switch((&path(&job), &plan), &replay, run, around));
+    let error = with(1, |run, around| switch((&path(&job), &plan), &replay, run, around, || {}));
     let error = error.map(drop).unwrap_err().to_string();
     assert!(error.contains("begins at epoch"), "{error}");
 }
@@ -252,7 +252,8 @@ fn a_switch_is_seen_at_once_and_undone() {
     };
     let old = tables(&job.out());
     // With the job file as it was: what is to run from now on is not said.
-    let refused = with(1, |run, around| switch((&path(&job), &job.plan()), &replay, run, around));
+    let refused =
+        with(1, |run, around| switch((&path(&job), &job.plan()), &replay, run, around, || {}));
     assert!(matches!(refused, Err(RebuildError::Usage(_))));
     job.write("job.toml", changed_text());
     let done = AtomicBool::new(false);
@@ -271,7 +272,7 @@ fn a_switch_is_seen_at_once_and_undone() {
             seen
         });
         let switched =
-            with(2, |run, around| switch((&path(&job), &job.plan()), &replay, run, around));
+            with(2, |run, around| switch((&path(&job), &job.plan()), &replay, run, around, || {}));
         done.store(true, Ordering::Release);
         let switched = switched.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(before(&job.plan()).unwrap(), Some(switched.before));

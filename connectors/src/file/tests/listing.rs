@@ -113,6 +113,33 @@ fn a_recorded_file_is_known_from_any_base() {
     }
 }
 
+/// A link on the way to the folder makes no other files of those in it; a link beside them is one.
+#[cfg(unix)]
+#[test]
+fn a_recorded_file_is_known_behind_a_link() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let [real, link] = ["real", "link"].map(|name| folder.path().join(name));
+    touch(folder.path(), "real/in/a.ndjson", "a1\n");
+    symlink(&real, &link).unwrap();
+    for pattern in [&real, &link].map(|folder| folder.join("in/*.ndjson")) {
+        for (before, now) in [(&real, &link), (&link, &real)] {
+            let mut earlier = FileSpec::new("test", 3, before, &[pattern.to_str().unwrap()]);
+            let source = FileSource::open(&earlier, Position::default()).unwrap();
+            earlier.recorded = source.files().to_vec();
+            let spec = FileSpec { base: now.clone(), ..earlier.clone() };
+            let source = FileSource::open(&spec, Position { file: 1, record: 0 }).unwrap();
+            assert_eq!(source.files(), earlier.recorded, "{before:?} to {now:?}");
+        }
+    }
+    let mut spec = FileSpec::new("test", 3, &real, &["in/*.ndjson"]);
+    let source = FileSource::open(&spec, Position::default()).unwrap();
+    spec.recorded = source.files().to_vec();
+    symlink(real.join("in/a.ndjson"), real.join("in/b.ndjson")).unwrap();
+    let source = FileSource::open(&spec, Position { file: 1, record: 0 }).unwrap();
+    assert_eq!(source.files().len(), 2);
+}
+
 #[test]
 fn what_cannot_be_listed_says_why() {
     let folder = tempfile::tempdir().unwrap();

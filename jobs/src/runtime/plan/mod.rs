@@ -251,7 +251,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
     let mut options = TableOptions {
         job: file.job.name.get_ref().clone(),
         job_hash: String::new(),
-        partition: Granularity::Day,
+        partition: partition(file).unwrap_or_default(),
         arrow: false,
         every: COMMIT_EVERY,
     };
@@ -285,10 +285,8 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
             let every_s = check.span(every) / SECOND;
             options.every = Duration::from_secs(u64::try_from(every_s).unwrap_or(0));
         }
-        let Some(partition) = &sink.partition else { continue };
-        match granularity(partition.get_ref()) {
-            Some(granularity) => options.partition = granularity,
-            None => check.unknown("partition", partition, &["day", "month", "none"]),
+        if let Some(word) = sink.partition.as_ref().filter(|w| granularity(w.get_ref()).is_none()) {
+            check.unknown("partition", word, &["day", "month", "none"]);
         }
     }
     (any.then_some(options), topics)
@@ -332,6 +330,10 @@ const COMMIT_EVERY: Duration = Duration::from_mins(1);
 const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
+/// Raised when rows of the same records become others, or what they mean: then what stands published
+/// is brought up to date as if the job had been changed.
+const MEANING: u32 = 2;
+
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
 /// topics are, how often tables are committed, what holds in a cluster and where traces go; the
 /// erased list; and what is in the files of schemas.
@@ -356,9 +358,7 @@ fn hash(text: &Text, file: &JobFile, (base, sources): (&Path, &[PlannedSource]))
         .map(|path| std::fs::read(base.join(path.get_ref())).unwrap_or_default());
     let schemas: Vec<Vec<u8>> =
         file.source.iter().zip(sources).filter_map(|source| schema(source, base)).collect();
-    // Where there are none the hash is as it was before they counted.
-    let schemas = if schemas.is_empty() { String::new() } else { format!("{schemas:?}") };
-    Checker::hash(&format!("{said:?}{erased:?}{schemas}"))
+    Checker::hash(&format!("{MEANING}{said:?}{erased:?}{schemas:?}"))
 }
 
 /// What is in the file of a source's schema, if it has one; of Protobuf what it means, with all
