@@ -36,6 +36,10 @@ pub(super) struct Refusal {
     pub(super) detail: String,
 }
 
+/// Distinct identifiers of an event at most. Each of them is linked with each other one, so a record
+/// with a long list would take more memory than there is, and again after every restart.
+const IDENTS_MAX: usize = 64;
+
 /// A reason and its detail, before the tenant is added.
 type Wrong = (Reason, String);
 
@@ -148,6 +152,11 @@ impl Decoder {
         if idents.len() > 1 {
             idents.sort_unstable_by_key(|ident| self.identity.strength(*ident));
             idents.dedup();
+        }
+        if idents.len() > IDENTS_MAX {
+            let count = idents.len();
+            let detail = format!("{count} identifiers, more than the {IDENTS_MAX} of an event");
+            return Err((Reason::BadField, detail));
         }
         Ok(idents)
     }

@@ -2,10 +2,12 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::source::open_text;
 use super::{Compression, FileEntry, FileSpec, Format, Position, SourceError};
 
 /// The files of a source.
@@ -25,20 +27,24 @@ const REPLACED: &str = "give a new file a name of its own";
 pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError> {
     let mut files = spec.recorded.clone();
     let mut longer = Vec::new();
-    let mut check = |entry: &FileEntry| -> Result<(), SourceError> {
+    let mut check = |entry: &mut FileEntry| -> Result<(), SourceError> {
         let more = check_recorded(spec, entry)?;
-        longer.extend((more > 0).then(|| (spec.base.join(&entry.path), more)));
+        if more > 0 && is_cut(spec, entry) {
+            entry.bytes += more;
+        } else if more > 0 {
+            longer.push((spec.base.join(&entry.path), more));
+        }
         Ok(())
     };
-    let (behind, ahead) = files.split_at(files.len().min(at.file as usize));
-    for entry in ahead {
+    let behind = files.len().min(at.file as usize);
+    for entry in &mut files[behind..] {
         check(entry)?;
     }
-    let known = Known::new(spec, &files);
+    let known = Known::new(spec, &spec.recorded);
     let (mut meant, mut new) = (BTreeSet::new(), BTreeSet::new());
     for pattern in &spec.patterns {
         let found = matches(spec, pattern)?;
-        if found.is_empty() && files.is_empty() {
+        if found.is_empty() && spec.recorded.is_empty() {
             return Err(SourceError::NoFiles {
                 source_name: spec.name.clone(),
                 pattern: pattern.clone(),
@@ -52,10 +58,8 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError>
             }
         }
     }
-    for (number, entry) in behind.iter().enumerate() {
-        if meant.contains(&number) {
-            check(entry)?;
-        }
+    for number in meant.into_iter().filter(|number| *number < behind) {
+        check(&mut files[number])?;
     }
     for path in new {
         let (bytes, head) =
@@ -154,11 +158,27 @@ fn matches(spec: &FileSpec, pattern: &str) -> Result<Vec<PathBuf>, SourceError> 
 
 /// Length of a file and checksum of its beginning, of which at most `bytes` count.
 fn stamp(path: &Path, bytes: u64) -> io::Result<(u64, u32)> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    // A pipe would be waited for.
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let (file, length) = (File::open(path)?, found.len());
     let mut head = Vec::new();
     file.take(bytes.min(FileEntry::HEAD_BYTES)).read_to_end(&mut head)?;
     Ok((length, crc32fast::hash(&head)))
+}
+
+/// Whether a file that has become longer was cut off inside of what is compressed when it was
+/// listed. Then none of its records was the last, and it may be read on.
+fn is_cut(spec: &FileSpec, entry: &FileEntry) -> bool {
+    let Some((_, compression @ (Compression::Gzip | Compression::Zstd))) = spec.layout(&entry.path)
+    else {
+        return false;
+    };
+    let path = spec.base.join(&entry.path);
+    let read = open_text(&path, compression, entry.bytes, &Arc::default());
+    read.and_then(|mut text| io::copy(&mut text, &mut io::sink())).is_err()
 }
 
 /// Whether a recorded file is as it was; gives by how many bytes it is longer.

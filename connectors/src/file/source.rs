@@ -356,7 +356,7 @@ impl Reader {
 }
 
 /// The decompressed bytes of a file, as far as they were there when it was listed.
-fn open_text(
+pub(super) fn open_text(
     path: &Path,
     compression: Compression,
     bytes: u64,

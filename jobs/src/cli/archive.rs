@@ -24,7 +24,7 @@ enum Act {
         /// The job file.
         job: PathBuf,
         /// Worker threads; by default one per core, at most 8.
-        #[arg(short, long)]
+        #[arg(short, long, value_parser = super::worker_count)]
         workers: Option<usize>,
     },
     /// Says of which epochs the archive has everything.

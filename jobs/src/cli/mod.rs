@@ -69,7 +69,7 @@ enum Command {
         /// The job file.
         job: PathBuf,
         /// Worker threads; by default one per core, at most 8.
-        #[arg(short, long)]
+        #[arg(short, long, value_parser = worker_count)]
         workers: Option<usize>,
         /// Records in an epoch at most, instead of what the job file says.
         #[arg(long)]
@@ -160,6 +160,15 @@ pub fn main() -> ExitCode {
 /// One worker per core; beyond 8 a job of this kind gains little.
 fn usual_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
+}
+
+/// Workers of a process at most: more than machines have cores.
+const WORKERS_MAX: usize = 1024;
+
+/// A number of workers as it is written.
+fn worker_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=WORKERS_MAX).contains(count));
+    count.ok_or_else(|| format!("write a number from 1 to {WORKERS_MAX}"))
 }
 
 /// Exit code: usage or job file.

@@ -51,7 +51,7 @@ pub(super) struct Options {
     #[arg(long)]
     coalesce: bool,
     /// Reads at most so many records in a second.
-    #[arg(long, value_name = "RECORDS")]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "RECORDS")]
     rate: Option<u64>,
     /// Makes its job the live one. The live one must be stopped, and its file be that of the
     /// replay.
@@ -64,7 +64,7 @@ pub(super) struct Options {
     #[arg(long, requires = "name")]
     drop: bool,
     /// Worker threads; by default one per core, at most 8.
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = super::worker_count)]
     workers: Option<usize>,
     /// The summary as JSON on standard output.
     #[arg(long)]

@@ -95,9 +95,10 @@ fn check(job: &Path, live: &Plan, replay: &Replay) -> Result<(), RebuildError> {
         return wrong("only tables tell what stands published, and the job has none".to_owned());
     }
     match peek(live)?.last() {
-        Some(last) if last.job == live.hash => {
-            wrong(format!("the job of {name} is the live one: there is nothing to switch"))
-        }
+        Some(last) if last.job == live.hash => wrong(format!(
+            "the job of {name} is the live one: there is nothing to switch. A switch that was \
+                 cut off comes to its end with `braid run {job}`"
+        )),
         _ => Ok(()),
     }
 }

@@ -105,6 +105,14 @@ pub(super) fn admit<'scope, F: FnMut(Emitted) + 'static>(
                         emit.tell(Emitted::Records(epoch, records));
                     }
                 }
+                // Those of epochs that this worker has no events of are not kept either.
+                let first = waiting.first_key_value().map(|(epoch, _)| *epoch);
+                let passed = |epoch: &Epoch| {
+                    first.is_none_or(|first| *epoch < first) && !events_frontier.less_equal(epoch)
+                };
+                while let Some(entry) = known.first_entry().filter(|e| passed(e.key())) {
+                    before = entry.remove();
+                }
             }
         },
     )

@@ -19,7 +19,7 @@ use crate::identity::{
     Assign, Engine as _, EngineKind, Handle, IdChange, IdentityConfig, Membership, Resolution,
     Sighting,
 };
-use crate::model::{Cause, Epoch, Event, EventKey, Token};
+use crate::model::{Cause, Epoch, Event, EventKey, Ident, Token};
 use crate::shard::{place, tenant};
 use crate::store::PersonRef;
 
@@ -97,8 +97,9 @@ pub(super) fn resolve<'scope>(
         EngineKind::Differential => {
             let resolved = differential::resolve(counted.map(|c| seen(&c)), &job.identity);
             resolved.flat_map(|(name, mut resolution)| {
-                let mut out = Vec::new();
-                hand_on(&name, &mut resolution, &mut out);
+                let (mut ended, mut out) = (BTreeSet::new(), Vec::new());
+                hand_on(&name, &mut resolution, &mut ended, &mut out);
+                members(&name, &mut resolution, &mut ended, &mut out);
                 out
             })
         }
@@ -165,14 +166,17 @@ struct Tenant {
     told: Option<usize>,
     /// Bytes that the engine held when it acted last.
     held: usize,
-    /// Empty; its memory is used again.
+    /// Empty but for memberships, which wait until all is told; its memory is used again.
     resolution: Resolution,
+    /// Persons that ended in the epoch that is being told.
+    ended: BTreeSet<Handle>,
 }
 
 impl Tenant {
     fn new(config: &IdentityConfig) -> Self {
         let (waiting, resolution) = (Vec::new(), Resolution::default());
-        Self { engine: Incremental::new(config), waiting, told: None, held: 0, resolution }
+        let (engine, ended) = (Incremental::new(config), BTreeSet::new());
+        Self { engine, waiting, told: None, held: 0, resolution, ended }
     }
 
     /// Does a part of the epoch, which `budget` bounds; whether that was all.
@@ -195,8 +199,9 @@ impl Tenant {
             return false;
         }
         let done = self.engine.step(&mut self.resolution, budget);
-        hand_on(name, &mut self.resolution, out);
+        hand_on(name, &mut self.resolution, &mut self.ended, out);
         if done {
+            members(name, &mut self.resolution, &mut self.ended, out);
             self.waiting.clear();
             self.told = None;
         }
@@ -204,10 +209,16 @@ impl Tenant {
     }
 }
 
-/// Empties a resolution into what is handed on.
-fn hand_on(name: &Arc<str>, resolution: &mut Resolution, out: &mut Vec<IdentityOut>) {
+/// Empties a resolution, but for its memberships, into what is handed on, and notes who ended.
+fn hand_on(
+    name: &Arc<str>,
+    resolution: &mut Resolution,
+    ended: &mut BTreeSet<Handle>,
+    out: &mut Vec<IdentityOut>,
+) {
     let tenant = tenant(name);
-    let Resolution { assigns, names, memberships, changes } = resolution;
+    let Resolution { assigns, names, changes, .. } = resolution;
+    ended.extend(names.iter().filter(|(_, name, _)| name.is_none()).map(|(handle, ..)| *handle));
     out.extend(assigns.drain(..).map(|Assign { event, to, cause, .. }| IdentityOut::Assign {
         tenant,
         event,
@@ -219,18 +230,76 @@ fn hand_on(name: &Arc<str>, resolution: &mut Resolution, out: &mut Vec<IdentityO
     }));
     let changed = |change| IdentityOut::Change(Box::new((Arc::clone(name), change)));
     out.extend(changes.drain(..).map(changed));
-    let moved: BTreeSet<_> =
-        memberships.iter().filter(|(_, d)| *d < 0).map(|(m, _)| m.ident).collect();
-    for (membership, diff) in memberships.drain(..) {
-        let cause = if moved.contains(&membership.ident) { Cause::Merge } else { Cause::New };
+}
+
+/// Empties the memberships of an epoch, when all names are told, into what is handed on: an
+/// identifier goes from one person to another because the first one ended, or by a split.
+fn members(
+    name: &Arc<str>,
+    resolution: &mut Resolution,
+    ended: &mut BTreeSet<Handle>,
+    out: &mut Vec<IdentityOut>,
+) {
+    let mut moved: BTreeMap<Ident, [Option<Handle>; 2]> = BTreeMap::new();
+    for (Membership { ident, person, .. }, diff) in &resolution.memberships {
+        moved.entry(*ident).or_default()[usize::from(*diff > 0)] = Some(*person);
+    }
+    for (membership, diff) in resolution.memberships.drain(..) {
+        let cause = match moved.get(&membership.ident) {
+            Some([Some(from), Some(to)]) if from != to => {
+                if ended.contains(from) {
+                    Cause::Merge
+                } else {
+                    Cause::Split
+                }
+            }
+            _ => Cause::New,
+        };
         let name = Arc::clone(name);
         out.push(IdentityOut::Member(Box::new(Member { name, membership, diff, cause })));
     }
+    ended.clear();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Token;
+
+    /// Identifiers that move have the cause of their person's change; others have none.
+    #[test]
+    fn an_identifier_moves_by_a_merge_or_by_a_split() {
+        let ident = |token| Ident { kind: 0, token: Token(token) };
+        let shown = |token, person, public| Membership { ident: ident(token), person, public };
+        let mut resolution = Resolution {
+            memberships: vec![
+                (shown(1, 1, false), -1),
+                (shown(1, 3, false), 1),
+                (shown(2, 2, false), -1),
+                (shown(2, 3, false), 1),
+                (shown(3, 3, false), -1),
+                (shown(3, 3, true), 1),
+                (shown(4, 2, false), -1),
+                (shown(5, 3, false), 1),
+            ],
+            names: vec![(1, None, Cause::Merge), (3, Some(Token(1)), Cause::Merge)],
+            ..Resolution::default()
+        };
+        let (mut ended, mut out) = (BTreeSet::new(), Vec::new());
+        hand_on(&"t".into(), &mut resolution, &mut ended, &mut out);
+        assert_eq!(out.len(), 2);
+        members(&"t".into(), &mut resolution, &mut ended, &mut out);
+        let causes: Vec<Cause> = out[2..]
+            .iter()
+            .map(|out| match out {
+                IdentityOut::Member(member) => member.cause,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let moved = [Cause::Merge, Cause::Merge, Cause::Split, Cause::Split];
+        assert_eq!(causes, [&moved[..], &[Cause::New; 4]].concat());
+        assert!(resolution.is_empty() && ended.is_empty());
+    }
 
     #[test]
     fn what_is_said_of_every_event_is_small() {

@@ -23,7 +23,8 @@ pub enum Reason {
     MissingTime,
     /// A time that does not have the format the job file says.
     BadTime,
-    /// A field has a type that it can't have, such as an object for a message id.
+    /// A field has a type that it can't have, such as an object for a message id; or there are more
+    /// identifiers than an event may have.
     BadField,
     /// A merge or unmerge without two distinct identifiers of known types.
     BadCommand,

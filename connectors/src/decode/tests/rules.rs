@@ -94,6 +94,19 @@ fn what_is_missing_or_of_a_wrong_type_is_a_letter() {
     assert_eq!(&*out.letters[0].payload, b"{\"messageId\":\"\xff\"}");
 }
 
+/// Each is linked with each: a list has an end.
+#[test]
+fn identifiers_of_an_event_are_bounded() {
+    let list = |n: usize| {
+        let emails: Vec<String> = (0..n).map(|n| format!("\"e{n}\"")).collect();
+        record(&format!("\"userId\":\"u\",\"traits\":{{\"email\":[{}]}}", emails.join(",")))
+    };
+    assert_eq!(one(&spec(), &list(63)).unwrap().idents.len(), 64);
+    assert_eq!(one(&spec(), &list(64)), Err(Reason::BadField));
+    let out = decode(&spec(), &batch(&[list(100)]));
+    assert_eq!(&*out.letters[0].detail, "101 identifiers, more than the 64 of an event");
+}
+
 #[test]
 fn a_letter_has_the_tenant_where_it_could_be_read() {
     let lines = ["{\"tenant\":\"t\"}", "{\"tenant\":[]}", "{\"tenant\":\"t\""];

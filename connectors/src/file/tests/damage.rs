@@ -48,6 +48,63 @@ fn damaged_streams_give_what_is_before_the_damage() {
     }
 }
 
+/// Half of an upload is listed and read as far as it goes; when the whole file is there, the rest is
+/// read, in this run and in each that begins with it again. More behind a whole file is not.
+#[test]
+fn a_compressed_file_that_was_cut_off_may_be_made_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = (0..60_000).map(|i| format!("{{\"n\":{}}}\n", i * 7919 % 100_003)).collect();
+    for kind in ["gz", "zst"] {
+        let name = format!("a.ndjson.{kind}");
+        let path = folder.path().join(&name);
+        let whole = compress(text.as_bytes(), kind);
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let mut spec = spec(folder.path(), &[&name]);
+        let mut source = FileSource::open(&spec, Position::default()).unwrap();
+        let mut got = 0;
+        let error = loop {
+            match source.next(1_000) {
+                Ok(batch) => got += batch.map_or(0, |batch| batch.len()),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, SourceError::Corrupt { .. }) && got > 0, "{error:?}");
+        spec.recorded = source.files().to_vec();
+        std::fs::write(&path, [&whole[..], &compress(b"{}\n", kind)[..]].concat()).unwrap();
+        for at in [0, got as u64] {
+            let mut source = FileSource::open(&spec, Position { file: 0, record: at }).unwrap();
+            assert_eq!(source.longer(), []);
+            let rest = read_all(&mut source, 1_000).unwrap().len() as u64;
+            assert_eq!(at + rest, 60_001, "{kind} from {at}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        spec.recorded = FileSource::open(
+            &FileSpec { recorded: Vec::new(), ..spec.clone() },
+            Position::default(),
+        )
+        .unwrap()
+        .files()
+        .to_vec();
+        std::fs::write(&path, [&whole[..], &compress(b"{}\n", kind)[..]].concat()).unwrap();
+        let mut source = FileSource::open(&spec, Position { file: 0, record: 59_000 }).unwrap();
+        assert_eq!(source.longer().len(), 1);
+        assert_eq!(read_all(&mut source, 1_000).unwrap().len(), 1_000, "{kind}");
+    }
+}
+
+/// Nobody may ever write into it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("a.ndjson");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let error = FileSource::open(&spec(folder.path(), &["*.ndjson"]), Position::default());
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("a.ndjson") && error.contains("no regular file"), "{error}");
+}
+
 #[test]
 fn a_file_that_is_not_what_its_name_says_is_corrupt() {
     let folder = tempfile::tempdir().unwrap();

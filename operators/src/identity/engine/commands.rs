@@ -7,6 +7,7 @@ use super::links::pair;
 use super::slots::{ClusterId, Node};
 use super::{Incremental, Map};
 use crate::model::{Command, CommandKind, EventKey, Micros};
+use crate::people::{Keyed, SortedChunks};
 
 /// The order of commands: time, then message id hash.
 pub(super) type Order = (Micros, u128);
@@ -19,17 +20,32 @@ pub(super) struct Cross {
     pub weak: Node,
 }
 
+/// Its place among commands: the same order as that of the whole.
+impl Keyed for Cross {
+    fn key(&self) -> EventKey {
+        let seq = u64::from(self.strong) << 32 | u64::from(self.weak);
+        EventKey { time: self.order.0, seq, id: self.order.1 }
+    }
+}
+
+/// Commands by a node or cluster, in order: one that comes or goes costs a search.
+type By = Map<u32, SortedChunks<Cross>>;
+
 /// Cross-rank commands of one kind, found from either end.
 #[derive(Debug, Default)]
 pub(super) struct Crossings {
-    of_node: Map<Node, Vec<Cross>>,
-    by_weak: Map<ClusterId, Vec<Cross>>,
-    by_strong: Map<ClusterId, Vec<Cross>>,
+    of_node: By,
+    by_weak: By,
+    by_strong: By,
 }
 
-fn take(map: &mut Map<u32, Vec<Cross>>, key: u32, cross: Cross) {
+fn put(map: &mut By, key: u32, cross: Cross) {
+    map.entry(key).or_default().insert(cross);
+}
+
+fn take(map: &mut By, key: u32, cross: Cross) {
     if let Some(list) = map.get_mut(&key) {
-        list.retain(|c| *c != cross);
+        list.remove(cross.key());
         if list.is_empty() {
             map.remove(&key);
         }
@@ -38,10 +54,10 @@ fn take(map: &mut Map<u32, Vec<Cross>>, key: u32, cross: Cross) {
 
 impl Crossings {
     fn add(&mut self, cross: Cross, weak: ClusterId, strong: ClusterId) {
-        self.of_node.entry(cross.weak).or_default().push(cross);
-        self.of_node.entry(cross.strong).or_default().push(cross);
-        self.by_weak.entry(weak).or_default().push(cross);
-        self.by_strong.entry(strong).or_default().push(cross);
+        put(&mut self.of_node, cross.weak, cross);
+        put(&mut self.of_node, cross.strong, cross);
+        put(&mut self.by_weak, weak, cross);
+        put(&mut self.by_strong, strong, cross);
     }
 
     fn remove(&mut self, cross: Cross, weak: ClusterId, strong: ClusterId) {
@@ -51,23 +67,34 @@ impl Crossings {
         take(&mut self.by_strong, strong, cross);
     }
 
+    /// Whether there is a command whose weaker identifier is in the cluster.
+    pub(super) fn any_on(&self, weak: ClusterId) -> bool {
+        self.by_weak.contains_key(&weak)
+    }
+
+    /// The last command whose weaker identifier is in the cluster.
+    pub(super) fn last_on(&self, weak: ClusterId) -> Option<&Cross> {
+        self.by_weak.get(&weak)?.last()
+    }
+
     /// The commands whose weaker identifier is in the cluster.
-    pub(super) fn on(&self, weak: ClusterId) -> &[Cross] {
-        self.by_weak.get(&weak).map_or(&[], Vec::as_slice)
+    pub(super) fn on(&self, weak: ClusterId) -> impl Iterator<Item = &Cross> {
+        self.by_weak.get(&weak).into_iter().flat_map(SortedChunks::iter)
     }
 
     /// The commands whose stronger identifier is in the cluster.
-    pub(super) fn from(&self, strong: ClusterId) -> &[Cross] {
-        self.by_strong.get(&strong).map_or(&[], Vec::as_slice)
+    pub(super) fn from(&self, strong: ClusterId) -> impl Iterator<Item = &Cross> {
+        self.by_strong.get(&strong).into_iter().flat_map(SortedChunks::iter)
     }
 
     /// Follows a node to another cluster; returns its commands.
     fn follow(&mut self, node: Node, from: ClusterId, to: ClusterId) -> Vec<Cross> {
-        let Some(list) = self.of_node.get(&node).cloned() else { return Vec::new() };
+        let Some(list) = self.of_node.get(&node) else { return Vec::new() };
+        let list: Vec<Cross> = list.iter().copied().collect();
         for &cross in &list {
             let map = if cross.weak == node { &mut self.by_weak } else { &mut self.by_strong };
             take(map, from, cross);
-            map.entry(to).or_default().push(cross);
+            put(map, to, cross);
         }
         list
     }
@@ -215,7 +242,7 @@ impl Incremental {
 
     /// Notes whether a merge gives a cluster to a stronger one.
     fn note_given(&mut self, id: ClusterId) {
-        let given = !self.commands.gifts.on(id).is_empty();
+        let given = self.commands.gifts.any_on(id);
         self.clusters[id].set_given(given);
     }
 

@@ -49,7 +49,7 @@ impl Incremental {
                     Own::Last => claims.last(&self.events),
                 };
                 let chosen = decisive.and_then(|claim| self.claimed_by(id, claim));
-                let barred = !self.commands.bars.on(id).is_empty();
+                let barred = self.commands.bars.any_on(id);
                 let chooses = chosen != self.clusters.extra(id).chosen;
                 if chooses {
                     self.clusters.extra_mut(id).chosen = chosen;
@@ -77,11 +77,10 @@ impl Incremental {
                 self.changed.by = touched.by;
                 self.touch_spans(id, &spans);
                 let mut followers = self.clusters.extra(id).owned.clusters().to_vec();
-                followers
-                    .extend(self.commands.gifts.from(id).iter().map(|c| self.cluster_of(c.weak)));
+                followers.extend(self.commands.gifts.from(id).map(|c| self.cluster_of(c.weak)));
                 for follower in followers {
                     // Which claims an unmerge leaves depends on people at all of them.
-                    if !self.commands.bars.on(follower).is_empty() {
+                    if self.commands.bars.any_on(follower) {
                         self.mark(follower, ALWAYS);
                         continue;
                     }
@@ -89,7 +88,7 @@ impl Incremental {
                         self.mark(follower, span);
                     }
                 }
-                for cross in self.commands.bars.from(id).to_vec() {
+                for cross in self.commands.bars.from(id).copied().collect::<Vec<_>>() {
                     self.mark(self.cluster_of(cross.weak), ALWAYS);
                 }
             }

@@ -31,17 +31,17 @@ impl Incremental {
         if cluster.is_plain() {
             return id;
         }
-        if let Some(gift) = self.commands.gifts.on(id).iter().max() {
+        if let Some(gift) = self.commands.gifts.last_on(id) {
             return self.person(self.cluster_of(gift.strong), at, held);
         }
         if cluster.is_public() || self.clusters.extra(id).claims.is_empty() {
             return id;
         }
-        let owner = if self.commands.bars.on(id).is_empty() {
-            self.owner_at(id, at)
-        } else {
+        let owner = if self.commands.bars.any_on(id) {
             let claims = self.held(id, held);
             owner_among(&claims, self.clusters.limits(id), at)
+        } else {
+            self.owner_at(id, at)
         };
         owner.map_or(id, |owner| self.person(owner, at, held))
     }
@@ -70,7 +70,7 @@ impl Incremental {
             return Rc::clone(list);
         }
         let bars: Vec<ClusterId> =
-            self.commands.bars.on(id).iter().map(|bar| self.cluster_of(bar.strong)).collect();
+            self.commands.bars.on(id).map(|bar| self.cluster_of(bar.strong)).collect();
         let mut list = Vec::new();
         for claim in self.clusters.extra(id).claims.iter(&self.events) {
             let key = self.events.key(claim);
