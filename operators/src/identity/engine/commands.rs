@@ -20,11 +20,13 @@ pub(super) struct Cross {
     pub weak: Node,
 }
 
-/// Its place among commands: the same order as that of the whole.
+/// Its place among commands: the same order as that of the whole. The hash of the message id comes
+/// before the nodes, so its halves stand in both parts.
 impl Keyed for Cross {
     fn key(&self) -> EventKey {
-        let seq = u64::from(self.strong) << 32 | u64::from(self.weak);
-        EventKey { time: self.order.0, seq, id: self.order.1 }
+        let (time, hash) = self.order;
+        let nodes = u128::from(self.strong) << 32 | u128::from(self.weak);
+        EventKey { time, seq: (hash >> 64) as u64, id: hash << 64 | nodes }
     }
 }
 
@@ -260,5 +262,28 @@ impl Incremental {
                 self.mark(self.cluster_of(cross.weak), ALWAYS);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::testing::Seeded;
+
+    #[test]
+    fn commands_stand_in_their_own_order() {
+        let mut random = Seeded(4);
+        let ends = [0, 1, u64::MAX - 1, u64::MAX];
+        let mut commands = Vec::new();
+        for _ in 0..400 {
+            let hash = u128::from(random.pick(&ends)) << 64 | u128::from(random.pick(&ends));
+            let order = (random.below(2) as Micros, hash);
+            let (strong, weak) = (random.below(3) as Node, random.below(3) as Node);
+            commands.push(Cross { order, strong, weak });
+        }
+        let mut by_key = commands.clone();
+        by_key.sort_by_key(Keyed::key);
+        commands.sort_unstable();
+        assert_eq!(commands, by_key);
     }
 }
