@@ -55,8 +55,8 @@ pub fn read(log: &[u8], at: usize) -> Read<'_> {
     if is_last && !holds_whole(log, at + 1, SUMMED_MAX) { Read::Torn } else { Read::Damaged }
 }
 
-/// Whether a whole frame stands somewhere from a place on. `left` is how many bytes are summed up for
-/// large ones.
+/// Whether a whole frame stands somewhere from a place on. `left` is how many bytes are summed up
+/// for large ones.
 fn holds_whole(log: &[u8], from: usize, mut left: usize) -> bool {
     (from..log.len()).any(|at| {
         let Some(length) = word(log, at).map(|length| length as usize) else { return false };

@@ -10,8 +10,8 @@ pub fn place<T: Hash + ?Sized>(value: &T) -> u64 {
     FixedState::with_seed(0x6272_6169_6431).hash_one(value)
 }
 
-/// The number that stands for a tenant: SipHash-2-4 with a fixed key. Whoever may choose names finds
-/// two of the same number only by trying billions, where those of [`place`] can be computed.
+/// The number that stands for a tenant: SipHash-2-4 with a fixed key. Whoever may choose names
+/// finds two of the same number only by trying billions, where those of [`place`] can be computed.
 pub fn tenant(name: &str) -> u64 {
     SipHasher24::new_with_keys(0x6272_6169_645f_7465, 0x6e61_6e74_5f76_3031).hash(name.as_bytes())
 }

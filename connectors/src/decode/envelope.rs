@@ -36,8 +36,8 @@ pub(super) struct Refusal {
     pub(super) detail: String,
 }
 
-/// Distinct identifiers of an event at most. Each of them is linked with each other one, so a record
-/// with a long list would take more memory than there is, and again after every restart.
+/// Distinct identifiers of an event at most. Each of them is linked with each other one, so a
+/// record with a long list would take more memory than there is, and again after every restart.
 const IDENTS_MAX: usize = 64;
 
 /// A reason and its detail, before the tenant is added.

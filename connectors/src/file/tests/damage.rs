@@ -48,8 +48,8 @@ fn damaged_streams_give_what_is_before_the_damage() {
     }
 }
 
-/// Half of an upload is listed and read as far as it goes; when the whole file is there, the rest is
-/// read, in this run and in each that begins with it again. More behind a whole file is not.
+/// Half of an upload is listed and read as far as it goes; when the whole file is there, the rest
+/// is read, in this run and in each that begins with it again. More behind a whole file is not.
 #[test]
 fn a_compressed_file_that_was_cut_off_may_be_made_whole() {
     let folder = tempfile::tempdir().unwrap();

@@ -330,8 +330,8 @@ const COMMIT_EVERY: Duration = Duration::from_mins(1);
 const ELSEWHERE: [&str; 8] =
     ["brokers", "properties", "group", "prefix", "partitions", "replication", "registry", "every"];
 
-/// Raised when rows of the same records become others, or what they mean: then what stands published
-/// is brought up to date as if the job had been changed.
+/// Raised when rows of the same records become others, or what they mean: then what stands
+/// published is brought up to date as if the job had been changed.
 const MEANING: u32 = 2;
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where

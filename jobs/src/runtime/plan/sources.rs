@@ -216,7 +216,8 @@ fn erased(check: &mut Checker, file: &JobFile, base: &Path, spec: &DecodeSpec) -
 }
 
 fn erase(erased: &mut Erased, line: &str, spec: &DecodeSpec) -> Result<(), String> {
-    const SHAPE: &str = r#"write {"type": "email", "value": "…"} or {"messageId": "…"}, with a "tenant" if it is not the usual one"#;
+    const SHAPE: &str = "write {\"type\": \"email\", \"value\": \"…\"} or {\"messageId\": \"…\"}, \
+                         with the \"tenant\" where it is not the job's";
     let line: ErasedLine = serde_json::from_str(line).map_err(|e| format!("{e}; {SHAPE}"))?;
     let tenant = line.tenant.map_or_else(|| Arc::clone(&spec.default_tenant), Arc::from);
     let entry = erased.entry(tenant).or_insert_with(|| ErasedIn {
