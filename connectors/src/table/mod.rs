@@ -76,6 +76,25 @@ pub enum Granularity {
     None,
 }
 
+impl Granularity {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Day, Self::Month, Self::None];
+
+    /// How it is written in a job file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::None => "none",
+        }
+    }
+
+    /// The one that is written so.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|granularity| granularity.word() == word)
+    }
+}
+
 /// What tables are called and how they are laid out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TableOptions {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use connectors::bindings::Binding;
 use connectors::durable;
-use connectors::table::{TableError, standing};
+use connectors::table::{Granularity, TableError, standing};
 use foldhash::fast::FixedState;
 use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
@@ -96,7 +96,7 @@ pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
     if let (Some(old), Some(new)) = (plan::partition(&file), &plan.tables)
         && old != new.partition
     {
-        let [old, new] = [old, new.partition].map(plan::word);
+        let [old, new] = [old, new.partition].map(Granularity::word);
         return refused(format!("its tables have the partition {old:?}, and not {new:?}"));
     }
     Ok(())

@@ -285,30 +285,13 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
             let every_s = check.span(every) / SECOND;
             options.every = Duration::from_secs(u64::try_from(every_s).unwrap_or(0));
         }
-        if let Some(word) = sink.partition.as_ref().filter(|w| granularity(w.get_ref()).is_none()) {
-            check.unknown("partition", word, &["day", "month", "none"]);
+        if let Some(word) = &sink.partition
+            && Granularity::from_word(word.get_ref()).is_none()
+        {
+            check.unknown("partition", word, &Granularity::ALL.map(Granularity::word));
         }
     }
     (any.then_some(options), topics)
-}
-
-/// What a `partition` of tables means.
-fn granularity(word: &str) -> Option<Granularity> {
-    match word {
-        "day" => Some(Granularity::Day),
-        "month" => Some(Granularity::Month),
-        "none" => Some(Granularity::None),
-        _ => None,
-    }
-}
-
-/// The inverse of [`granularity`].
-pub(super) fn word(partition: Granularity) -> &'static str {
-    match partition {
-        Granularity::Day => "day",
-        Granularity::Month => "month",
-        Granularity::None => "none",
-    }
 }
 
 /// How the tables of a job file are partitioned, if it has any.
@@ -317,7 +300,7 @@ pub(super) fn partition(file: &JobFile) -> Option<Granularity> {
     let is = |sink: &Sink, kinds: &[&str]| kinds.contains(&sink.connector.get_ref().as_str());
     let others = sinks.iter().filter(|sink| !is(sink, &["archive"]));
     let words = others.filter_map(|sink| sink.partition.as_ref());
-    let partition = words.filter_map(|word| granularity(word.get_ref())).next_back();
+    let partition = words.filter_map(|word| Granularity::from_word(word.get_ref())).next_back();
     let has_tables = sinks.iter().any(|sink| is(sink, &["table", "arrow"]));
     has_tables.then(|| partition.unwrap_or_default())
 }
