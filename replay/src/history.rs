@@ -172,6 +172,7 @@ impl Source {
             Self::Files(files) => {
                 let upper = files.source.position();
                 binding.sources.push(SourceEnd { upper, at_end: files.at_end });
+                binding.digests.push(files.source.take_digest());
                 let new = &files.source.files()[files.listed..];
                 binding.files.extend(new.iter().map(|entry| (files.index, entry.clone())));
                 let news = !new.is_empty() || files.at_end != files.told;
@@ -182,6 +183,7 @@ impl Source {
             Self::Topics(topics) => {
                 let end = SourceEnd { upper: Position::default(), at_end: false };
                 binding.sources.push(end);
+                binding.digests.push(0);
                 let part = topics.topics.cut();
                 let news = part != KafkaPart::default();
                 if news {
@@ -203,8 +205,13 @@ impl Source {
             Self::Files(files) => {
                 let end = binding.sources.get(usize::from(files.index));
                 let upper = end.map_or(files.source.position(), |end| end.upper);
-                let batch = files.source.next_until(upper, records_max)?;
-                Ok(batch.map_or(Replayed::Done, Replayed::Batch))
+                if let Some(batch) = files.source.next_until(upper, records_max)? {
+                    return Ok(Replayed::Batch(batch));
+                }
+                // A source that was added to the job later gave nothing then.
+                let digest = binding.digests.get(usize::from(files.index));
+                files.source.check(digest.copied().unwrap_or_default())?;
+                Ok(Replayed::Done)
             }
             Self::Topics(topics) => match part(binding, topics.index) {
                 Some(part) => Ok(topics.topics.replay(part, records_max, STEP)?),
@@ -347,6 +354,40 @@ mod tests {
         let bindings = [&bindings[..], &[third, fourth]].concat();
         let mut source = Source::open(&spec(folder.path()), &bindings, 4).unwrap();
         assert!(source.at_end() && !bind(&mut source, 5).1, "nothing is new");
+    }
+
+    /// At the same length, behind the beginning that the list compares: no guess, but an error.
+    #[test]
+    fn records_that_were_edited_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
+        let text = "{\"n\":1}\n".repeat(2000);
+        fs::write(&path, &text).unwrap();
+        let mut source = Source::open(&spec(folder.path()), &[], 0).unwrap();
+        let mut bindings = Vec::new();
+        for (epoch, size) in (1..).zip([900, 100, 1000]) {
+            assert_eq!(source.next(size).unwrap().map(|batch| batch.len()), Some(size));
+            bindings.push(bind(&mut source, epoch).0);
+        }
+        let again = |done: usize, size| -> Result<(), ReadError> {
+            let mut source = Source::open(&spec(folder.path()), &bindings, done as Epoch)?;
+            for binding in &bindings[done..] {
+                while let Replayed::Batch(_) = source.replay(binding, size)? {}
+            }
+            Ok(())
+        };
+        for size in [7, 1000, 9999] {
+            again(0, size).unwrap();
+        }
+        let edited = text.replacen('1', "2", 1501).replacen('2', "1", 1500);
+        assert_eq!(edited.len(), text.len());
+        fs::write(&path, edited).unwrap();
+        for done in 0..3 {
+            let error = again(done, 300).unwrap_err();
+            let wanted = "some of its records up to 2000 are not those that were read before";
+            assert!(error.is_gone() && error.to_string().contains(wanted), "{error}");
+        }
+        again(3, 300).unwrap();
     }
 
     /// However much earlier runs have read of a source: what is behind is told of the rest, also

@@ -37,7 +37,7 @@ fn binding(epoch: u64) -> Binding {
         records: 50,
         idle: false,
     };
-    let part = KafkaPart { topics: vec![], partitions: vec![], ends: (0..3).map(end).collect() };
+    let part = KafkaPart { ends: (0..3).map(end).collect(), ..KafkaPart::default() };
     let mut binding =
         Binding::new(epoch, 1, 1_767_225_600_000_000 + epoch as i64 * 50_000, "0123456789abcdef");
     binding.sources.push(SourceEnd { upper: Position::default(), at_end: false });

@@ -9,7 +9,7 @@ use crate::durable;
 use crate::frame::{Read, frame, read};
 
 /// What stands at the beginning of the file: its name and the version of the layout.
-const HEADER: &[u8; 8] = b"braidbl2";
+const HEADER: &[u8; 8] = b"braidbl3";
 
 /// An append-only file of bindings, locked while it is open.
 #[derive(Debug)]
@@ -115,7 +115,9 @@ fn parse(path: &Path, log: &[u8], from: u64) -> Result<(Vec<Logged>, u64), Bindi
             return Ok((Vec::new(), 0));
         }
         if !log.starts_with(HEADER) {
-            return Err(damaged(0));
+            let name = &HEADER[..HEADER.len() - 1];
+            let other = || BindingError::Version { path: path.into() };
+            return Err(if log.starts_with(name) { other() } else { damaged(0) });
         }
         at = HEADER.len();
     }
@@ -296,6 +298,16 @@ mod tests {
             assert!(matches!(error, BindingError::Damaged { at: found, .. } if found == *at));
             assert_eq!(std::fs::read(&path).unwrap(), damaged);
         }
+    }
+
+    #[test]
+    fn a_log_of_another_version_is_named_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bindings");
+        std::fs::write(&path, b"braidbl2 and more").unwrap();
+        assert!(matches!(open(&path), Err(BindingError::Version { .. })));
+        std::fs::write(&path, b"something else").unwrap();
+        assert!(matches!(open(&path), Err(BindingError::Damaged { at: 0, .. })));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Binding {
     pub wall_time: Micros,
     /// Where each source stands after it.
     pub sources: Vec<SourceEnd>,
+    /// Checksum of the records that it took from each source of files, as
+    /// [`FileSource::take_digest`](crate::file::FileSource::take_digest) tells it; 0 of others.
+    pub digests: Vec<u64>,
     /// Files listed for the first time, with the index of their source.
     pub files: Vec<(u16, FileEntry)>,
     /// What each Kafka source gave, with its index.
@@ -52,14 +55,26 @@ pub struct Binding {
 impl Binding {
     /// The binding of an epoch without records, minted by a run of the job with this hash.
     pub fn new(epoch: Epoch, generation: u64, wall_time: Micros, job: &str) -> Self {
-        let (sources, files, kafka) = (Vec::new(), Vec::new(), Vec::new());
-        Self { epoch, generation, wall_time, sources, files, kafka, job: job.to_owned() }
+        Self {
+            epoch,
+            generation,
+            wall_time,
+            sources: Vec::new(),
+            digests: Vec::new(),
+            files: Vec::new(),
+            kafka: Vec::new(),
+            job: job.to_owned(),
+        }
     }
 
     /// Takes in the binding that comes next: what goes on from the two goes on from the outcome.
     pub fn extend(&mut self, next: Self) {
         let mut files = std::mem::take(&mut self.files);
         let mut kafka = std::mem::take(&mut self.kafka);
+        let mut digests = next.digests;
+        for (digest, before) in digests.iter_mut().zip(&self.digests) {
+            *digest = digest.wrapping_add(*before);
+        }
         files.extend(next.files);
         for (source, part) in next.kafka {
             match kafka.iter_mut().find(|(of, _)| *of == source) {
@@ -67,7 +82,7 @@ impl Binding {
                 None => kafka.push((source, part)),
             }
         }
-        *self = Self { files, kafka, ..next };
+        *self = Self { digests, files, kafka, ..next };
     }
 }
 
@@ -145,6 +160,15 @@ pub enum BindingError {
         path: std::path::PathBuf,
         /// Where.
         at: u64,
+    },
+    /// They are of another version.
+    #[error(
+        "the bindings {path} were written by another version of braid; go on with that one, or \
+         remove the folder that they are in to compute everything anew"
+    )]
+    Version {
+        /// The file.
+        path: std::path::PathBuf,
     },
     /// They are in a topic that can't be used.
     #[error("{0}")]

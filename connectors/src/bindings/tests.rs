@@ -23,6 +23,7 @@ fn bindings(random: &mut Random, count: u64) -> Vec<Binding> {
         let mut binding = Binding::new(epoch, 1 + epoch / 10, epoch as i64, &job);
         let upper = Position { file: files, record: epoch };
         binding.sources.push(SourceEnd { upper, at_end: random.below(2) == 0 });
+        binding.digests.push(random.below(u64::MAX >> 33));
         for (source, offsets) in (1..).zip(&mut offsets) {
             let mut part = KafkaPart::default();
             if random.below(4) == 0 {

@@ -8,7 +8,9 @@
 //!   since are not read ([`FileSource::longer`] says of which). So the same positions lead to the
 //!   same records in every run, and a file must be whole when it appears.
 //! - A file that is missing, shorter or other than recorded is [`SourceError::Gone`]. One that
-//!   nothing is read of any more may be missing, but not be another.
+//!   nothing is read of any more may be missing, but not be another. Whether it is another is told
+//!   by its length and its beginning; whether records that are read again are those that were read,
+//!   by a checksum of them ([`FileSource::check`]), but for Parquet.
 //! - Every line or row has a number, from 1; a CSV header has none. A position is a count of them.
 //!   Blank lines are numbered too, but are no records: decoding counts and skips them.
 //! - Records are split here and decoded elsewhere ([`crate::decode`]), so that one reading thread
@@ -20,6 +22,7 @@
 mod batch;
 mod carry;
 mod columnar;
+mod digest;
 mod error;
 mod fields;
 mod list;

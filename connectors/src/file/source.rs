@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::columnar::ParquetReader;
+use super::digest::digest;
 use super::list::{Listed, gone, io_error, list};
 use super::text::TextReader;
 use super::{
@@ -23,6 +24,8 @@ pub struct FileSource {
     at: Position,
     reader: Option<Reader>,
     lent: Lent,
+    /// Checksum of the records that were handed out since it was last asked for.
+    digest: u64,
     /// Bytes of all files.
     bytes_total: u64,
     /// Bytes of the files before the present one.
@@ -69,6 +72,7 @@ impl FileSource {
             at: Position { file: 0, record: 0 },
             reader: None,
             lent: Lent::default(),
+            digest: 0,
             bytes_before: 0,
             bytes_here: Arc::default(),
         };
@@ -103,6 +107,30 @@ impl FileSource {
     /// Where the next record is.
     pub fn position(&self) -> Position {
         self.at
+    }
+
+    /// Checksum of the records that were handed out since it was last asked for, or since the
+    /// source was opened.
+    pub fn take_digest(&mut self) -> u64 {
+        std::mem::take(&mut self.digest)
+    }
+
+    /// Takes the checksum and compares it with that of the same records in an earlier run.
+    ///
+    /// # Errors
+    /// [`SourceError::Gone`] if they are others: the file was edited.
+    pub fn check(&mut self, wanted: u64) -> Result<(), SourceError> {
+        if self.take_digest() == wanted {
+            return Ok(());
+        }
+        // At the very beginning of a file the last record is one of the file before.
+        let file = self.at.file.saturating_sub(u32::from(self.at.record == 0));
+        let path = self.files.get(file as usize).map_or(Path::new(""), |entry| &entry.path);
+        let upto = if file == self.at.file { self.at.record.to_string() } else { "its end".into() };
+        let detail = format!(
+            "some of its records up to {upto} are not those that were read before; restore it"
+        );
+        Err(gone(&self.spec, path, detail))
     }
 
     /// Bytes of all files, as they lie on disk.
@@ -179,6 +207,7 @@ impl FileSource {
         let source = self.spec.source;
         let batch = RawBatch { source, partition: file, first, offsets: None, records, bytes };
         self.at.record += batch.len() as u64;
+        self.digest = self.digest.wrapping_add(digest(&batch));
         if let Some(Reader::Parquet(reader)) = &self.reader {
             let share = self.at.record as f64 / reader.rows.max(1) as f64;
             let bytes = self.files[file as usize].bytes as f64 * share;

@@ -54,7 +54,7 @@ pub struct KafkaBindingLog {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a record begins with: its name and the version of its layout.
-const HEADER: &[u8; 8] = b"braidbl2";
+const HEADER: &[u8; 8] = b"braidbl3";
 
 impl KafkaBindingLog {
     /// Opens the log, creating its topic if it is not there; fences off earlier runs and reads the

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use operators::model::Reason;
 
 use super::KafkaError;
-use super::listing::{PartitionId, TopicEntry};
+use super::listing::{PartitionId, TopicEntry, Unregistered};
 use crate::file::{RawBatch, RawRecords, Rows};
 
 /// Bytes of a record's offset.
@@ -149,6 +149,9 @@ pub(super) struct State {
     pub partitions: Vec<(PartitionId, u64)>,
     /// Why reading has ended.
     pub failed: Option<KafkaError>,
+    /// Schemas that the registry did not have and the owner has not bound to the end; `u64::MAX` is
+    /// the end of those that it still does not have.
+    pub unregistered: Vec<Unregistered>,
     /// What does not work at present, and is tried again.
     pub trouble: Option<String>,
 }
@@ -214,6 +217,27 @@ impl Shared {
     pub(super) fn fail(&self, error: KafkaError) {
         self.state().failed.get_or_insert(error);
         self.stop();
+    }
+
+    /// Notes that a schema is missed from an offset on.
+    pub(super) fn missed(&self, partition: PartitionId, schema: u32, (from, why): (u64, &str)) {
+        let mut state = self.state();
+        let is_it = |missed: &Unregistered| {
+            (missed.partition, missed.schema, missed.upto) == (partition, schema, u64::MAX)
+        };
+        if !state.unregistered.iter().any(is_it) {
+            let (upto, why) = (u64::MAX, why.to_owned());
+            state.unregistered.push(Unregistered { partition, schema, from, upto, why });
+        }
+    }
+
+    /// Notes that a schema is there from an offset on.
+    pub(super) fn found(&self, partition: PartitionId, schema: u32, offset: u64) {
+        for missed in &mut self.state().unregistered {
+            if (missed.partition, missed.schema) == (partition, schema) {
+                missed.upto = missed.upto.min(offset);
+            }
+        }
     }
 
     /// Bytes that a partition may still take.

@@ -175,6 +175,22 @@ pub struct PartitionEnd {
     pub idle: bool,
 }
 
+/// A schema that the registry did not have when records of it were read, which then could not be
+/// used.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Unregistered {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The schema's id.
+    pub schema: u32,
+    /// The first offset where it was missed.
+    pub from: u64,
+    /// The offset before which it was: where the epoch ends, or the registry had it.
+    pub upto: u64,
+    /// Why the records could not be used.
+    pub why: String,
+}
+
 /// What a source gave to one epoch: part of its binding.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct KafkaPart {
@@ -184,6 +200,8 @@ pub struct KafkaPart {
     pub partitions: Vec<(PartitionId, u64)>,
     /// The partitions that moved, became idle or no longer are.
     pub ends: Vec<PartitionEnd>,
+    /// Schemas that the registry did not have: records of them are read again as they were.
+    pub unregistered: Vec<Unregistered>,
 }
 
 impl KafkaPart {
@@ -201,7 +219,7 @@ impl KafkaPart {
             PartitionEnd { partition: *partition, upper: *upper, records: 0, idle }
         };
         let ends = partitions.iter().map(end).collect();
-        Self { topics, partitions, ends }
+        Self { topics, partitions, ends, unregistered: Vec::new() }
     }
 }
 
@@ -293,6 +311,7 @@ mod tests {
             topics: vec![TopicEntry { name: "web".to_owned(), id: None }],
             partitions: vec![(a, 5), (b, 2)],
             ends: vec![end(a, 9, true)],
+            unregistered: Vec::new(),
         };
         let second = KafkaPart { ends: vec![end(a, 12, false)], ..KafkaPart::default() };
         let sum = KafkaPart::sum(&[&first, &second]);

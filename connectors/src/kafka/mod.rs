@@ -12,7 +12,8 @@
 //! - What was bound is read again record for record, or not at all: an epoch's binding says how
 //!   many records each partition gave. A topic that was deleted, or deleted and created again, a
 //!   partition that ends before its position or begins after it, and a range with other records
-//!   than it had are [`KafkaError::Gone`].
+//!   than it had are [`KafkaError::Gone`]. So is a schema that the registry had and has no more;
+//!   one that it did not have stands in the binding, and its records are read again without it.
 //! - A partition is idle when it has been read to its end, markers included, and the brokers have
 //!   confirmed lately that this is the end. One whose leader does not answer is not idle.
 //! - Brokers that go away while the job runs are waited for; [`KafkaSource::trouble`] says so.
@@ -78,6 +79,7 @@ mod listing;
 mod log;
 mod look;
 mod net;
+mod past;
 mod producer;
 mod progress;
 mod reader;
@@ -95,7 +97,7 @@ pub use client::ClientSpec;
 pub use error::KafkaError;
 pub use hanging::OpenTransaction;
 pub use json::json_schemas;
-pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry};
+pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry, Unregistered};
 pub use look::look;
 pub use progress::Claim;
 pub use registry::RegistryUrl;

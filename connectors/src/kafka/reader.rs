@@ -19,6 +19,7 @@ use super::buffer::{Fetched, Shared};
 use super::client::Context;
 use super::control::{consumer, listen};
 use super::listing::PartitionId;
+use super::past::Past;
 use super::values::RecordReader;
 use super::{KafkaError, KafkaSpec};
 
@@ -63,7 +64,7 @@ impl Reader {
     /// Makes the client; nothing is read yet. `share` bounds the client's queue of each partition.
     pub(super) fn new(
         spec: &KafkaSpec,
-        share: usize,
+        (share, past): (usize, &Arc<Past>),
         orders: Receiver<Order>,
         shared: Arc<Shared>,
     ) -> Result<Self, KafkaError> {
@@ -80,7 +81,7 @@ impl Reader {
         ];
         let consumer = Arc::new(consumer(spec, &ours)?);
         let (what, lanes) = (spec.what(), Vec::new());
-        let records = RecordReader::new(spec)?;
+        let records = RecordReader::new(spec, past)?;
         Ok(Self { what, consumer, lanes, orders, records, shared })
     }
 
@@ -149,8 +150,9 @@ impl Reader {
             match lane.queue.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
-                    if self.records.take(&message, &mut fetched, &self.shared).is_none() {
-                        break; // asked to stop
+                    let (at, to) = (lane.partition, &mut fetched);
+                    if self.records.take(&message, at, to, &self.shared).is_none() {
+                        break; // asked to stop, or it has failed
                     }
                 }
                 Some(Err(error)) => self.judge(lane, &error)?,

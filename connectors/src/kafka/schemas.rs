@@ -15,8 +15,8 @@ use crate::protobuf::Messages;
 /// Schemas that refer to others that refer to others …, at most.
 const REFERENCES_MAX: usize = 200;
 /// After a schema has been waited for in vain, others are not waited for, for so long: values that
-/// only look as if they had one must not hold up all that follow.
-const IN_VAIN: Duration = Duration::from_mins(1);
+/// only look as if they had one must not hold up all that follow. Then it is asked for again.
+const IN_VAIN: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 60_000 });
 
 /// How values of a schema become JSON.
 #[derive(Clone, Debug)]
@@ -29,12 +29,16 @@ pub(super) enum Reading {
     Protobuf(Messages),
     /// They can't be read: why.
     Not(String),
+    /// They can't be read, because the registry does not have all of it: why.
+    Missing(String),
 }
 
 /// The schemas that a registry has given.
 pub(super) struct Schemas {
     registry: Registry,
     known: HashMap<u32, Reading>,
+    /// When those were asked for last that it does not have.
+    missing: HashMap<u32, Instant>,
     /// How long what the registry does not have is asked for again.
     patience: Duration,
     /// The schema that is asked for again, and since when.
@@ -51,13 +55,29 @@ impl Schemas {
         url: &RegistryUrl,
         patience: Duration,
     ) -> Result<Self, KafkaError> {
-        let (registry, known) = (Registry::new(what, url)?, HashMap::new());
-        Ok(Self { registry, known, patience, waits: None, given_up: None })
+        Ok(Self {
+            registry: Registry::new(what, url)?,
+            known: HashMap::new(),
+            missing: HashMap::new(),
+            patience,
+            waits: None,
+            given_up: None,
+        })
     }
 
-    /// Whether a schema has been asked for.
+    /// Whether a schema has been asked for; one that is not there, lately.
     pub(super) fn knows(&self, id: u32) -> bool {
-        self.known.contains_key(&id)
+        let lately = |asked: &Instant| asked.elapsed() < IN_VAIN;
+        match self.known(id) {
+            None => false,
+            Some(Reading::Missing(_)) => self.missing.get(&id).is_some_and(lately),
+            Some(_) => true,
+        }
+    }
+
+    /// Whether a schema was asked for in vain before there was an answer.
+    pub(super) fn came_late(&self, id: u32) -> bool {
+        self.missing.contains_key(&id) && !matches!(self.known(id), Some(Reading::Missing(_)))
     }
 
     /// How values of a schema are read, once it has been asked for.
@@ -74,18 +94,26 @@ impl Schemas {
         let mut lacks = None;
         let reading = self.ask(id, &mut lacks);
         let reading = reading.map_err(|cause| self.registry.unreachable(cause))?;
-        if let Some(thing) = lacks
+        if let Some(thing) = &lacks
+            && !self.known.contains_key(&id)
             && self.given_up.is_none_or(|at| at.elapsed() >= IN_VAIN)
         {
             let since = self.waits.filter(|(of, _)| *of == id).map(|(_, since)| since);
             let since = since.unwrap_or_else(Instant::now);
             self.waits = Some((id, since));
             if since.elapsed() < self.patience {
-                return Err(self.registry.lacks(&thing));
+                return Err(self.registry.lacks(thing));
             }
             self.given_up = Some(Instant::now());
         }
         self.waits = None;
+        let reading = match reading {
+            Reading::Not(why) if lacks.is_some() => {
+                self.missing.insert(id, Instant::now());
+                Reading::Missing(why)
+            }
+            reading => reading,
+        };
         self.known.insert(id, reading);
         Ok(())
     }
@@ -237,6 +265,24 @@ mod tests {
         }
     }
 
+    /// What was given up is asked for again after a while, once each time, and then is there.
+    #[test]
+    fn a_schema_that_was_given_up_may_come() {
+        let (url, asked) = registry(2);
+        let mut schemas = Schemas::new("s", &url, Duration::ZERO).unwrap();
+        for count in 1..=2 {
+            assert!(!schemas.knows(1) && learn(&mut schemas, 1).is_empty());
+            assert!(schemas.knows(1) && !schemas.came_late(1));
+            assert!(matches!(schemas.known(1), Some(Reading::Missing(_))));
+            assert_eq!(asked.load(Ordering::Acquire), count);
+            thread::sleep(IN_VAIN);
+        }
+        assert!(!schemas.knows(1) && learn(&mut schemas, 1).is_empty());
+        assert!(schemas.came_late(1) && matches!(schemas.known(1), Some(Reading::Avro(_))));
+        thread::sleep(IN_VAIN);
+        assert!(schemas.knows(1));
+    }
+
     /// It is asked for no longer than there is patience, and the next one once.
     #[test]
     fn a_schema_that_is_not_there_is_given_up() {
@@ -246,7 +292,7 @@ mod tests {
         assert!(!learn(&mut schemas, 7).is_empty());
         assert!(begun.elapsed() >= Duration::from_millis(100));
         let not = |schemas: &Schemas, id| match schemas.known(id) {
-            Some(Reading::Not(why)) => why.clone(),
+            Some(Reading::Missing(why)) => why.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(not(&schemas, 7), "the registry has no schema 7");

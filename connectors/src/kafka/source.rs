@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::buffer::{Shared, Taken};
-use super::listing::{Listing, PartitionId};
+use super::listing::{Listing, PartitionId, Unregistered};
+use super::past::Past;
 use super::reader::Reader;
 use super::watch::Watch;
 use super::{KafkaError, KafkaPart, KafkaSpec, OpenTransaction, PartitionEnd};
@@ -89,9 +90,10 @@ impl KafkaSource {
         let share = even.max(KafkaSpec::PARTITION_BYTES_MIN);
         shared.set_share(share);
         let (mut readers, mut senders) = (Vec::new(), Vec::new());
+        let past = Arc::new(Past::of(recorded));
         for _ in 0..spec.threads.max(1) {
             let (sender, orders) = channel();
-            readers.push(Reader::new(spec, share, orders, Arc::clone(&shared))?);
+            readers.push(Reader::new(spec, (share, &past), orders, Arc::clone(&shared))?);
             senders.push(sender);
         }
         watch.start(senders);
@@ -198,9 +200,24 @@ impl KafkaSource {
         }
         if news {
             self.listing.next.extend(ends.iter().map(|end| (end.partition, end.upper)));
+            part.unregistered = self.unregistered(&ends);
             part.ends = ends;
         }
         part
+    }
+
+    /// Schemas that were missed before those ends, as far as they are not bound.
+    fn unregistered(&self, ends: &[PartitionEnd]) -> Vec<Unregistered> {
+        let mut state = self.shared.state();
+        let mut bound = Vec::new();
+        state.unregistered.retain_mut(|missed| {
+            let end = ends.iter().find(|end| end.partition == missed.partition);
+            let Some(end) = end.filter(|end| missed.from < end.upper) else { return true };
+            bound.push(Unregistered { upto: missed.upto.min(end.upper), ..missed.clone() });
+            missed.from = end.upper;
+            missed.from < missed.upto
+        });
+        bound
     }
 
     /// The offset below which every record of a partition has been handed out, if those below

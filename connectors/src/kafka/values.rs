@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use rdkafka::message::{Header, Headers, Message as Record};
 use serde_json::Value as Json;
 
 use super::buffer::{Fetched, Shared};
+use super::listing::PartitionId;
+use super::past::{Decided, Past};
 use super::registry::{RegistryUrl, message_path, unframe};
 use super::schemas::{Reading, Schemas};
 use super::{KafkaError, KafkaSpec};
@@ -46,6 +49,17 @@ enum Read<'a> {
     Wrong(String),
 }
 
+/// Where a record is, among those of earlier runs or behind them.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    topic: &'a str,
+    partition: PartitionId,
+    offset: u64,
+    past: &'a Past,
+    /// What messages call the source.
+    what: &'a str,
+}
+
 /// Turns values into JSON.
 enum ValueReader {
     Json,
@@ -55,20 +69,39 @@ enum ValueReader {
 }
 
 impl ValueReader {
-    /// Reads a value; `None` if asked to stop while a registry did not answer.
-    fn value<'a>(&mut self, bytes: &'a [u8], shared: &Shared) -> Option<Read<'a>> {
+    /// Reads a value; `None` if reading ends: asked to stop while a registry did not answer, or
+    /// something is gone.
+    fn value<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        place: Place<'_>,
+        shared: &Shared,
+    ) -> Option<Read<'a>> {
         match self {
             Self::Avro(schema) => Some(json(bytes, |value, out| schema.json(value, out))),
             Self::Protobuf(message) => Some(json(bytes, |value, out| message.json(value, out))),
-            Self::Json | Self::Registry(_) => self.framed(bytes, shared),
+            Self::Json | Self::Registry(_) => self.framed(bytes, place, shared),
         }
     }
 
     /// Reads a key, or a value that has no schema but by its frame.
-    fn framed<'a>(&mut self, bytes: &'a [u8], shared: &Shared) -> Option<Read<'a>> {
+    fn framed<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        place: Place<'_>,
+        shared: &Shared,
+    ) -> Option<Read<'a>> {
         let Self::Registry(schemas) = self else { return Some(Read::Plain) };
         let Some((id, body)) = unframe(bytes) else { return Some(Read::Plain) };
-        Some(match reading(schemas, id, shared)? {
+        let decided = place.past.decided(place.partition, place.offset, id);
+        if let Decided::Missing(why) = decided {
+            return Some(Read::Wrong(why.to_owned()));
+        }
+        ask(schemas, id, shared)?;
+        if schemas.came_late(id) {
+            shared.found(place.partition, id, place.offset);
+        }
+        Some(match schemas.known(id)? {
             Reading::Json => Read::Json(body.into()),
             Reading::Avro(schema) => json(body, |value, out| schema.json(value, out)),
             Reading::Protobuf(messages) => json(body, |value, out| {
@@ -77,7 +110,58 @@ impl ValueReader {
                 message.json(value, out)
             }),
             Reading::Not(why) => Read::Wrong(why.clone()),
+            Reading::Missing(why) if decided == Decided::There => {
+                shared.fail(place.gone(why));
+                return None;
+            }
+            Reading::Missing(why) => {
+                shared.missed(place.partition, id, (place.offset, why));
+                Read::Wrong(why.clone())
+            }
         })
+    }
+
+    /// What stands beside a value, or why that can't be said; `None` if reading ends.
+    fn beside(
+        &mut self,
+        beside: &Beside,
+        message: &impl Record,
+        (place, shared): (Place<'_>, &Shared),
+    ) -> Option<Result<String, String>> {
+        let wanted = beside.whole_key || beside.key_fields;
+        let key = message.key().filter(|key| wanted && !key.is_empty());
+        let read = match key {
+            None => None,
+            Some(key) => Some((key, self.framed(key, place, shared)?)),
+        };
+        let key = read.map(|(key, read)| parse(beside, key, read));
+        let write = || {
+            let key = key.unwrap_or(Ok((Json::Null, Json::Null)));
+            let key = key.map_err(|wrong| format!("the key: {wrong}"))?;
+            let headers = headers(beside, message.headers())?;
+            let text = beside.text(key, headers.into_iter(), |part| known(message, part));
+            if text.len() >= Reason::MAX_BYTES {
+                return Err(format!("{} bytes of key and headers", text.len()));
+            }
+            Ok(text)
+        };
+        Some(write())
+    }
+}
+
+impl Place<'_> {
+    /// The error for a record that had a schema.
+    fn gone(self, why: &str) -> KafkaError {
+        KafkaError::Gone {
+            what: self.what.to_owned(),
+            topic: self.topic.to_owned(),
+            partition: self.partition.number(),
+            detail: format!(
+                "the record at offset {} was read by its schema, and now {why}; register it again",
+                self.offset
+            ),
+            first: None,
+        }
     }
 }
 
@@ -93,8 +177,8 @@ fn json(
     }
 }
 
-/// How a schema's values are read, however long it takes to learn that; `None` if asked to stop.
-fn reading<'a>(schemas: &'a mut Schemas, id: u32, shared: &Shared) -> Option<&'a Reading> {
+/// Asks for a schema, however long it takes until there is an answer; `None` if asked to stop.
+fn ask(schemas: &mut Schemas, id: u32, shared: &Shared) -> Option<()> {
     while !schemas.knows(id) {
         if shared.stopped() {
             return None;
@@ -104,17 +188,20 @@ fn reading<'a>(schemas: &'a mut Schemas, id: u32, shared: &Shared) -> Option<&'a
             thread::sleep(ASK_AGAIN);
         }
     }
-    schemas.known(id)
+    Some(())
 }
 
 /// Reads records as a source wants them.
 pub(super) struct RecordReader {
     values: ValueReader,
     beside: Beside,
+    past: Arc<Past>,
+    what: String,
 }
 
 impl RecordReader {
-    pub(super) fn new(spec: &KafkaSpec) -> Result<Self, KafkaError> {
+    /// One for a source that has read those epochs before.
+    pub(super) fn new(spec: &KafkaSpec, past: &Arc<Past>) -> Result<Self, KafkaError> {
         let values = match &spec.values {
             Values::Json => ValueReader::Json,
             Values::Avro(schema) => ValueReader::Avro(schema.clone()),
@@ -124,13 +211,15 @@ impl RecordReader {
                 ValueReader::Registry(schemas.into())
             }
         };
-        Ok(Self { values, beside: spec.beside.clone() })
+        let (past, what) = (Arc::clone(past), spec.what());
+        Ok(Self { values, beside: spec.beside.clone(), past, what })
     }
 
-    /// Takes in a record; `None` if asked to stop while a registry did not answer.
+    /// Takes in a record of a partition; `None` if reading ends.
     pub(super) fn take(
         &mut self,
         message: &impl Record,
+        partition: PartitionId,
         fetched: &mut Fetched,
         shared: &Shared,
     ) -> Option<()> {
@@ -140,10 +229,12 @@ impl RecordReader {
             fetched.push(offset, value, none);
             return Some(());
         };
-        let value = self.values.value(bytes, shared)?;
+        let Self { values, beside, past, what } = self;
+        let place = Place { topic: message.topic(), partition, offset, past, what };
+        let value = values.value(bytes, place, shared)?;
         let beside = match none {
             None => Ok(None),
-            Some(_) => self.beside(message, shared)?.map(Some),
+            Some(_) => values.beside(beside, message, (place, shared))?.map(Some),
         };
         match (value, &beside) {
             (Read::Wrong(why), _) => fetched.push_wrong(offset, bytes, &why, none),
@@ -152,28 +243,6 @@ impl RecordReader {
             (Read::Json(text), Ok(beside)) => fetched.push(offset, Some(&text), beside.as_deref()),
         }
         Some(())
-    }
-
-    /// What stands beside a value, or why that can't be said; `None` if asked to stop.
-    fn beside(&mut self, message: &impl Record, shared: &Shared) -> Option<Result<String, String>> {
-        let wanted = self.beside.whole_key || self.beside.key_fields;
-        let key = message.key().filter(|key| wanted && !key.is_empty());
-        let read = match key {
-            None => None,
-            Some(key) => Some((key, self.values.framed(key, shared)?)),
-        };
-        let (beside, key) = (&self.beside, read.map(|(key, read)| parse(&self.beside, key, read)));
-        let write = || {
-            let key = key.unwrap_or(Ok((Json::Null, Json::Null)));
-            let key = key.map_err(|wrong| format!("the key: {wrong}"))?;
-            let headers = headers(beside, message.headers())?;
-            let text = beside.text(key, headers.into_iter(), |part| known(message, part));
-            if text.len() >= Reason::MAX_BYTES {
-                return Err(format!("{} bytes of key and headers", text.len()));
-            }
-            Ok(text)
-        };
-        Some(write())
     }
 }
 

@@ -62,7 +62,7 @@ use self::epochs::Epochs;
 pub use self::known::{LoggedChange, epochs, known, logged, standing};
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
-use self::view::{Commit, Scope, Task, View};
+use self::view::{Scope, View};
 
 /// How finely tables with a date are partitioned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -231,31 +231,34 @@ fn runtime(out: &Path) -> Result<Runtime, TableError> {
     Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))
 }
 
-/// Writes tables in threads, in their order.
-fn side_by_side(
+/// Does some work on each of some things in so many threads, which take them in their order; gives
+/// what comes of each.
+fn side_by_side<T: Send, R: Send>(
     out: &Path,
-    tasks: Vec<(Task<'_>, &ViewSchema, &Commit)>,
-) -> Result<Written, TableError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let tasks = Mutex::new(tasks.into_iter());
-    let work = || -> Result<Written, TableError> {
-        let (runtime, mut written) = (runtime(out)?, Written::default());
+    threads: usize,
+    things: Vec<T>,
+    work: impl Fn(&Runtime, T) -> Result<R, TableError> + Sync,
+) -> Result<Vec<R>, TableError> {
+    let things = Mutex::new(things.into_iter().enumerate());
+    let work = || -> Result<Vec<(usize, R)>, TableError> {
+        let (runtime, mut done) = (runtime(out)?, Vec::new());
         loop {
-            let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((task, schema, commit)) = next else { return Ok(written) };
-            task.run(&runtime, schema, commit, &mut written)?;
+            let next = things.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((place, thing)) = next else { return Ok(done) };
+            done.push((place, work(&runtime, thing)?));
         }
     };
     let parts: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
-    let mut written = Written::default();
+    let mut done = Vec::new();
     for part in parts {
         // A panic is the program's mistake: it goes on to who started it.
-        written.add(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        done.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     }
-    Ok(written)
+    done.sort_by_key(|(place, _)| *place);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// All tables of a job.
@@ -276,12 +279,11 @@ impl TableSink {
         schemas: &[ViewSchema],
         options: TableOptions,
     ) -> Result<Self, TableError> {
-        let runtime = runtime(out)?;
-        let mut views = Vec::new();
-        for (index, schema) in schemas.iter().enumerate() {
-            views.push(View::open(&runtime, out, (index as u16, schema), &options)?);
-        }
-        let epochs = Epochs::open(&runtime, out, &options.job)?;
+        // Each that is made waits for the disk several times.
+        let places = (0..).zip(schemas).collect();
+        let open = |runtime: &Runtime, place| View::open(runtime, out, place, &options);
+        let views = side_by_side(out, THREADS_MAX, places, open)?;
+        let epochs = Epochs::open(&runtime(out)?, out, &options.job)?;
         Ok(Self { out: out.into(), options, views, epochs, closed: None, pending: 0 })
     }
 
@@ -373,7 +375,14 @@ impl TableSink {
         }
         // The largest first: the others fill the time that it takes.
         tasks.sort_by_key(|(_, _, commit)| Reverse(commit.len()));
-        let mut written = side_by_side(&self.out, tasks)?;
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let parts = side_by_side(&self.out, threads, tasks, |runtime, (task, schema, commit)| {
+            let mut written = Written::default();
+            task.run(runtime, schema, commit, &mut written)?;
+            Ok(written)
+        })?;
+        let mut written = Written::default();
+        parts.into_iter().for_each(|part| written.add(part));
         for (view, commit) in commits {
             view.done(commit);
         }

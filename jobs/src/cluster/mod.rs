@@ -48,7 +48,7 @@ pub use self::lifeline::hold;
 pub(crate) use self::link::Addressed;
 pub use self::parent::{Child, watch};
 use self::pulse::Pulsed;
-pub(crate) use self::seat::{Seat, Seated, seat};
+pub(crate) use self::seat::{Seat, Seated, seats};
 use self::tls::Tls;
 pub use self::tls::TlsFiles;
 use crate::serve::Board;
@@ -389,6 +389,17 @@ impl<T> Inbox<T> {
         match self {
             Self::Here(inbox) => inbox.send(message),
             Self::There(inbox, worker) => inbox.send((*worker, message)).is_ok(),
+        }
+    }
+
+    /// Sends what any worker of its process may take, with the stage that it belongs to.
+    pub(crate) fn pile(&self, stage: u64, message: T) -> bool {
+        match self {
+            Self::Here(inbox) => {
+                inbox.pile(stage, message);
+                true
+            }
+            Self::There(..) => self.send(message),
         }
     }
 }

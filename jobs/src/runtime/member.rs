@@ -30,9 +30,15 @@ pub fn serve(
     let (told, tells) = unbounded::<Told>();
     let (inboxes, seats) = seats(options.workers, &decoders, &told);
     drop(told);
+    let mut ended = vec![0; inboxes.len()];
     let telling = cluster.exchange(&mut peers, 0, tells, move |(worker, work)| {
         let (worker, work): Addressed<Work> = (worker, work);
-        if let Some(inbox) = inboxes.get(worker as usize) {
+        let inbox = inboxes.get(worker as usize).zip(ended.get_mut(worker as usize));
+        let Some((inbox, ended)) = inbox else { return };
+        if work.is_for_any() {
+            inbox.pile(*ended, work);
+        } else {
+            *ended += u64::from(matches!(work, Work::Close(..)));
             // A worker hangs up when it has panicked, and then this process ends.
             inbox.send(work);
         }

@@ -265,7 +265,7 @@ mod tests {
     use connectors::file::{RawRecords, Rows};
 
     use super::*;
-    use crate::cluster::{Inbox, seat};
+    use crate::cluster::{Inbox, seats};
     use crate::runtime::progress::Silent;
     use crate::runtime::supervisor::Around;
     use crate::runtime::worker::Work;
@@ -326,7 +326,7 @@ mod tests {
             stopped: Arc::default(),
             board: Arc::default(),
         };
-        let (seated, seat) = seat();
+        let (seated, seat) = seats(1).remove(0);
         let mut workers = Workers::new(vec![Inbox::Here(seated)], shared, None);
         let (hand, taken) = unbounded();
         let ahead = AtomicUsize::new(500);
@@ -365,7 +365,12 @@ mod tests {
             Work::Close(epoch, ..) => format!("close {epoch}"),
             _ => "other".to_owned(),
         };
-        let given = std::iter::from_fn(|| seat.wait()).map(word).collect();
+        let mut given = Vec::new();
+        for stage in 0.. {
+            given.extend(std::iter::from_fn(|| seat.next_of(stage)).map(word));
+            let Some(work) = seat.wait() else { break };
+            given.push(word(work));
+        }
         let added = added.lock().unwrap().clone();
         (ended, added, given, ahead.load(Ordering::Acquire))
     }

@@ -31,7 +31,7 @@ use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
 use super::workers::{Shared, Workers};
 use super::{RunError, RunOptions, bound, shown};
-use crate::cluster::{Addressed, Cluster, Inbox, Peers, Seat, Seated, seat};
+use crate::cluster::{self, Addressed, Cluster, Inbox, Peers, Seat, Seated};
 use crate::serve::{ARCHIVE, Board, CHANGELOGS, TABLES};
 use crate::trace::Tracer;
 
@@ -467,11 +467,8 @@ pub(super) fn seats(
     decoders: &[Decoder],
     told: &Sender<Told>,
 ) -> (Vec<Seated<Work>>, Vec<Option<Chair>>) {
-    let place = |_| {
-        let (seated, seat) = seat();
-        (seated, Some((seat, decoders.to_vec(), told.clone())))
-    };
-    (0..workers).map(place).unzip()
+    let place = |(seated, seat)| (seated, Some((seat, decoders.to_vec(), told.clone())));
+    cluster::seats(workers).into_iter().map(place).unzip()
 }
 
 /// The part of a worker of this process: it takes its place.

@@ -34,6 +34,16 @@ pub(super) enum Work {
     Close(Epoch, Vec<Mark>, bool),
 }
 
+impl Work {
+    /// Whether any worker may do it.
+    pub(super) fn is_for_any(&self) -> bool {
+        match self {
+            Self::Restore(_) | Self::Batch(..) | Self::Kept(_) => true,
+            Self::Begin(_) | Self::Close(..) => false,
+        }
+    }
+}
+
 /// What a worker tells the sink.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Told {
@@ -56,6 +66,9 @@ pub(super) enum Told {
 
 /// How often a worker says what it holds, if that has changed.
 const SAY_EVERY: Duration = Duration::from_secs(1);
+
+/// A step without anything to do takes less.
+const LOOK_AROUND: Duration = Duration::from_micros(100);
 
 /// What a worker has said that it holds.
 struct Saying {
@@ -94,65 +107,129 @@ pub(super) fn work(
     // Epochs are minted from 1 on; 0 stands for "none yet" in tables.
     graph.advance_to(1);
     graph.end_run();
-    let mut open = 1;
-    let (mut decoded, mut blocks) = (Decoded::default(), BlockReader::default());
-    let mut largest: BTreeMap<Lane, Micros> = BTreeMap::new();
+    let mut part = Part {
+        graph,
+        job,
+        decoders: &mut decoders,
+        decoded: Decoded::default(),
+        blocks: BlockReader::default(),
+        largest: BTreeMap::new(),
+        open: 1,
+        told,
+    };
     let mut saying = Saying { last: Instant::now(), said: [0; STATEFUL.len()] };
+    let (mut ended, mut closing) = (0, None);
     loop {
-        if let Some(held) = saying.next(&graph.held) {
+        if let Some(held) = saying.next(&part.graph.held) {
             let _ = told.send(Told::Held(index, held));
         }
-        match inbox.next() {
-            Ok(Work::Batch(batch, received)) => {
-                decoded.clear();
-                decoders[usize::from(batch.source)].decode(&batch, received, &mut decoded);
+        // An epoch ends here when all its records have been taken by somebody.
+        if let Some((epoch, marks, ends_run)) = closing.take_if(|_| !inbox.has(ended)) {
+            part.close(epoch, marks, ends_run);
+            ended += 1;
+            worker.step();
+            continue;
+        }
+        let mut over = false;
+        if closing.is_none() {
+            match inbox.next() {
+                Ok(Work::Close(epoch, marks, ends_run)) => {
+                    closing = Some((epoch, marks, ends_run));
+                    continue;
+                }
+                Ok(work) => {
+                    part.take(work);
+                    worker.step();
+                    continue;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => over = true,
+            }
+        }
+        // Who has to do with records that are here leaves the next ones to those who have not.
+        if is_busy(worker) {
+            continue;
+        }
+        match inbox.next_of(ended) {
+            Some(work) => part.take(work),
+            None if over => return,
+            None if closing.is_some() => {}
+            None => drop(worker.step_or_park(Some(SAY_EVERY))),
+        }
+    }
+}
+
+/// Does a step; whether it took so long that there may be more to do.
+fn is_busy(worker: &mut Worker) -> bool {
+    let begun = Instant::now();
+    worker.step();
+    begun.elapsed() > LOOK_AROUND
+}
+
+/// What a worker feeds its part of the graph with.
+struct Part<'a> {
+    graph: Graph,
+    job: &'a Job,
+    decoders: &'a mut [Decoder],
+    decoded: Decoded,
+    blocks: BlockReader,
+    /// The largest event time of each lane in the epoch that is open.
+    largest: BTreeMap<Lane, Micros>,
+    open: Epoch,
+    told: &'a Sender<Told>,
+}
+
+impl Part<'_> {
+    /// Takes in records or events of the epoch that is open.
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Batch(batch, received) => {
+                self.decoded.clear();
+                self.decoders[usize::from(batch.source)].decode(
+                    &batch,
+                    received,
+                    &mut self.decoded,
+                );
                 reach(Moment::Decoded);
                 let records = batch.len() as u64;
-                let lane = (batch.lane(), &mut largest);
-                let tally = feed(&mut graph, job, &mut decoded, lane, (open, records));
-                let _ = told.send(tally);
-                worker.step();
+                let lane = (batch.lane(), &mut self.largest);
+                let (graph, decoded) = (&mut self.graph, &mut self.decoded);
+                let tally = feed(graph, self.job, decoded, lane, (self.open, records));
+                let _ = self.told.send(tally);
             }
-            Ok(Work::Restore(block)) => {
-                match blocks.decode(&block) {
-                    Ok(events) => events.into_iter().for_each(|e| graph.restored.send(e)),
-                    // Its checksum is right, so another program has written it. A panic ends all
-                    // workers before an epoch is closed.
-                    Err(message) => panic!("a snapshot can't be read: {message}"),
-                }
-                worker.step();
-            }
-            Ok(Work::Kept(block)) => {
-                let events = match blocks.decode(&block) {
+            Work::Restore(block) => match self.blocks.decode(&block) {
+                Ok(events) => events.into_iter().for_each(|e| self.graph.restored.send(e)),
+                // Its checksum is right, so another program has written it. A panic ends all
+                // workers before an epoch is closed.
+                Err(message) => panic!("a snapshot can't be read: {message}"),
+            },
+            Work::Kept(block) => {
+                let events = match self.blocks.decode(&block) {
                     Ok(events) => events,
                     // It was encoded by this program.
                     Err(message) => panic!("archived events can't be read: {message}"),
                 };
-                let (count, letters) = (events.len() as u64, BTreeMap::new());
-                events.into_iter().for_each(|event| graph.events.send(event));
-                let (records, events) = (count, count);
+                let (epoch, count) = (self.open, events.len() as u64);
+                events.into_iter().for_each(|event| self.graph.events.send(event));
+                let (records, events, letters) = (count, count, BTreeMap::new());
                 let _ =
-                    told.send(Told::Decoded { epoch: open, records, events, letters, erased: 0 });
-                worker.step();
+                    self.told.send(Told::Decoded { epoch, records, events, letters, erased: 0 });
             }
-            // It is given once.
-            Ok(Work::Begin(_)) => {}
-            Ok(Work::Close(epoch, marks, ends_run)) => {
-                for (lane, largest) in std::mem::take(&mut largest) {
-                    graph.marks.send(Mark { lane, largest: Some(largest), quiet: None });
-                }
-                marks.into_iter().for_each(|mark| graph.marks.send(mark));
-                open = epoch + 1;
-                graph.advance_to(open);
-                if ends_run {
-                    graph.end_run();
-                }
-                worker.step();
-            }
-            Err(TryRecvError::Empty) => {
-                worker.step_or_park(Some(SAY_EVERY));
-            }
-            Err(TryRecvError::Disconnected) => return,
+            // It is given once, and the end of an epoch is the loop's affair.
+            Work::Begin(_) | Work::Close(..) => {}
+        }
+    }
+
+    /// Ends an epoch.
+    fn close(&mut self, epoch: Epoch, marks: Vec<Mark>, ends_run: bool) {
+        for (lane, largest) in std::mem::take(&mut self.largest) {
+            self.graph.marks.send(Mark { lane, largest: Some(largest), quiet: None });
+        }
+        marks.into_iter().for_each(|mark| self.graph.marks.send(mark));
+        self.open = epoch + 1;
+        self.graph.advance_to(self.open);
+        if ends_run {
+            self.graph.end_run();
         }
     }
 }

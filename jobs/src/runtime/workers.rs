@@ -26,10 +26,13 @@ const RESTORED_PER_BYTE: usize = 4;
 /// Bytes of the records of epochs that are made one at most.
 const RUN_BYTES_MAX: usize = IN_FLIGHT_BYTES_MAX / 4;
 
-/// Hands records to workers in turn and keeps count of what is in flight.
+/// Hands records to processes in turn, in each of which any worker may take them, and keeps count
+/// of what is in flight.
 pub(super) struct Workers {
     inboxes: Vec<Inbox<Work>>,
     next: usize,
+    /// Epochs that are ended: what is handed out belongs to the one after them.
+    ended: u64,
     shared: Shared,
     in_flight: BTreeMap<Epoch, usize>,
     /// Who is told of runs, if epochs are made one; bytes of the run that is open.
@@ -59,7 +62,7 @@ impl Workers {
         runs: Option<Sender<Told>>,
     ) -> Self {
         let (in_flight, held) = (BTreeMap::new(), Duration::ZERO);
-        Self { inboxes, next: 0, shared, in_flight, runs, run_bytes: 0, held }
+        Self { inboxes, next: 0, ended: 0, shared, in_flight, runs, run_bytes: 0, held }
     }
 
     /// Bytes of records between binding and the end of the graph.
@@ -73,11 +76,16 @@ impl Workers {
     }
 
     fn send(&mut self, worker: usize, work: Work) -> Result<(), RunError> {
-        let gone = || RunError::Worker("it no longer takes records".to_owned());
         self.inboxes[worker].send(work).then_some(()).ok_or_else(gone)
     }
 
-    /// Gives the next worker records of the epoch that is open.
+    /// Sends what any worker may do; whose turn it is says in which process.
+    fn hand_out(&mut self, work: Work) -> Result<(), RunError> {
+        self.next = (self.next + 1) % self.inboxes.len();
+        self.inboxes[self.next].pile(self.ended, work).then_some(()).ok_or_else(gone)
+    }
+
+    /// Gives a worker records of the epoch that is open.
     pub(super) fn batch(
         &mut self,
         epoch: Epoch,
@@ -86,8 +94,7 @@ impl Workers {
     ) -> Result<(), RunError> {
         *self.in_flight.entry(epoch).or_default() += batch.bytes;
         self.run_bytes += batch.bytes;
-        self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Batch(batch, received))
+        self.hand_out(Work::Batch(batch, received))
     }
 
     /// Gives a worker the watermark to go on from.
@@ -96,19 +103,17 @@ impl Workers {
             .try_for_each(|worker| self.send(worker, Work::Begin(Box::new(watermark.clone()))))
     }
 
-    /// Gives the next worker a block of a snapshot, in the epoch that is open.
+    /// Gives a worker a block of a snapshot, in the epoch that is open.
     pub(super) fn restore(&mut self, epoch: Epoch, block: Vec<u8>) -> Result<(), RunError> {
         *self.in_flight.entry(epoch).or_default() += block.len() * RESTORED_PER_BYTE;
-        self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Restore(block))
+        self.hand_out(Work::Restore(block))
     }
 
-    /// Gives the next worker a block of archived events of the epoch that is open.
+    /// Gives a worker a block of archived events of the epoch that is open.
     pub(super) fn kept(&mut self, epoch: Epoch, block: Vec<u8>) -> Result<(), RunError> {
         *self.in_flight.entry(epoch).or_default() += block.len() * RESTORED_PER_BYTE;
         self.run_bytes += block.len() * RESTORED_PER_BYTE;
-        self.next = (self.next + 1) % self.inboxes.len();
-        self.send(self.next, Work::Kept(block))
+        self.hand_out(Work::Kept(block))
     }
 
     /// Whether the run that is open is as large as it may be.
@@ -127,6 +132,7 @@ impl Workers {
             let marks = if worker == 0 { marks.to_vec() } else { Vec::new() };
             self.send(worker, Work::Close(epoch, marks, ends))?;
         }
+        self.ended += 1;
         Ok(())
     }
 
@@ -169,6 +175,10 @@ impl Workers {
     }
 }
 
+fn gone() -> RunError {
+    RunError::Worker("it no longer takes records".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -176,7 +186,7 @@ mod tests {
     use connectors::file::{RawRecords, Rows};
 
     use super::*;
-    use crate::cluster::seat;
+    use crate::cluster::seats;
 
     /// While a long commit holds everything up, the run goes on.
     #[test]
@@ -189,7 +199,7 @@ mod tests {
             stopped: Arc::default(),
             board: Arc::clone(&board),
         };
-        let (seated, _seat) = seat();
+        let (seated, _seat) = seats(1).remove(0);
         let mut workers = Workers::new(vec![Inbox::Here(seated)], shared, None);
         let batch = RawBatch {
             source: 0,

@@ -12,7 +12,7 @@ use super::SnapshotError;
 use super::place::{Place, SEGMENTS};
 
 /// What stands at the beginning of a manifest: its name and the version of the layout.
-const HEADER: &[u8; 8] = b"braidsm2";
+const HEADER: &[u8; 8] = b"braidsm3";
 
 /// What was counted up to an epoch and does not follow from the events that were admitted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

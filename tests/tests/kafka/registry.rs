@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use braid_tests::kafka::{Registry, Writer, shared, unique, wait};
 use connectors::file::{RawBatch, RawRecords};
-use connectors::kafka::{KafkaSource, RegistryUrl, Values};
+use connectors::kafka::{KafkaError, KafkaPart, KafkaSource, RegistryUrl, Replayed, Values};
 use connectors::protobuf::Messages;
 use serde_json::json;
 
@@ -111,6 +111,65 @@ fn a_schema_that_is_registered_late() {
     registry.put("r", json!({ "schema": record }));
     let batch = wait("the record", || source.next(9).unwrap());
     assert_eq!(read(&batch), [(b"{\"messageId\":\"m1\"}".to_vec(), None)]);
+}
+
+/// Records that were read without their schema are read again so, though it is there by now; those
+/// that were read by it are not there any more if it has gone.
+#[test]
+fn what_was_read_without_its_schema_stays_so() {
+    let (broker, topic, registry) = (shared(), unique("missing"), Registry::start());
+    broker.create_topic(&topic, 1, &[]);
+    let writer = Writer::new(broker.brokers());
+    let send = |id: &[u8]| {
+        writer.send_full(&topic, Some(0), None, Some(&framed(1, &[b"\x04", id].concat())), &[]);
+        writer.flush();
+    };
+    let open = |registry: &Registry, recorded: &[&KafkaPart]| {
+        let mut spec = spec(broker.brokers(), &[&topic]);
+        spec.values = Values::Registry(RegistryUrl::parse(&registry.url()).unwrap());
+        spec.unregistered = Duration::from_millis(100);
+        KafkaSource::open(&spec, recorded).unwrap()
+    };
+    let again = |source: &mut KafkaSource, part: &KafkaPart| {
+        let mut all = Vec::new();
+        loop {
+            match source.replay(part, 100, Duration::from_millis(50))? {
+                Replayed::Batch(batch) => all.extend(read(&batch)),
+                Replayed::Waiting => {}
+                Replayed::Done => return Ok::<_, KafkaError>(all),
+            }
+        }
+    };
+    send(b"m1");
+    let mut source = open(&registry, &[]);
+    let first = read(&wait("the record", || source.next(9).unwrap()));
+    assert_eq!(first[0].1.as_deref(), Some("the registry has no schema 1"));
+    let bound = source.cut();
+    let missed = bound.unregistered.iter().map(|u| (u.schema, u.from, u.upto));
+    assert_eq!(missed.collect::<Vec<_>>(), [(1, 0, 1)]);
+    drop(source);
+
+    let record = r#"{"type":"record","name":"R","fields":[{"name":"messageId","type":"string"}]}"#;
+    registry.put("r", json!({ "schema": record }));
+    send(b"m2");
+    let mut source = open(&registry, &[&bound]);
+    assert_eq!(again(&mut source, &bound).unwrap(), first);
+    let second = read(&wait("the record", || source.next(9).unwrap()));
+    assert_eq!(second, [(b"{\"messageId\":\"m2\"}".to_vec(), None)]);
+    let next = source.cut();
+    assert!(next.unregistered.is_empty());
+    drop(source);
+
+    let mut source = open(&registry, &[&bound, &next]);
+    assert_eq!(again(&mut source, &bound).unwrap(), first);
+    assert_eq!(again(&mut source, &next).unwrap(), second);
+    drop(source);
+
+    let empty = Registry::start();
+    let mut source = open(&empty, &[&bound, &next]);
+    let both = again(&mut source, &bound).and_then(|_| again(&mut source, &next));
+    let error = both.unwrap_err();
+    assert!(error.is_gone() && error.to_string().contains("register it again"), "{error}");
 }
 
 fn read(batch: &RawBatch) -> Vec<(Vec<u8>, Option<String>)> {

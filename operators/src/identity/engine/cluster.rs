@@ -61,7 +61,8 @@ pub(super) struct ClusterRest {
     pub limits: u32,
     /// Index into the list of touched clusters, or [`NOBODY`].
     pub touched: u32,
-    extra: Option<Box<Extra>>,
+    /// Index of its [`Extra`], or [`NOBODY`].
+    extra: u32,
 }
 
 /// What clusters without claims, without hubs and of one type do not need.
@@ -159,8 +160,8 @@ pub(super) struct Clusters {
     /// Limits of each type, and of the mixtures of types that occurred.
     limits: Vec<Limits>,
     none: Extra,
-    /// How many clusters have an [`Extra`].
-    extras: usize,
+    extras: Chunks<Extra>,
+    free_extras: Vec<u32>,
 }
 
 impl Clusters {
@@ -179,7 +180,7 @@ impl Clusters {
 
     /// Memory that is held, in bytes, about.
     pub(super) fn bytes(&self) -> usize {
-        let extras = self.extras * size_of::<Extra>();
+        let extras = self.extras.bytes() + bytes::list(&self.free_extras);
         self.heads.bytes() + self.rest.bytes() + bytes::list(&self.free) + extras
     }
 
@@ -206,13 +207,15 @@ impl Clusters {
     }
 
     pub(super) fn extra(&self, id: ClusterId) -> &Extra {
-        self.rest[id].extra.as_deref().unwrap_or(&self.none)
+        self.extras.get(self.rest[id].extra).unwrap_or(&self.none)
     }
 
     pub(super) fn extra_mut(&mut self, id: ClusterId) -> &mut Extra {
         let extra = &mut self.rest[id].extra;
-        self.extras += usize::from(extra.is_none());
-        extra.get_or_insert_default()
+        if *extra == NOBODY {
+            *extra = self.extras.put(self.free_extras.pop(), Extra::default());
+        }
+        &mut self.extras[*extra]
     }
 
     /// Notes whether there are claims, after they changed.
@@ -223,17 +226,24 @@ impl Clusters {
 
     /// Lets go of what an untouched cluster does not need.
     pub(super) fn trim(&mut self, id: ClusterId) {
-        let rest = &mut self.rest[id];
-        if rest.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
-            rest.extra = None;
-            self.extras -= 1;
+        let extra = self.extras.get(self.rest[id].extra);
+        if extra.is_some_and(Extra::is_empty) {
+            self.release_extra(id);
+        }
+    }
+
+    fn release_extra(&mut self, id: ClusterId) {
+        let extra = std::mem::replace(&mut self.rest[id].extra, NOBODY);
+        if extra != NOBODY {
+            self.extras[extra] = Extra::default();
+            self.free_extras.push(extra);
         }
     }
 
     /// Frees an empty cluster, which is free until it is made anew.
     pub(super) fn release(&mut self, id: ClusterId) {
         self.heads[id].handle = 0;
-        self.extras -= usize::from(self.rest[id].extra.take().is_some());
+        self.release_extra(id);
         self.free.push(id);
     }
 }
@@ -266,7 +276,7 @@ impl Incremental {
             group: NOBODY,
             limits: 0,
             touched: NOBODY,
-            extra: None,
+            extra: NOBODY,
         };
         let free = all.free.pop();
         all.rest.put(free, rest);
@@ -333,7 +343,7 @@ impl Incremental {
             || record.is_hub()
             || self.nodes[rest.head].ident().kind != record.ident().kind
             || self.clusters[id].is_stale()
-            || rest.extra.is_some()
+            || rest.extra != NOBODY
             || strength(node) < strength(rest.strongest)
     }
 
@@ -470,5 +480,15 @@ impl Incremental {
             self.clusters.limits.push(mixed);
             self.clusters.limits.len() - 1
         }) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_small() {
+        assert_eq!((size_of::<Cluster>(), size_of::<ClusterRest>()), (16, 40));
     }
 }
