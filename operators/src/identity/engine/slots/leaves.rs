@@ -26,7 +26,7 @@ impl SlotList {
     fn leaves_in(&self, blocks: &Blocks) -> Leaves {
         match self {
             Self::Blocks(_, leaves) => taken(leaves).into(),
-            Self::Listed { list, .. } => blocks.numbers(*list).into(),
+            Self::Listed { list, .. } => blocks[*list].numbers().into(),
             Self::Few(..) | Self::Small(_) | Self::Large(_) => Leaves::new(),
         }
     }
@@ -40,8 +40,8 @@ impl SlotList {
         *self = if leaves.len() > FEW {
             let last = leaves.last().copied().unwrap_or(NONE);
             let list = match list {
-                Some(mut list) => {
-                    blocks.set(&mut list, leaves);
+                Some(list) => {
+                    blocks.set(list, leaves);
                     list
                 }
                 None => blocks.add(leaves),
@@ -66,7 +66,7 @@ impl SlotList {
     /// Gives its blocks back; returns the slots.
     fn dissolve(&mut self, blocks: &mut Blocks) -> SmallVec<[Slot; ROOM]> {
         let leaves = self.leaves_in(blocks);
-        let slots = leaves.iter().flat_map(|&leaf| blocks.numbers(leaf)).copied().collect();
+        let slots = leaves.iter().flat_map(|&leaf| blocks[leaf].numbers()).copied().collect();
         for leaf in leaves {
             blocks.release(leaf);
         }
@@ -83,15 +83,12 @@ impl SlotList {
     ) {
         let mut leaves = self.leaves_in(blocks);
         let full = leaves[part];
-        if blocks.insert(&mut leaves[part], place, slot) {
+        if blocks[full].insert(place, slot) {
             self.count_in_blocks(|len| *len += 1);
-            if leaves[part] != full {
-                self.set_leaves(blocks, &leaves);
-            }
             return;
         }
         if leaves.len() == ROOM {
-            let before: usize = leaves[..part].iter().map(|&leaf| blocks.len(leaf)).sum();
+            let before: usize = leaves[..part].iter().map(|&leaf| blocks[leaf].len()).sum();
             let mut list: ThinVec<Slot> = self.dissolve(blocks).into_iter().collect();
             list.insert(before + place, slot);
             *self = Self::Small(list);
@@ -101,13 +98,13 @@ impl SlotList {
             // A list that grows at its end leaves full blocks behind.
             blocks.add(&[slot])
         } else {
-            let slots: SmallVec<[Slot; ROOM]> = blocks.numbers(full).into();
+            let slots: SmallVec<[Slot; ROOM]> = blocks[full].numbers().into();
             let (head, tail) = slots.split_at(ROOM / 2);
-            blocks.set(&mut leaves[part], head);
-            let mut new = blocks.add(tail);
+            blocks.set(full, head);
+            let new = blocks.add(tail);
             match place.checked_sub(head.len()) {
-                Some(place) => blocks.insert(&mut new, place, slot),
-                None => blocks.insert(&mut leaves[part], place, slot),
+                Some(place) => blocks[new].insert(place, slot),
+                None => blocks[full].insert(place, slot),
             };
             new
         };
@@ -118,7 +115,7 @@ impl SlotList {
 
     pub(super) fn remove_in_block(&mut self, blocks: &mut Blocks, part: usize, place: usize) {
         let mut leaves = self.leaves_in(blocks);
-        blocks.remove(leaves[part], place);
+        blocks[leaves[part]].remove(place);
         self.count_in_blocks(|len| *len -= 1);
         if self.len() <= FEW {
             let slots = self.dissolve(blocks);
@@ -130,16 +127,14 @@ impl SlotList {
         // Blocks side by side that fit one are made one: so two hold more than one can.
         let fits = |&left: &usize| {
             let both = leaves.get(left..left + 2).unwrap_or_default();
-            both.len() == 2 && both.iter().map(|&leaf| blocks.len(leaf)).sum::<usize>() <= ROOM
+            both.len() == 2 && both.iter().map(|&leaf| blocks[leaf].len()).sum::<usize>() <= ROOM
         };
         if let Some(left) = [part, part.saturating_sub(1)].into_iter().find(fits) {
             let right = leaves.remove(left + 1);
-            let slots: SmallVec<[Slot; ROOM]> = [leaves[left], right]
-                .iter()
-                .flat_map(|&leaf| blocks.numbers(leaf))
-                .copied()
-                .collect();
-            blocks.set(&mut leaves[left], &slots);
+            let slots: SmallVec<[Slot; ROOM]> = blocks[right].numbers().into();
+            for slot in slots {
+                blocks[leaves[left]].push(slot);
+            }
             blocks.release(right);
             self.set_leaves(blocks, &leaves);
         }

@@ -86,7 +86,7 @@ impl SlotList {
             Self::Few(len, slots) => Parts::One(&slots[..usize::from(*len)]),
             Self::Blocks(_, blocks) => Parts::Blocks(taken(blocks), &events.blocks),
             Self::Listed { list, .. } => {
-                Parts::Blocks(events.blocks.numbers(*list), &events.blocks)
+                Parts::Blocks(events.blocks[*list].numbers(), &events.blocks)
             }
             Self::Small(list) => Parts::One(list),
             Self::Large(large) => Parts::Chunks(&large.chunks),
@@ -104,7 +104,7 @@ impl SlotList {
 
     pub(super) fn last(&self, events: &Events) -> Option<Slot> {
         let slots = if let Self::Listed { last, .. } = self {
-            events.blocks.numbers(*last)
+            events.blocks[*last].numbers()
         } else {
             let parts = self.parts(events);
             parts.get(parts.len() - 1)
@@ -120,7 +120,7 @@ impl SlotList {
             Self::Few(..) | Self::Small(_) | Self::Large(_) => None,
         };
         if let Some((len, last)) = last
-            && events.blocks.push(last, slot)
+            && events.blocks[last].push(slot)
         {
             *len += 1;
             return;
@@ -274,7 +274,7 @@ impl<'a> Parts<'a> {
     fn get(self, part: usize) -> &'a [Slot] {
         let found = match self {
             Self::One(slots) => (part == 0).then_some(slots),
-            Self::Blocks(list, blocks) => list.get(part).map(|&block| blocks.numbers(block)),
+            Self::Blocks(list, blocks) => list.get(part).map(|&block| blocks[block].numbers()),
             Self::Chunks(chunks) => chunks.get(part).map(Vec::as_slice),
         };
         found.unwrap_or_default()
