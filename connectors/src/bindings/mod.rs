@@ -71,10 +71,6 @@ impl Binding {
     pub fn extend(&mut self, next: Self) {
         let mut files = std::mem::take(&mut self.files);
         let mut kafka = std::mem::take(&mut self.kafka);
-        let mut digests = next.digests;
-        for (digest, before) in digests.iter_mut().zip(&self.digests) {
-            *digest = digest.wrapping_add(*before);
-        }
         files.extend(next.files);
         for (source, part) in next.kafka {
             match kafka.iter_mut().find(|(of, _)| *of == source) {
@@ -82,7 +78,7 @@ impl Binding {
                 None => kafka.push((source, part)),
             }
         }
-        *self = Self { digests, files, kafka, ..next };
+        *self = Self { files, kafka, ..next };
     }
 }
 

@@ -128,7 +128,8 @@ impl FileSource {
         let path = self.files.get(file as usize).map_or(Path::new(""), |entry| &entry.path);
         let upto = if file == self.at.file { self.at.record.to_string() } else { "its end".into() };
         let detail = format!(
-            "some of its records up to {upto} are not those that were read before; restore it"
+            "some of its records up to {upto} are not those that were read before; restore it, and \
+             let the job read it in the same format"
         );
         Err(gone(&self.spec, path, detail))
     }

@@ -74,6 +74,12 @@ impl KafkaSpec {
         self.wanted().map(|_| ())
     }
 
+    /// What it asks a registry for.
+    pub(super) fn asked(&self) -> Asked {
+        let values = matches!(self.values, Values::Registry(_));
+        Asked { values, keys: values && (self.beside.whole_key || self.beside.key_fields) }
+    }
+
     /// What messages call the source.
     pub(super) fn what(&self) -> String {
         format!("source {:?}", self.name)
@@ -191,6 +197,25 @@ pub struct Unregistered {
     pub why: String,
 }
 
+/// The schemas that a source asks a registry for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// Those of values.
+    pub values: bool,
+    /// Those of keys.
+    pub keys: bool,
+}
+
+impl Asked {
+    pub(super) const VALUES: Self = Self { values: true, keys: false };
+    pub(super) const KEYS: Self = Self { values: false, keys: true };
+
+    /// Whether all of `other` is asked for.
+    pub(super) fn covers(self, other: Self) -> bool {
+        (self.values || !other.values) && (self.keys || !other.keys)
+    }
+}
+
 /// What a source gave to one epoch: part of its binding.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct KafkaPart {
@@ -200,6 +225,8 @@ pub struct KafkaPart {
     pub partitions: Vec<(PartitionId, u64)>,
     /// The partitions that moved, became idle or no longer are.
     pub ends: Vec<PartitionEnd>,
+    /// What a registry was asked for: a schema that is not listed below was there then.
+    pub asked: Asked,
     /// Schemas that the registry did not have: records of them are read again as they were.
     pub unregistered: Vec<Unregistered>,
 }
@@ -219,7 +246,7 @@ impl KafkaPart {
             PartitionEnd { partition: *partition, upper: *upper, records: 0, idle }
         };
         let ends = partitions.iter().map(end).collect();
-        Self { topics, partitions, ends, unregistered: Vec::new() }
+        Self { topics, partitions, ends, ..Self::default() }
     }
 }
 
@@ -311,7 +338,7 @@ mod tests {
             topics: vec![TopicEntry { name: "web".to_owned(), id: None }],
             partitions: vec![(a, 5), (b, 2)],
             ends: vec![end(a, 9, true)],
-            unregistered: Vec::new(),
+            ..KafkaPart::default()
         };
         let second = KafkaPart { ends: vec![end(a, 12, false)], ..KafkaPart::default() };
         let sum = KafkaPart::sum(&[&first, &second]);

@@ -97,7 +97,9 @@ pub use client::ClientSpec;
 pub use error::KafkaError;
 pub use hanging::OpenTransaction;
 pub use json::json_schemas;
-pub use listing::{KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry, Unregistered};
+pub use listing::{
+    Asked, KafkaPart, KafkaSpec, PartitionEnd, PartitionId, TopicEntry, Unregistered,
+};
 pub use look::look;
 pub use progress::Claim;
 pub use registry::RegistryUrl;

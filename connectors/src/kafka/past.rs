@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::listing::{Listing, PartitionId};
+use super::listing::{Asked, Listing, PartitionId};
 use super::{KafkaPart, Unregistered};
 
 /// The recorded epochs of a source.
@@ -12,14 +12,35 @@ use super::{KafkaPart, Unregistered};
 pub(super) struct Past {
     /// Where the records of each partition end that were read before.
     ends: BTreeMap<PartitionId, u64>,
-    /// Schemas that were not there, each with the offsets where it was missed.
-    missing: BTreeMap<(PartitionId, u32), Vec<(u64, u64, String)>>,
+    /// What a registry was asked for when they were read.
+    asked: BTreeMap<PartitionId, Vec<Span<Asked>>>,
+    /// Schemas that were not there, each with the offsets where it was missed, and why its records
+    /// could not be used.
+    missing: BTreeMap<(PartitionId, u32), Vec<Span<String>>>,
+}
+
+/// Offsets from the first one to the one before the second, and what holds for them.
+type Span<T> = (u64, u64, T);
+
+/// Adds a span; one that goes on where the last one ends, with the same, makes it longer. So there
+/// are as many as changes, and not as epochs.
+fn add<T: PartialEq>(spans: &mut Vec<Span<T>>, (from, upto, it): Span<T>) {
+    match spans.last_mut().filter(|last| last.1 == from && last.2 == it) {
+        Some(last) => last.1 = upto,
+        None => spans.push((from, upto, it)),
+    }
+}
+
+/// The spans that an offset is in.
+fn at<T>(spans: Option<&Vec<Span<T>>>, offset: u64) -> impl Iterator<Item = &T> {
+    let spans = spans.into_iter().flatten();
+    spans.filter(move |(from, upto, _)| (*from..*upto).contains(&offset)).map(|(_, _, it)| it)
 }
 
 /// What was decided of a record that has a schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Decided<'a> {
-    /// Nothing: no earlier run has read it.
+    /// Nothing: no earlier run has read it, or none that asked for such a schema.
     Open,
     /// The schema was there.
     There,
@@ -34,25 +55,32 @@ impl Past {
         for part in recorded {
             past.ends.extend(Listing::begin(&[part]).next);
             for end in &part.ends {
-                past.ends.insert(end.partition, end.upper);
+                let from = past.ends.insert(end.partition, end.upper).unwrap_or_default();
+                let spans = past.asked.entry(end.partition).or_default();
+                add(spans, (from, end.upper, part.asked));
             }
             for Unregistered { partition, schema, from, upto, why } in &part.unregistered {
                 let spans = past.missing.entry((*partition, *schema)).or_default();
-                spans.push((*from, *upto, why.clone()));
+                add(spans, (*from, *upto, why.clone()));
             }
         }
         past
     }
 
-    /// What was decided of a record and its schema.
-    pub(super) fn decided(&self, partition: PartitionId, offset: u64, schema: u32) -> Decided<'_> {
+    /// What was decided of a record and its schema, that of its value or of its key.
+    pub(super) fn decided(
+        &self,
+        (partition, offset): (PartitionId, u64),
+        (asks, schema): (Asked, u32),
+    ) -> Decided<'_> {
         if self.ends.get(&partition).is_none_or(|end| offset >= *end) {
             return Decided::Open;
         }
-        let spans = self.missing.get(&(partition, schema));
-        let mut spans = spans.into_iter().flatten();
-        let span = spans.find(|(from, upto, _)| (*from..*upto).contains(&offset));
-        span.map_or(Decided::There, |(_, _, why)| Decided::Missing(why))
+        if let Some(why) = at(self.missing.get(&(partition, schema)), offset).next() {
+            return Decided::Missing(why);
+        }
+        let asked = at(self.asked.get(&partition), offset).any(|asked| asked.covers(asks));
+        if asked { Decided::There } else { Decided::Open }
     }
 }
 
@@ -72,28 +100,41 @@ mod tests {
         let first = KafkaPart {
             partitions: vec![(a, 5), (b, 2)],
             ends: vec![end(a, 8), end(b, 4)],
+            asked: Asked::VALUES,
             unregistered: vec![lacks(a, 7, 6, 8)],
             ..KafkaPart::default()
         };
-        let second = KafkaPart { ends: vec![end(a, 10)], ..KafkaPart::default() };
+        // Keys are asked for, too, from here on.
+        let asked = Asked { values: true, keys: true };
+        let second = KafkaPart { ends: vec![end(a, 10)], asked, ..KafkaPart::default() };
         let third = KafkaPart {
             ends: vec![end(a, 12), end(b, 6)],
+            asked,
             unregistered: vec![lacks(a, 7, 10, 11), lacks(b, 8, 4, 6)],
             ..KafkaPart::default()
         };
         let all = [&first, &second, &third];
         let missing = |past: &Past, partition, schema| -> Vec<u64> {
-            let is_missing =
-                |offset: &u64| past.decided(partition, *offset, schema) == Decided::Missing("none");
+            let is_missing = |offset: &u64| {
+                let decided = past.decided((partition, *offset), (Asked::VALUES, schema));
+                decided == Decided::Missing("none")
+            };
             (0..20).filter(is_missing).collect()
         };
         let past = Past::of(&all);
         assert_eq!(missing(&past, a, 7), [6, 7, 10]);
         assert_eq!(missing(&past, b, 8), [4, 5]);
         assert!(missing(&past, a, 8).is_empty() && missing(&past, b, 7).is_empty());
-        assert_eq!(past.decided(a, 8, 7), Decided::There);
-        assert_eq!(past.decided(a, 12, 7), Decided::Open);
-        assert_eq!(past.decided(PartitionId::new(1, 0), 0, 7), Decided::Open);
+        let (values, keys) = ((Asked::VALUES, 7), (Asked::KEYS, 7));
+        assert_eq!(past.decided((a, 8), values), Decided::There);
+        assert_eq!(past.decided((a, 12), values), Decided::Open);
+        assert_eq!(past.decided((PartitionId::new(1, 0), 0), values), Decided::Open);
+        // What was not asked for may not have been there.
+        assert_eq!(past.decided((a, 5), keys), Decided::Open);
+        assert_eq!(past.decided((a, 8), keys), Decided::There);
+        // Epochs that go on from each other are one span.
+        let spans: Vec<_> = past.asked[&a].iter().map(|(from, upto, _)| (*from, *upto)).collect();
+        assert_eq!(spans, [(5, 8), (8, 12)]);
         // What stands for the first epochs is not read again.
         let sum = KafkaPart::sum(&[&first, &second]);
         assert_eq!(missing(&Past::of(&[&sum, &third]), a, 7), [10]);

@@ -200,6 +200,7 @@ impl KafkaSource {
         }
         if news {
             self.listing.next.extend(ends.iter().map(|end| (end.partition, end.upper)));
+            part.asked = self.spec.asked();
             part.unregistered = self.unregistered(&ends);
             part.ends = ends;
         }

@@ -12,7 +12,7 @@ use rdkafka::message::{Header, Headers, Message as Record};
 use serde_json::Value as Json;
 
 use super::buffer::{Fetched, Shared};
-use super::listing::PartitionId;
+use super::listing::{Asked, PartitionId};
 use super::past::{Decided, Past};
 use super::registry::{RegistryUrl, message_path, unframe};
 use super::schemas::{Reading, Schemas};
@@ -55,7 +55,10 @@ struct Place<'a> {
     topic: &'a str,
     partition: PartitionId,
     offset: u64,
+    /// The half of it that is read.
+    asks: Asked,
     past: &'a Past,
+    shared: &'a Shared,
     /// What messages call the source.
     what: &'a str,
 }
@@ -71,35 +74,26 @@ enum ValueReader {
 impl ValueReader {
     /// Reads a value; `None` if reading ends: asked to stop while a registry did not answer, or
     /// something is gone.
-    fn value<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        place: Place<'_>,
-        shared: &Shared,
-    ) -> Option<Read<'a>> {
+    fn value<'a>(&mut self, bytes: &'a [u8], place: Place<'_>) -> Option<Read<'a>> {
         match self {
             Self::Avro(schema) => Some(json(bytes, |value, out| schema.json(value, out))),
             Self::Protobuf(message) => Some(json(bytes, |value, out| message.json(value, out))),
-            Self::Json | Self::Registry(_) => self.framed(bytes, place, shared),
+            Self::Json | Self::Registry(_) => self.framed(bytes, place),
         }
     }
 
     /// Reads a key, or a value that has no schema but by its frame.
-    fn framed<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        place: Place<'_>,
-        shared: &Shared,
-    ) -> Option<Read<'a>> {
+    fn framed<'a>(&mut self, bytes: &'a [u8], place: Place<'_>) -> Option<Read<'a>> {
         let Self::Registry(schemas) = self else { return Some(Read::Plain) };
         let Some((id, body)) = unframe(bytes) else { return Some(Read::Plain) };
-        let decided = place.past.decided(place.partition, place.offset, id);
+        let (partition, offset, shared) = (place.partition, place.offset, place.shared);
+        let decided = place.past.decided((partition, offset), (place.asks, id));
         if let Decided::Missing(why) = decided {
             return Some(Read::Wrong(why.to_owned()));
         }
         ask(schemas, id, shared)?;
         if schemas.came_late(id) {
-            shared.found(place.partition, id, place.offset);
+            shared.found(partition, id, offset);
         }
         Some(match schemas.known(id)? {
             Reading::Json => Read::Json(body.into()),
@@ -115,7 +109,7 @@ impl ValueReader {
                 return None;
             }
             Reading::Missing(why) => {
-                shared.missed(place.partition, id, (place.offset, why));
+                shared.missed(partition, id, (offset, why));
                 Read::Wrong(why.clone())
             }
         })
@@ -126,13 +120,13 @@ impl ValueReader {
         &mut self,
         beside: &Beside,
         message: &impl Record,
-        (place, shared): (Place<'_>, &Shared),
+        place: Place<'_>,
     ) -> Option<Result<String, String>> {
         let wanted = beside.whole_key || beside.key_fields;
         let key = message.key().filter(|key| wanted && !key.is_empty());
         let read = match key {
             None => None,
-            Some(key) => Some((key, self.framed(key, place, shared)?)),
+            Some(key) => Some((key, self.framed(key, Place { asks: Asked::KEYS, ..place })?)),
         };
         let key = read.map(|(key, read)| parse(beside, key, read));
         let write = || {
@@ -230,11 +224,12 @@ impl RecordReader {
             return Some(());
         };
         let Self { values, beside, past, what } = self;
-        let place = Place { topic: message.topic(), partition, offset, past, what };
-        let value = values.value(bytes, place, shared)?;
+        let (topic, asks) = (message.topic(), Asked::VALUES);
+        let place = Place { topic, partition, offset, asks, past, shared, what };
+        let value = values.value(bytes, place)?;
         let beside = match none {
             None => Ok(None),
-            Some(_) => values.beside(beside, message, (place, shared))?.map(Some),
+            Some(_) => values.beside(beside, message, place)?.map(Some),
         };
         match (value, &beside) {
             (Read::Wrong(why), _) => fetched.push_wrong(offset, bytes, &why, none),

@@ -395,10 +395,7 @@ impl<T> Inbox<T> {
     /// Sends what any worker of its process may take, with the stage that it belongs to.
     pub(crate) fn pile(&self, stage: u64, message: T) -> bool {
         match self {
-            Self::Here(inbox) => {
-                inbox.pile(stage, message);
-                true
-            }
+            Self::Here(inbox) => inbox.pile(stage, message),
             Self::There(..) => self.send(message),
         }
     }

@@ -2,18 +2,26 @@
 //! common pile from which each takes when it has time.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
-/// Messages that wait for one worker at most.
+/// Messages that wait for one worker at most, and things on the pile for each worker.
 const INBOX_MAX: usize = 64;
 
 /// What any of the workers may take, in order, each with the stage that it belongs to.
 struct Pile<T> {
-    items: Mutex<VecDeque<(u64, T)>>,
+    heap: Mutex<Heap<T>>,
+    /// Something was taken, or a worker has gone.
+    room: Condvar,
     sleepers: Vec<OnceLock<Thread>>,
+}
+
+struct Heap<T> {
+    items: VecDeque<(u64, T)>,
+    /// Whether a worker has left: they leave together, or one has panicked.
+    left: bool,
 }
 
 /// The worker's end. Whoever takes it is woken when something has come, or nothing will any more.
@@ -33,7 +41,8 @@ pub(crate) struct Seated<T> {
 /// Both ends of the inboxes of some workers.
 pub(crate) fn seats<T>(count: usize) -> Vec<(Seated<T>, Seat<T>)> {
     let sleepers = (0..count).map(|_| OnceLock::new()).collect();
-    let pile = Arc::new(Pile { items: Mutex::default(), sleepers });
+    let heap = Mutex::new(Heap { items: VecDeque::new(), left: false });
+    let pile = Arc::new(Pile { heap, room: Condvar::new(), sleepers });
     let seat = |index| {
         let (sender, messages) = bounded(INBOX_MAX);
         let seat = Seat { messages, pile: Arc::clone(&pile), index };
@@ -43,9 +52,22 @@ pub(crate) fn seats<T>(count: usize) -> Vec<(Seated<T>, Seat<T>)> {
 }
 
 impl<T> Pile<T> {
-    fn items(&self) -> MutexGuard<'_, VecDeque<(u64, T)>> {
+    fn with<R>(&self, act: impl FnOnce(&mut Heap<T>) -> R) -> R {
         // Nothing that may panic is done with it.
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+        act(&mut self.heap.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts something on it once there is room; says false if a worker has left.
+    fn put(&self, stage: u64, item: T) -> bool {
+        let most = INBOX_MAX * self.sleepers.len();
+        let full = |heap: &mut Heap<T>| heap.items.len() >= most && !heap.left;
+        let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        let heap = self.room.wait_while(heap, full);
+        let mut heap = heap.unwrap_or_else(PoisonError::into_inner);
+        if !heap.left {
+            heap.items.push_back((stage, item));
+        }
+        !heap.left
     }
 
     fn wake(&self, index: usize) {
@@ -64,13 +86,14 @@ impl<T> Seat<T> {
 
     /// Whether something of a stage is on the pile.
     pub(crate) fn has(&self, stage: u64) -> bool {
-        self.pile.items().front().is_some_and(|(of, _)| *of == stage)
+        self.pile.with(|heap| heap.items.front().is_some_and(|(of, _)| *of == stage))
     }
 
     /// The next thing of a stage on the pile.
     pub(crate) fn next_of(&self, stage: u64) -> Option<T> {
-        let mut items = self.pile.items();
-        items.pop_front_if(|(of, _)| *of == stage).map(|(_, item)| item)
+        let next = self.pile.with(|heap| heap.items.pop_front_if(|(of, _)| *of == stage));
+        self.pile.room.notify_one();
+        next.map(|(_, item)| item)
     }
 
     /// The next message; waits for it. `None` when there will be none.
@@ -84,11 +107,20 @@ impl<T> Seat<T> {
     }
 }
 
+impl<T> Drop for Seat<T> {
+    fn drop(&mut self) {
+        self.pile.with(|heap| heap.left = true);
+        self.pile.room.notify_all();
+    }
+}
+
 impl<T> Seated<T> {
-    /// Puts something of a stage on the pile. Stages come in order.
-    pub(crate) fn pile(&self, stage: u64, item: T) {
-        self.pile.items().push_back((stage, item));
+    /// Puts something of a stage on the pile, waiting for room, and says false if a worker takes
+    /// nothing any more. Stages come in order, the end of each as a message to every worker.
+    pub(crate) fn pile(&self, stage: u64, item: T) -> bool {
+        let put = self.pile.put(stage, item);
         (0..self.pile.sleepers.len()).for_each(|index| self.pile.wake(index));
+        put
     }
 
     /// Sends, and says false if nobody takes it any more.
@@ -108,6 +140,9 @@ impl<T> Drop for Seated<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
 
     /// A sleeper that nothing but the inbox wakes sees every message, and the end.
@@ -143,6 +178,31 @@ mod tests {
         assert!(!seated.send(2));
     }
 
+    /// What waits is bounded; who waits for room is told when a worker leaves.
+    #[test]
+    fn a_pile_has_bounds() {
+        let (seated, mut seats): (Vec<_>, Vec<Seat<usize>>) = seats(2).into_iter().unzip();
+        let piled = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&piled);
+        let piling = thread::spawn(move || {
+            while seated[0].pile(0, 1) {
+                count.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let reaches = |most| {
+            while piled.load(Ordering::Acquire) < most {
+                thread::yield_now();
+            }
+        };
+        reaches(2 * INBOX_MAX);
+        assert_eq!(seats[1].next_of(0), Some(1));
+        reaches(2 * INBOX_MAX + 1);
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(piled.load(Ordering::Acquire), 2 * INBOX_MAX + 1);
+        drop(seats.remove(0));
+        piling.join().unwrap();
+    }
+
     /// Whoever has time takes the next thing, none is taken twice, and none before its stage.
     #[test]
     fn a_pile_is_taken_by_all() {
@@ -173,7 +233,7 @@ mod tests {
             })
             .collect();
         for number in 0..5_000 {
-            seated[0].pile(u64::from(number / 100), number);
+            assert!(seated[0].pile(u64::from(number / 100), number));
             if number % 100 == 99 {
                 assert!(seated.iter().all(|seated| seated.send(number)));
             }

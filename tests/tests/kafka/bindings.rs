@@ -15,7 +15,7 @@ fn binding(epoch: u64) -> Binding {
         topics: vec![TopicEntry { name: "in".to_owned(), id: Some("x".to_owned()) }],
         partitions: vec![(partition, 0)],
         ends: vec![end],
-        unregistered: Vec::new(),
+        ..KafkaPart::default()
     };
     Binding { kafka: vec![(0, part)], ..Binding::new(epoch, 1, 7, "job") }
 }

@@ -170,6 +170,21 @@ fn what_was_read_without_its_schema_stays_so() {
     let both = again(&mut source, &bound).and_then(|_| again(&mut source, &next));
     let error = both.unwrap_err();
     assert!(error.is_gone() && error.to_string().contains("register it again"), "{error}");
+    drop(source);
+
+    // A job that asks no registry has decided nothing of schemas, and may be changed to ask one.
+    let mut plain = KafkaSource::open(&spec(broker.brokers(), &[&topic]), &[]).unwrap();
+    let mut count = 0;
+    wait("the records", || {
+        count += plain.next(9).unwrap().map_or(0, |batch| batch.len());
+        (count == 2).then_some(())
+    });
+    let bound = plain.cut();
+    drop(plain);
+    let mut source = open(&empty, &[&bound]);
+    let all = again(&mut source, &bound).unwrap();
+    let wrong = all.iter().filter(|(_, wrong)| wrong.is_some());
+    assert_eq!((all.len(), wrong.count()), (2, 2));
 }
 
 fn read(batch: &RawBatch) -> Vec<(Vec<u8>, Option<String>)> {
