@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use operators::identity::testing::Seeded;
-use operators::model::{Cause, DAY, Event, EventKey, Origin, SECOND, Token, Value};
+use operators::model::{Cause, DAY, Event, EventKey, EventKind, Origin, SECOND, Token, Value};
 use operators::people::{People, PeopleOutput};
 use operators::store::{Fact, PersonRef};
 use operators::views::catalog::Catalog;
@@ -34,22 +34,19 @@ const SPAN: i64 = 365 * DAY;
 const UPDATES: u64 = 2000;
 
 fn event(random: &mut Seeded, matcher: &Matcher, size: Size, number: u64) -> Arc<Event> {
-    let name: Arc<str> = format!("e{}", random.below(size.steps + 4)).into();
+    let name = format!("e{}", random.below(size.steps + 4));
     let value = Value::Str(format!("v{}", random.below(size.values)).into());
-    let properties: Box<[Option<Value>]> = Box::new([Some(value)]);
+    let properties = [Some(value)];
     let time = random.below((SPAN / SECOND) as u64) as i64 * SECOND;
     Arc::new(Event {
-        tenant: "t".into(),
+        kind: EventKind::shared("t", "web", &name),
         key: EventKey { time, seq: 0, id: u128::from(number) },
         message_id: number.to_string().into(),
-        channel: "web".into(),
         matches: matcher.matches(&name, "web", &properties),
-        name,
         origin: Origin::default(),
         idents: smallvec::SmallVec::new(),
-        command: None,
-        properties,
-        business_key: None,
+        special: None,
+        properties: properties.into(),
         content: number,
     })
 }

@@ -52,9 +52,10 @@ impl Event {
     pub fn bytes(&self) -> usize {
         let values: usize = self.properties.iter().flatten().map(Value::bytes).sum();
         let idents = if self.idents.spilled() { size_of_val(&*self.idents) } else { 0 };
-        let command = self.command.as_deref().map_or(0, size_of_val);
-        let own = SHARED + size_of::<Self>() + self.message_id.len();
-        own + size_of_val(&*self.properties) + values + idents + command
+        let command = self.command().map_or(0, size_of_val);
+        let special = self.special.as_deref().map_or(0, size_of_val) + command;
+        let own = SHARED + size_of::<Self>() + self.message_id.bytes();
+        own + self.properties.bytes() + values + idents + special
     }
 }
 

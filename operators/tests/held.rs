@@ -10,7 +10,9 @@ use operators::identity::testing::Seeded;
 use operators::identity::{
     Engine as _, Handle, IdentityConfig, IdentityType, Membership, Resolution, Sighting,
 };
-use operators::model::{Cause, DAY, Event, EventKey, Ident, Idents, SECOND, Token};
+use operators::model::{
+    Cause, DAY, Event, EventKey, EventKind, Ident, Idents, SECOND, Special, Token,
+};
 use operators::people::testing::{catalog, event, matcher};
 use operators::people::{People, PeopleOutput};
 use operators::store::{Fact, PersonRef, Store};
@@ -45,9 +47,7 @@ fn shrunk<T>(act: impl FnOnce() -> T) -> (T, usize) {
 /// Events of people with a device or two and mostly an account, over two months, with copies.
 fn events(random: &mut Seeded) -> Vec<Arc<Event>> {
     let matcher = matcher();
-    let names: Vec<Arc<str>> = ["a", "b", "c", "d"].map(Arc::from).into();
-    let channels: Vec<Arc<str>> = ["backend", "mobile", "web"].map(Arc::from).into();
-    let tenant: Arc<str> = "t".into();
+    let (names, channels) = (["a", "b", "c", "d"], ["backend", "mobile", "web"]);
     let mut events: Vec<Arc<Event>> = Vec::with_capacity(EVENTS as usize);
     while events.len() < EVENTS as usize {
         if random.once_in(20) && !events.is_empty() {
@@ -69,10 +69,10 @@ fn events(random: &mut Seeded) -> Vec<Arc<Event>> {
         idents.push(Ident { kind: 2, token: token(person, device) });
         let mut event = event(random, &matcher, idents);
         event.key.time = random.below(60 * 86_400) as i64 * SECOND;
-        event.name = Arc::clone(&names[random.below(4) as usize]);
-        event.channel = Arc::clone(&channels[random.below(3) as usize]);
-        event.tenant = Arc::clone(&tenant);
-        event.business_key = random.once_in(4).then(|| token(random.below(8_000), 9));
+        let (name, channel) = (names[random.below(4) as usize], channels[random.below(3) as usize]);
+        event.kind = EventKind::shared("t", channel, name);
+        let business_key = random.once_in(4).then(|| token(random.below(8_000), 9));
+        event.special = Special::of(None, business_key);
         events.push(Arc::new(event));
     }
     events

@@ -60,6 +60,7 @@ fn of_cell(cell: &Cell) -> Value {
         Cell::Float(bits) => json!(f64::from_bits(*bits)),
         Cell::Time(at) => moment(*at),
         Cell::Id(id) => json!(id.to_string()),
+        Cell::Uuid(uuid) => json!(uuid.to_string()),
         Cell::Str(text) => json!(**text),
         Cell::List(items) => items.iter().map(of_cell).collect(),
     }

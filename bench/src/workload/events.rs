@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use operators::identity::testing::Seeded;
-use operators::model::{DAY, Event, EventKey, Matches, Micros, Origin, SECOND};
+use operators::model::{
+    DAY, Event, EventKey, EventKind, Matches, Micros, Origin, Properties, SECOND,
+};
 use operators::views::catalog::{BUILT_IN, Catalog};
 use operators::views::predicate::{Matcher, Predicate};
 use operators::views::spec::{FunnelSpec, FunnelStep, Period, SessionsSpec, ViewSpec};
@@ -45,10 +47,8 @@ pub fn catalog() -> Catalog {
 /// Makes events; predicate `i` of their matches is "the event is called `NAMES[i]`".
 pub struct Maker {
     random: Seeded,
-    tenant: Arc<str>,
-    channels: [Arc<str>; 2],
-    /// Each name with its matches.
-    names: Vec<(Arc<str>, Matches)>,
+    /// Each name, on both channels, with its matches.
+    names: Vec<([Arc<EventKind>; 2], Matches)>,
 }
 
 impl Maker {
@@ -58,32 +58,27 @@ impl Maker {
         for name in NAMES {
             matcher.index(Predicate { events: vec![name.into()], ..Predicate::default() });
         }
-        let names = NAMES.map(|name| (Arc::from(name), matcher.matches(name, "web", &[])));
-        Self {
-            random: Seeded(seed),
-            tenant: "t".into(),
-            channels: ["web".into(), "mobile".into()],
-            names: names.into(),
-        }
+        let names = NAMES.map(|name| {
+            let kinds = ["web", "mobile"].map(|channel| EventKind::shared("t", channel, name));
+            (kinds, matcher.matches(name, "web", &[]))
+        });
+        Self { random: Seeded(seed), names: names.into() }
     }
 
     /// An event of that time; pages are the most frequent, payments the least.
     pub fn event(&mut self, time: Micros) -> Event {
         let id = token(&mut self.random);
         let place = self.random.below(5) * self.random.below(5) / 5;
-        let (name, matches) = &self.names[place as usize];
+        let (kinds, matches) = &self.names[place as usize];
         Event {
-            tenant: Arc::clone(&self.tenant),
+            kind: Arc::clone(&kinds[usize::from(self.random.once_in(4))]),
             key: EventKey { time, seq: 0, id },
             message_id: format!("m-{:016x}", id as u64).into(),
-            channel: Arc::clone(&self.channels[usize::from(self.random.once_in(4))]),
-            name: Arc::clone(name),
             origin: Origin::default(),
             idents: SmallVec::new(),
-            command: None,
-            properties: Box::default(),
+            special: None,
+            properties: Properties::default(),
             matches: matches.clone(),
-            business_key: None,
             content: id as u64,
         }
     }

@@ -12,7 +12,7 @@
 //! A column that may be null is a union of `null` and its type with the default `null`: so that one
 //! can be added, or left out, and readers of either schema read both.
 
-use operators::model::{CellRef, ColumnType, Row, ViewSchema};
+use operators::model::{CellRef, ColumnType, Row, Uuid, ViewSchema};
 use serde_json::{Map, Value as Json, json};
 
 /// The schemas of a view's rows: of their keys and of their values. They are records named after
@@ -101,6 +101,9 @@ fn value(kind: ColumnType, cell: CellRef<'_>, out: &mut Vec<u8>) -> bool {
         }
         (ColumnType::Float, CellRef::Float(bits)) => out.extend_from_slice(&bits.to_le_bytes()),
         (ColumnType::Id | ColumnType::Str, CellRef::Str(text)) => bytes(text.as_bytes(), out),
+        (ColumnType::Id | ColumnType::Str, CellRef::Uuid(uuid)) => {
+            bytes(uuid.text(&mut [0; Uuid::TEXT]).as_bytes(), out);
+        }
         (ColumnType::Id | ColumnType::Str, CellRef::Id(id)) => {
             bytes(id.to_string().as_bytes(), out);
         }

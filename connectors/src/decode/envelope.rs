@@ -16,8 +16,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use operators::model::{
-    Command, CommandKind, Event, EventKey, Ident, Idents, Micros, Origin, Reason, Token, Value,
-    message_hash,
+    Command, CommandKind, Event, EventKey, EventKind, Ident, Idents, Matches, Micros, Origin,
+    Properties, Reason, Special, Token, Uuid, Value, message_hash,
 };
 use serde_json::Value as Json;
 use siphasher::sip::SipHasher13;
@@ -53,18 +53,21 @@ impl Decoder {
         received_at: Micros,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
+        let default = Arc::clone(&self.default_tenant);
         let tenant = match text(&plan.tenant, slots, "tenant") {
-            Ok(Some(tenant)) => self.names.get(&tenant),
-            Ok(None) => self.default_tenant.clone(),
+            Ok(Some(tenant)) => tenant,
+            Ok(None) => Cow::Borrowed(&*default),
             Err((reason, detail)) => return Err(Refusal { tenant: None, reason, detail }),
         };
-        let mut event = self
-            .event_of(plan, &tenant, slots, origin)
-            .map_err(|(reason, detail)| Refusal { tenant: Some(tenant.clone()), reason, detail })?;
+        let refused = |(reason, detail)| {
+            let tenant = Some(Arc::from(&*tenant));
+            Refusal { tenant, reason, detail }
+        };
+        let mut event = self.event_of(plan, &tenant, slots, origin).map_err(refused)?;
         if !self.erased.is_empty() && is_erased(&self.erased, &event.0) {
             out.erased += 1;
         } else {
-            event.0.content = content(&event.0, &mut self.scratch);
+            event.0.content = content(&event.0, plan.properties.len(), &mut self.scratch);
             out.events.push((event.0, event.1.unwrap_or(received_at)));
         }
         Ok(())
@@ -74,7 +77,7 @@ impl Decoder {
     fn event_of(
         &mut self,
         plan: &Plan,
-        tenant: &Arc<str>,
+        tenant: &str,
         slots: &[Raw<'_>],
         origin: Origin,
     ) -> Result<(Event, Option<Micros>), Wrong> {
@@ -84,24 +87,16 @@ impl Decoder {
         let seq = sequence(&plan.seq, slots)?;
         let kind = text(&plan.kind, slots, "type")?;
         let kind = kind.as_deref().unwrap_or("track");
-        let name = match text(&plan.event, slots, "event")? {
-            Some(name) => self.names.get(&name),
-            None => self.names.get(kind),
-        };
-        let channel = match text(&plan.channel, slots, "channel")? {
-            Some(channel) => self.names.get(&channel),
-            None => self.names.get("unknown"),
-        };
+        let name = text(&plan.event, slots, "event")?;
+        let name = name.as_deref().unwrap_or(kind);
+        let channel = text(&plan.channel, slots, "channel")?;
+        let channel = channel.as_deref().unwrap_or("unknown");
         let command = self.command(plan, kind, slots)?;
         let idents = if command.is_some() { Idents::new() } else { self.idents(plan, slots)? };
         let key = EventKey { time, seq, id: message_hash(&message_id) };
-        let properties = match command {
-            Some(_) => vec![None; plan.properties.len()].into_boxed_slice(),
-            None => self.properties(plan, slots),
-        };
-        let matches = match command {
-            Some(_) => operators::model::Matches::default(),
-            None => self.matcher.matches(&name, &channel, &properties),
+        let (properties, matches) = match command {
+            Some(_) => (Properties::default(), Matches::default()),
+            None => self.properties(plan, slots, (name, channel)),
         };
         let business_key = match &plan.business_key {
             Some(get) if command.is_none() => text(get, slots, "the business key")?
@@ -110,17 +105,14 @@ impl Decoder {
             _ => None,
         };
         let event = Event {
-            tenant: tenant.clone(),
+            kind: EventKind::shared(tenant, channel, name),
             key,
-            message_id: Box::from(&*message_id),
-            channel,
-            name,
+            message_id: (&*message_id).into(),
             origin,
             idents,
-            command,
+            special: Special::of(command, business_key),
             properties,
             matches,
-            business_key,
             content: 0,
         };
         Ok((event, received))
@@ -161,9 +153,15 @@ impl Decoder {
         Ok(idents)
     }
 
-    fn properties(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Box<[Option<Value>]> {
+    /// The properties of an event of this name and channel, and the predicates that it satisfies.
+    fn properties(
+        &mut self,
+        plan: &Plan,
+        slots: &[Raw<'_>],
+        (name, channel): (&str, &str),
+    ) -> (Properties, Matches) {
         let gets = plan.properties.iter().zip(&mut self.texts);
-        gets.map(|(get, texts)| match get {
+        self.values.extend(gets.map(|(get, texts)| match get {
             Get::Slot(slot) => slots[*slot].property(|text| texts.get(text)),
             Get::Const(value) => Some(Value::Str(value.clone())),
             Get::Nothing => None,
@@ -171,8 +169,9 @@ impl Decoder {
                 let value = text(get, slots, "").ok().flatten()?;
                 Some(Value::Str(texts.get(&value)))
             }
-        })
-        .collect()
+        }));
+        let matches = self.matcher.matches(name, channel, &self.values);
+        (Properties::take(&mut self.values), matches)
     }
 
     fn command(
@@ -180,7 +179,7 @@ impl Decoder {
         plan: &Plan,
         kind: &str,
         slots: &[Raw<'_>],
-    ) -> Result<Option<Box<Command>>, Wrong> {
+    ) -> Result<Option<Command>, Wrong> {
         let (kind, pair) = match kind {
             "merge" => (CommandKind::Merge, self.named_pair(plan, slots)?),
             "unmerge" => (CommandKind::Unmerge, self.named_pair(plan, slots)?),
@@ -192,7 +191,7 @@ impl Decoder {
             return Err(bad_command("both identifiers are the same"));
         }
         let (x, y) = if x < y { (x, y) } else { (y, x) };
-        Ok(Some(Box::new(Command { kind, x, y })))
+        Ok(Some(Command { kind, x, y }))
     }
 
     /// The two of `identifiers: [{type, value}, {type, value}]`.
@@ -357,9 +356,9 @@ fn sequence(get: &Get, slots: &[Raw<'_>]) -> Result<u64, Wrong> {
     seq.ok_or_else(|| (Reason::BadField, "seq is not a whole number from 0 on".to_owned()))
 }
 
-/// A stable hash of everything in an event but its origin. Lengths stand before texts, so that no
-/// two contents are written alike.
-pub(crate) fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
+/// A stable hash of everything in an event but its origin, for a job that asks for so many
+/// properties. Lengths stand before texts, so that no two contents are written alike.
+pub(crate) fn content(event: &Event, properties: usize, buffer: &mut Vec<u8>) -> u64 {
     fn put_text(buffer: &mut Vec<u8>, text: &str) {
         buffer.extend_from_slice(&(text.len() as u64).to_le_bytes());
         buffer.extend_from_slice(text.as_bytes());
@@ -371,22 +370,23 @@ pub(crate) fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
     buffer.clear();
     buffer.extend_from_slice(&event.key.time.to_le_bytes());
     buffer.extend_from_slice(&event.key.seq.to_le_bytes());
-    for text in [&*event.message_id, &event.tenant, &event.channel, &event.name] {
+    put_text(buffer, event.message_id.text(&mut [0; Uuid::TEXT]));
+    for text in [&event.kind.tenant, &event.kind.channel, &event.kind.name] {
         put_text(buffer, text);
     }
     buffer.extend_from_slice(&(event.idents.len() as u64).to_le_bytes());
     for &ident in &event.idents {
         put_ident(buffer, ident);
     }
-    if let Some(command) = &event.command {
+    if let Some(command) = event.command() {
         buffer.push(1 + u8::from(command.kind == CommandKind::Unmerge));
         put_ident(buffer, command.x);
         put_ident(buffer, command.y);
     } else {
         buffer.push(0);
     }
-    for property in &event.properties {
-        match property {
+    for property in 0..properties {
+        match event.properties.value(property) {
             None => buffer.push(0),
             Some(Value::Bool(b)) => buffer.extend_from_slice(&[1, u8::from(*b)]),
             Some(Value::Int(i)) => {
@@ -403,7 +403,7 @@ pub(crate) fn content(event: &Event, buffer: &mut Vec<u8>) -> u64 {
             }
         }
     }
-    if let Some(business_key) = event.business_key {
+    if let Some(business_key) = event.business_key() {
         buffer.extend_from_slice(&business_key.0.to_le_bytes());
     }
     SipHasher13::new_with_keys(0x6272_6169_645f_636f, 0x6e74_656e_745f_7631).hash(buffer)

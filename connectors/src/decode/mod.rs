@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use operators::identity::IdentityConfig;
-use operators::model::{DeadLetter, Event, Micros, Origin, Reason};
+use operators::model::{DeadLetter, Event, Micros, Origin, Reason, Value};
 use operators::views::predicate::Matcher;
 
 use crate::file::{RawBatch, RawRecords, Rows};
@@ -43,8 +43,6 @@ pub use spec::{
 };
 pub use time::{TimeFormat, TimeFormatError};
 
-/// Different names, channels and tenants of which one copy is kept.
-const NAMES_MAX: usize = 8192;
 /// Different texts of one property of which one copy is kept.
 const PROPERTY_TEXTS_MAX: usize = 1024;
 
@@ -95,11 +93,12 @@ pub struct Decoder {
     blocked: Blocked,
     erased: Arc<Erased>,
     matcher: Arc<Matcher>,
-    names: Interner,
     /// One for each property.
     texts: Vec<Interner>,
     tokens: TokenCache,
     scratch: Vec<u8>,
+    /// Room for the properties of a record.
+    values: Vec<Option<Value>>,
 }
 
 /// The values that are no identifiers.
@@ -146,10 +145,10 @@ impl Decoder {
             blocked,
             erased: spec.erased.clone(),
             matcher: spec.matcher.clone(),
-            names: Interner::new(NAMES_MAX),
             texts: vec![Interner::new(PROPERTY_TEXTS_MAX); plan.properties.len()],
             tokens: TokenCache::new(spec.secret),
             scratch: Vec::new(),
+            values: Vec::new(),
             plan: Arc::new(plan),
         })
     }

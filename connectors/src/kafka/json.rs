@@ -17,7 +17,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use operators::model::{CellRef, ColumnType, Micros, Row, ViewSchema};
+use operators::model::{CellRef, ColumnType, Micros, Row, Uuid, ViewSchema};
 use serde_json::{Map, Value as Json, json};
 
 /// Writes text with its quotes.
@@ -55,6 +55,7 @@ fn cell(cell_: CellRef<'_>, out: &mut Vec<u8>) {
         }
         CellRef::Time(at) => moment(at, out),
         CellRef::Id(token) => plain(token.hex(&mut [0; 32]), out),
+        CellRef::Uuid(uuid) => plain(uuid.text(&mut [0; Uuid::TEXT]), out),
         CellRef::Str(value) => text(value, out),
         CellRef::Bytes(value) => plain(&STANDARD.encode(value), out),
         CellRef::List(items) => {

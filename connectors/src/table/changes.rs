@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::FixedState;
-use operators::model::{Cause, CellRef, Change, DAY, Epoch, Micros, Row, Status, ViewSchema};
+use operators::model::{Cause, CellRef, Change, DAY, Epoch, Micros, Row, Status, Uuid, ViewSchema};
 
 use super::Granularity;
 use super::delta::Partition;
@@ -206,6 +206,7 @@ fn prefix(cell: CellRef<'_>, common: usize) -> u64 {
         CellRef::Float(bits) => (3, bits >> 4),
         CellRef::Time(at) => (4, signed(at)),
         CellRef::Id(token) => (5, (token.0 >> 68) as u64),
+        CellRef::Uuid(uuid) => (6, text(uuid.text(&mut [0; Uuid::TEXT]).as_bytes())),
         CellRef::Str(t) => (6, text(t.as_bytes())),
         CellRef::Bytes(b) => (7, text(b)),
         CellRef::List(_) => (8, 0),

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use deltalake_core::kernel::{ArrayType, DataType as DeltaType, PrimitiveType, StructField};
-use operators::model::{Cell, CellRef, ColumnType, Micros, Token};
+use operators::model::{Cell, CellRef, ColumnType, Micros, Token, Uuid};
 
 /// A column of a table: name, type, whether it may be null.
 pub(super) type Layout = (&'static str, ColumnType, bool);
@@ -157,6 +157,7 @@ fn text(builder: &mut StringBuilder, cell: CellRef<'_>) {
     match cell {
         CellRef::Str(text) => builder.append_value(text),
         CellRef::Id(token) => builder.append_value(token.hex(&mut [0; 32])),
+        CellRef::Uuid(uuid) => builder.append_value(uuid.text(&mut [0; Uuid::TEXT])),
         _ => builder.append_null(),
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use operators::model::{CellRef, ColumnType};
+use operators::model::{CellRef, ColumnType, Uuid};
 
 use super::columns::arrow_type;
 
@@ -18,6 +18,7 @@ pub(super) fn bytes(cell: CellRef<'_>) -> usize {
         CellRef::Bytes(bytes) => bytes.len(),
         // As text.
         CellRef::Id(_) => 32,
+        CellRef::Uuid(_) => Uuid::TEXT,
         CellRef::List(items) => items.iter().map(|item| bytes(item.as_ref())).sum(),
         CellRef::Null
         | CellRef::Bool(_)
@@ -101,6 +102,9 @@ impl Values {
             (Self::Time(values), CellRef::Time(cell)) => values.value(row).cmp(&cell),
             (Self::Text(values), CellRef::Str(cell)) => values.value(row).cmp(cell),
             (Self::Text(values), CellRef::Id(id)) => values.value(row).cmp(id.hex(&mut [0; 32])),
+            (Self::Text(values), CellRef::Uuid(uuid)) => {
+                values.value(row).cmp(uuid.text(&mut [0; Uuid::TEXT]))
+            }
             (Self::Bytes(values), CellRef::Bytes(cell)) => values.value(row).cmp(cell),
             (Self::List(list, items), CellRef::List(cells)) => {
                 let [from, to] = [row, row + 1].map(|at| list.value_offsets()[at] as usize);

@@ -210,15 +210,15 @@ fn the_job_decodes_every_record_and_refuses_the_broken_ones() {
         kinds.extend(truth.broken.map(|broken| (truth.channel, broken)));
         match (next, truth.broken.map(Broken::reason)) {
             (Ok((event, received)), None | Some(Reason::TooEarly)) => {
-                assert_eq!(*event.message_id, truth.message.to_string());
-                assert_eq!(*event.tenant, tenant_name(&options, truth.tenant));
-                assert_eq!(*event.channel, *truth.channel.word());
-                assert_eq!(event.command.is_some(), truth.name == Name::Merge);
+                assert_eq!(event.message_id.to_string(), truth.message.to_string());
+                assert_eq!(*event.kind.tenant, tenant_name(&options, truth.tenant));
+                assert_eq!(*event.kind.channel, *truth.channel.word());
+                assert_eq!(event.command().is_some(), truth.name == Name::Merge);
                 assert_eq!(received, truth.received_ms * 1000);
                 let early = too_early(&time, event.key.time, received);
                 assert_eq!(early, truth.broken.is_some());
                 if truth.broken.is_none() {
-                    assert_eq!(*event.name, *truth.name.word());
+                    assert_eq!(*event.kind.name, *truth.name.word());
                     assert_eq!(event.key.time, truth.event_ms * 1000);
                 }
             }

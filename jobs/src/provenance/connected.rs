@@ -35,7 +35,7 @@ fn of_ident(tenant: &Arc<str>, ident: Ident) -> u64 {
 
 /// What stands for a message id.
 fn of_message(event: &Event) -> u64 {
-    place(&(1u8, &event.tenant, { event.key.id }))
+    place(&(1u8, &event.kind.tenant, { event.key.id }))
 }
 
 impl Connected {
@@ -47,17 +47,17 @@ impl Connected {
     }
 
     fn add(&mut self, event: &Event) {
-        if !self.tenants.contains(&event.tenant) {
-            self.tenants.insert(Arc::clone(&event.tenant));
+        if !self.tenants.contains(&event.kind.tenant) {
+            self.tenants.insert(Arc::clone(&event.kind.tenant));
         }
         let first = self.node(of_message(event));
-        let command = event.command.iter().flat_map(|command| [command.x, command.y]);
+        let command = event.command().into_iter().flat_map(|command| [command.x, command.y]);
         for ident in event.idents.iter().copied().chain(command) {
-            let other = self.node(of_ident(&event.tenant, ident));
+            let other = self.node(of_ident(&event.kind.tenant, ident));
             self.join(first, other);
         }
-        if let Some(key) = event.business_key {
-            let other = self.node(place(&(2u8, &event.tenant, key)));
+        if let Some(key) = event.business_key() {
+            let other = self.node(place(&(2u8, &event.kind.tenant, key)));
             self.join(first, other);
         }
     }
@@ -107,7 +107,7 @@ impl Connected {
         let sets: Vec<u32> = sets.collect();
         let mut records = Vec::new();
         past.each(progress, |event| {
-            if event.tenant == *tenant
+            if event.kind.tenant == *tenant
                 && self.set(of_message(&event)).is_some_and(|set| sets.contains(&set))
             {
                 records.push(event);
@@ -164,7 +164,7 @@ impl Counting {
 
     /// What identity is told.
     pub(super) fn sightings(&self) -> Vec<Sighting> {
-        let sighting = |event: &Arc<Event>| match &event.command {
+        let sighting = |event: &Arc<Event>| match &event.command() {
             Some(command) => Sighting::Command(event.key, **command),
             None => Sighting::Event(event.key, event.idents.clone()),
         };

@@ -86,7 +86,7 @@ pub fn behind(
     let mut records: BTreeMap<String, Vec<Arc<Event>>> =
         rows.iter().map(|row| (tenant(row), Vec::new())).collect();
     past.each(progress, |event| {
-        if let Some(list) = records.get_mut(&*event.tenant) {
+        if let Some(list) = records.get_mut(&*event.kind.tenant) {
             list.push(event);
         }
     })?;
@@ -116,7 +116,7 @@ impl<'a> Facts<'a> {
         let evidence = Evidence::new(&past.plan.identity, &counting.sightings());
         let mut people: BTreeMap<Option<Token>, Vec<Arc<Event>>> = BTreeMap::new();
         for (key, event) in &counting.events {
-            if event.command.is_none() && !counting.shadowed.contains(key) {
+            if event.command().is_none() && !counting.shadowed.contains(key) {
                 people.entry(evidence.person_of(*key)).or_default().push(Arc::clone(event));
             }
         }

@@ -218,8 +218,8 @@ impl Teller<'_> {
         let copies = self.counting.copies.get(&said.key);
         EventSaid {
             record: self.record(said.key),
-            channel: event.map_or_else(String::new, |event| event.channel.to_string()),
-            event: event.map_or_else(String::new, |event| event.name.to_string()),
+            channel: event.map_or_else(String::new, |event| event.kind.channel.to_string()),
+            event: event.map_or_else(String::new, |event| event.kind.name.to_string()),
             anchor: self.name(said.anchor),
             through: through.collect(),
             copies: copies.into_iter().flatten().map(|event| witness(self.past, event)).collect(),

@@ -97,6 +97,7 @@ pub(crate) fn text(cell: CellRef<'_>) -> String {
         CellRef::Time(at) => jiff::Timestamp::from_microsecond(at)
             .map_or_else(|_| at.to_string(), |at| at.to_string()),
         CellRef::Id(id) => id.to_string(),
+        CellRef::Uuid(uuid) => uuid.to_string(),
         CellRef::Str(text) => text.to_owned(),
         CellRef::Bytes(bytes) => format!("{} bytes", bytes.len()),
         CellRef::List(items) => {

@@ -222,7 +222,7 @@ impl Dedup {
 
     /// Takes in a record.
     pub fn update(&mut self, admitted: Admitted) {
-        let id = (tenant(&admitted.event.tenant), admitted.event.key.id);
+        let id = (tenant(&admitted.event.kind.tenant), admitted.event.key.id);
         let hash = FixedState::default().hash_one(id);
         self.waiting.push((admitted, hash));
         if self.waiting.len() == GROUP {
@@ -411,9 +411,10 @@ fn part(hash: u64) -> usize {
 }
 
 fn same_id(a: &Event, b: &Event) -> bool {
-    a.key.id == b.key.id && (Arc::ptr_eq(&a.tenant, &b.tenant) || a.tenant == b.tenant)
+    a.key.id == b.key.id
+        && (Arc::ptr_eq(&a.kind.tenant, &b.kind.tenant) || a.kind.tenant == b.kind.tenant)
 }
 
 fn name(event: &Event) -> (u64, u128) {
-    (tenant(&event.tenant), event.key.id)
+    (tenant(&event.kind.tenant), event.key.id)
 }

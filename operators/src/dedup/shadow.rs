@@ -67,10 +67,10 @@ impl Shadows {
 
     /// Takes in an event that begins or ceases to count; one without a business key is left alone.
     pub fn update(&mut self, event: &Event, diff: i8) {
-        let Some(business_key) = event.business_key else { return };
-        let strength = self.strongest.iter().position(|c| *c == event.channel);
+        let Some(business_key) = event.business_key() else { return };
+        let strength = self.strongest.iter().position(|c| *c == event.kind.channel);
         let entry = (strength.unwrap_or(self.strongest.len()), event.key);
-        let key = (tenant(&event.tenant), business_key);
+        let key = (tenant(&event.kind.tenant), business_key);
         let rivals = self.by_key.entry(key).or_default();
         let before = rivals.bytes();
         if diff > 0 {

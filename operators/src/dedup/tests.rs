@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::shadow::Shadows;
 use super::*;
 use crate::identity::testing::Seeded;
-use crate::model::Token;
+use crate::model::{EventKind, MessageId, Special, Token};
 use crate::people::testing::{event, matcher};
 use crate::views::predicate::Matcher;
 
@@ -16,7 +16,7 @@ struct Run {
     ids: Micros,
     dedup: Dedup,
     records: Vec<Arc<Event>>,
-    counting: BTreeSet<(Arc<str>, Box<str>, EventKey, u64)>,
+    counting: BTreeSet<(Arc<str>, MessageId, EventKey, u64)>,
     duplicates: oracle::ById,
 }
 
@@ -34,10 +34,15 @@ impl Run {
     /// Takes in a record of one of a few ids in two tenants.
     fn give(&mut self, random: &mut Seeded, matcher: &Matcher, time: Micros) {
         let mut new = event(random, matcher, SmallVec::new());
-        new.tenant = random.pick(&["t", "t", "u"]).into();
-        new.message_id = format!("m{}", random.below(5)).into();
-        let id = crate::model::message_hash(&new.message_id);
-        new.key = EventKey { time, seq: random.below(2), id };
+        let tenant = random.pick(&["t", "t", "u"]);
+        new.kind = EventKind::shared(tenant, &new.kind.channel, &new.kind.name);
+        // Some are UUIDs.
+        let id = match random.below(5) {
+            number @ 0..3 => format!("m{number}"),
+            number => format!("{number:08x}-0000-4000-8000-000000000000"),
+        };
+        new.message_id = id.as_str().into();
+        new.key = EventKey { time, seq: random.below(2), id: crate::model::message_hash(&id) };
         new.content = random.below(2);
         let new = Arc::new(new);
         self.records.push(Arc::clone(&new));
@@ -50,20 +55,20 @@ impl Run {
         self.dedup.advance(&mut out);
         for c in out.counted {
             let e = &c.event;
-            let entry = (e.tenant.clone(), e.message_id.clone(), e.key, e.content);
+            let entry = (e.kind.tenant.clone(), e.message_id.clone(), e.key, e.content);
             let fits =
                 if c.diff > 0 { self.counting.insert(entry) } else { self.counting.remove(&entry) };
             assert!(fits, "seed {seed}");
         }
         for r in out.recounts {
-            let id = (r.event.tenant.clone(), r.event.message_id.clone());
+            let id = (r.event.kind.tenant.clone(), r.event.message_id.clone());
             let before = self.duplicates.insert(id, r.after).unwrap_or_default();
             assert_eq!(before, r.before, "seed {seed}");
         }
         let (expected, expected_duplicates) = oracle::resolve(self.ids, &self.records);
         let expected: BTreeSet<_> = expected
             .iter()
-            .map(|e| (e.tenant.clone(), e.message_id.clone(), e.key, e.content))
+            .map(|e| (e.kind.tenant.clone(), e.message_id.clone(), e.key, e.content))
             .collect();
         assert_eq!(self.counting, expected, "seed {seed}");
         self.duplicates.retain(|_, d| *d != Duplicates::default());
@@ -166,7 +171,8 @@ fn the_strongest_channel_counts_and_the_next_returns() {
                     continue;
                 }
                 let mut new = event(&mut random, &matcher, SmallVec::new());
-                new.business_key = random.pick(&[None, Some(Token(1)), Some(Token(2))]);
+                let business_key = random.pick(&[None, Some(Token(1)), Some(Token(2))]);
+                new.special = Special::of(None, business_key);
                 shadows.update(&new, 1);
                 present.push(new);
             }
@@ -178,13 +184,13 @@ fn the_strongest_channel_counts_and_the_next_returns() {
                 assert!(fits, "seed {seed}");
             }
             shadowed.retain(|key| present.iter().any(|e| e.key == *key));
-            let rank = |e: &Event| strongest.iter().position(|c| *c == e.channel).unwrap_or(2);
+            let rank = |e: &Event| strongest.iter().position(|c| *c == e.kind.channel).unwrap_or(2);
             let expected: BTreeSet<EventKey> = present
                 .iter()
-                .filter(|e| e.business_key.is_some())
+                .filter(|e| e.business_key().is_some())
                 .filter(|e| {
                     present.iter().any(|o| {
-                        o.business_key == e.business_key && (rank(o), o.key) < (rank(e), e.key)
+                        o.business_key() == e.business_key() && (rank(o), o.key) < (rank(e), e.key)
                     })
                 })
                 .map(|e| e.key)

@@ -108,14 +108,14 @@ pub(super) fn resolve<'scope>(
 
 /// What identity is told of an event.
 fn sighting(event: &Event) -> Sighting {
-    match &event.command {
-        Some(command) => Sighting::Command(event.key, **command),
+    match event.command() {
+        Some(command) => Sighting::Command(event.key, *command),
         None => Sighting::Event(event.key, event.idents.clone()),
     }
 }
 
 fn seen(counted: &Counted) -> Seen {
-    (Arc::clone(&counted.event.tenant), sighting(&counted.event), counted.diff)
+    (Arc::clone(&counted.event.kind.tenant), sighting(&counted.event), counted.diff)
 }
 
 fn incremental<'scope>(
@@ -124,14 +124,14 @@ fn incremental<'scope>(
     held: HeldBytes,
 ) -> StreamVec<'scope, Epoch, IdentityOut> {
     let mut bytes = 0;
-    let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.tenant));
+    let by_tenant = Exchange::new(|counted: &Counted| place(&counted.event.kind.tenant));
     let mut tenants: BTreeMap<Arc<str>, Tenant> = BTreeMap::new();
     let config = Arc::clone(config);
     // Tenants of the epoch under way.
     let mut touched: BTreeSet<Arc<str>> = BTreeSet::new();
     in_steps(counted, by_tenant, "Identity", move |_, list: Option<Batches<Counted>>, out| {
         for counted in list.into_iter().flatten().flatten() {
-            let name = &counted.event.tenant;
+            let name = &counted.event.kind.tenant;
             let tenant = match tenants.get_mut(name) {
                 Some(tenant) => tenant,
                 None => tenants.entry(Arc::clone(name)).or_insert_with(|| Tenant::new(&config)),

@@ -159,7 +159,7 @@ impl StoreIn {
     /// The event that it concerns, if the store is to know: its tenant and key.
     fn event(&self) -> Option<(u64, EventKey)> {
         match self {
-            Self::Counted(counted) => Some((tenant(&counted.event.tenant), counted.event.key)),
+            Self::Counted(counted) => Some((tenant(&counted.event.kind.tenant), counted.event.key)),
             Self::Shadowing(shadowing) => Some((shadowing.tenant, shadowing.event)),
             Self::Identity(IdentityOut::Assign { tenant, event, .. }) => Some((*tenant, *event)),
             Self::Identity(_) => None,
@@ -322,8 +322,9 @@ fn shadow<'scope>(
 ) -> StreamVec<'scope, Epoch, Shadowing> {
     let held = held.clone();
     let mut shadows = Shadows::new(job.strongest.clone());
-    let keyed = counted.flat_map(|c| c.event.business_key.is_some().then_some(c));
-    let by_key = Exchange::new(|c: &Counted| place(&(&c.event.tenant, c.event.business_key)));
+    let keyed = counted.flat_map(|c| c.event.business_key().is_some().then_some(c));
+    let by_key =
+        Exchange::new(|c: &Counted| place(&(&c.event.kind.tenant, c.event.business_key())));
     per_epoch(keyed, by_key, "Shadow", move |_, list: Batches<Counted>, out| {
         for counted in list.into_iter().flatten() {
             shadows.update(&counted.event, counted.diff);
@@ -364,7 +365,7 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
             if let StoreIn::Counted(counted) = item
                 && counted.diff < 0
             {
-                let key = (tenant(&counted.event.tenant), counted.event.key);
+                let key = (tenant(&counted.event.kind.tenant), counted.event.key);
                 left.insert(key, Arc::clone(&counted.event));
                 store.count(counted.clone());
             }
@@ -430,7 +431,9 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
     });
     let all = facts.concat(resolved);
     let by_person = Exchange::new(|item: &PeopleIn| match item {
-        PeopleIn::Group(group) => place(&(&group.fact.event.tenant, group.property, &group.id)),
+        PeopleIn::Group(group) => {
+            place(&(&group.fact.event.kind.tenant, group.property, &group.id))
+        }
         PeopleIn::Fact(fact) => match fact.person {
             Some(person) => place(&person),
             None => at_event(fact.event.key),

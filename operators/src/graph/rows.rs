@@ -47,10 +47,10 @@ pub fn refused(event: &Event, reason: Reason, mark: Micros) -> DeadLetter {
     };
     let payload = format!(
         "messageId={} event={} channel={} time_us={}",
-        event.message_id, event.name, event.channel, event.key.time
+        event.message_id, event.kind.name, event.kind.channel, event.key.time
     );
     DeadLetter {
-        tenant: Arc::clone(&event.tenant),
+        tenant: Arc::clone(&event.kind.tenant),
         origin: event.origin,
         reason,
         detail: detail.into(),
@@ -67,8 +67,8 @@ fn duplicate(view: u16, event: &Event, cause: &str, copies: u64, final_at: Micro
     Row {
         view,
         cells: Cells::from([
-            Cell::Str(Arc::clone(&event.tenant)),
-            Cell::str(&event.message_id),
+            Cell::Str(Arc::clone(&event.kind.tenant)),
+            event.message_id.as_cell().into(),
             Cell::str(cause),
             Cell::Int(copies as i64),
         ]),
@@ -113,7 +113,7 @@ impl Hidden {
     ) -> Vec<Change> {
         let mut moved: BTreeMap<(u64, u128), (&Arc<Event>, i64)> = BTreeMap::new();
         for (event, shadowed) in list {
-            let id = (tenant(&event.tenant), event.key.id);
+            let id = (tenant(&event.kind.tenant), event.key.id);
             moved.entry(id).or_insert((event, 0)).1 += if shadowed { 1 } else { -1 };
         }
         let mut changes = Vec::new();
@@ -143,7 +143,7 @@ pub(super) fn id_change(
     epoch: Epoch,
 ) -> Change {
     let message = match by {
-        Some(event) => Cell::str(&event.message_id),
+        Some(event) => event.message_id.as_cell().into(),
         None => Cell::Str(Token(change.by.id).to_string().into()),
     };
     let kind = if change.kind == Cause::Merge { "merge" } else { "split" };

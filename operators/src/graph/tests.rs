@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::identity::testing::{History, Seeded};
-use crate::model::{Command, CommandKind, Ident, Idents, Row, SECOND, Token};
+use crate::model::{Command, CommandKind, EventKind, Ident, Idents, Row, SECOND, Special, Token};
 use crate::oracle;
 use crate::people::testing::{catalog, event, matcher};
 
@@ -54,12 +54,14 @@ fn records(seed: u64, job: &Job, count: usize) -> Vec<Arc<Event>> {
         idents.sort_by_key(|i| job.identity.strength(*i));
         idents.dedup();
         let mut new = event(&mut random, &matcher, idents);
-        new.tenant = random.pick(&["t", "u"]).into();
-        new.business_key = random.pick(&[None, None, None, Some(Token(7))]);
+        let tenant = random.pick(&["t", "u"]);
+        new.kind = EventKind::shared(tenant, &new.kind.channel, &new.kind.name);
+        let business_key = random.pick(&[None, None, None, Some(Token(7))]);
+        new.special = Special::of(None, business_key);
         let (x, y) = (random.pick(&pool), random.pick(&pool));
         if random.once_in(10) && x != y {
             let kind = random.pick(&[CommandKind::Merge, CommandKind::Unmerge]);
-            new.command = Some(Box::new(Command { kind, x, y }));
+            new.special = Special::of(Some(Command { kind, x, y }), None);
             new.idents.clear();
         }
         records.push(Arc::new(new));
@@ -171,8 +173,9 @@ fn what_is_too_late_is_refused_with_its_origin() {
     for (place, time) in [100, 90, 97].into_iter().enumerate() {
         let event = Arc::make_mut(&mut records[place]);
         event.key.time = time * SECOND;
-        event.message_id = format!("m{time}").into();
-        event.key.id = crate::model::message_hash(&event.message_id);
+        let id = format!("m{time}");
+        event.key.id = crate::model::message_hash(&id);
+        event.message_id = id.into();
     }
     for workers in [1, 2] {
         let rows = run(&job, &records, 1, workers);

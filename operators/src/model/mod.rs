@@ -5,8 +5,11 @@
 mod cause;
 mod cell;
 mod event;
+mod kind;
 mod letter;
+mod message_id;
 mod names;
+mod properties;
 mod row;
 mod token;
 mod value;
@@ -14,8 +17,11 @@ mod wide;
 
 pub use cause::Cause;
 pub use cell::{Cell, CellRef};
-pub use event::{Command, CommandKind, Event, EventKey, Idents, Matches, Origin};
+pub use event::{Command, CommandKind, Event, EventKey, Idents, Matches, Origin, Special};
+pub use kind::EventKind;
 pub use letter::{DeadLetter, Reason};
+pub use message_id::{MessageId, Uuid};
+pub use properties::Properties;
 pub use row::{Cells, Change, Column, ColumnType, Row, Status, ViewSchema};
 pub use token::{Ident, Secret, Token, message_hash};
 pub use value::Value;

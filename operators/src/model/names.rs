@@ -1,5 +1,4 @@
-//! Names that stand in every event, when events are read again or come from another process: one
-//! copy of each, as the decoder keeps.
+//! Names that stand in many events and rows: one copy of each, by each thread.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -11,18 +10,21 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// Different names of which one copy is kept, by each thread.
 const NAMES_MAX: usize = 8192;
+/// Longer names hardly come again.
+pub(super) const BYTES_MAX: usize = 128;
 
 thread_local! {
     static NAMES: RefCell<HashSet<Arc<str>, FixedState>> = RefCell::default();
 }
 
-fn name(text: &str) -> Arc<str> {
+/// The shared copy of a name.
+pub(super) fn name(text: &str) -> Arc<str> {
     NAMES.with_borrow_mut(|names| {
         if let Some(known) = names.get(text) {
             return Arc::clone(known);
         }
         let new: Arc<str> = text.into();
-        if names.len() < NAMES_MAX {
+        if names.len() < NAMES_MAX && text.len() <= BYTES_MAX {
             names.insert(Arc::clone(&new));
         }
         new

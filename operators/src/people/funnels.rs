@@ -265,7 +265,7 @@ fn dirty(
             dirty.extend(moved(property).then_some(Dirty::ALL));
             continue;
         }
-        for (event, ..) in deltas.iter().filter(|d| d.0.properties[property].is_some()) {
+        for (event, ..) in deltas.iter().filter(|d| d.0.properties.value(property).is_some()) {
             let high = traits.next(property, event.key).unwrap_or(Dirty::ALL.high);
             dirty.push(Dirty { low: event.key, high });
         }
@@ -288,7 +288,7 @@ impl GroupFact {
     /// What a fact is to the groups that funnels count. An empty text names none.
     pub fn of<'a>(catalog: &'a Catalog, fact: &'a Fact) -> impl Iterator<Item = Self> + 'a {
         catalog.groups.iter().filter_map(|&property| {
-            let id: Arc<str> = match fact.event.properties.get(property)?.as_ref()? {
+            let id: Arc<str> = match fact.event.properties.value(property)? {
                 Value::Str(text) => Arc::clone(text),
                 other => other.to_string().into(),
             };

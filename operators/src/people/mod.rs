@@ -163,7 +163,7 @@ impl People {
     /// An event that names a group comes or goes.
     pub fn update_group(&mut self, group: GroupFact) {
         let GroupFact { property, id, fact } = group;
-        let key = (Arc::clone(&fact.event.tenant), property, id);
+        let key = (Arc::clone(&fact.event.kind.tenant), property, id);
         let state = self.groups.entry(key.clone()).or_default();
         state.pending.push((fact.event, fact.diff, fact.cause));
         if !std::mem::replace(&mut state.touched, true) {

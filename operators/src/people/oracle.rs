@@ -29,11 +29,11 @@ fn event_row(view: u16, event: &Event, person: Option<Token>) -> Row {
     Row {
         view,
         cells: Cells::from([
-            Cell::Str(Arc::clone(&event.tenant)),
-            Cell::str(&event.message_id),
+            Cell::Str(Arc::clone(&event.kind.tenant)),
+            event.message_id.as_cell().into(),
             Cell::Time(event.key.time),
-            Cell::Str(Arc::clone(&event.channel)),
-            Cell::Str(Arc::clone(&event.name)),
+            Cell::Str(Arc::clone(&event.kind.channel)),
+            Cell::Str(Arc::clone(&event.kind.name)),
             person.map_or(Cell::Null, Cell::Id),
         ]),
         final_at: event.key.time.saturating_add(1),
@@ -69,7 +69,7 @@ fn of_event(catalog: &mut Catalog, event: &Event, out: &mut PeopleOutput) {
         if trend::counts(spec, event) {
             let group = Group {
                 view: view as u16,
-                tenant: Arc::clone(&event.tenant),
+                tenant: Arc::clone(&event.kind.tenant),
                 period: spec.period,
                 start: calendar.start(spec.period, event.key.time),
                 breakdown: funnel::breakdown_value(spec.breakdown, event),
@@ -134,7 +134,7 @@ fn of_person(
         *seconds.entry(event.key.time.div_euclid(SECOND)).or_default() += 1;
     }
     let machine = seconds.values().any(|count| *count > catalog.facts_per_second_max);
-    let channels: BTreeSet<Arc<str>> = facts.iter().map(|e| Arc::clone(&e.channel)).collect();
+    let channels: BTreeSet<Arc<str>> = facts.iter().map(|e| Arc::clone(&e.kind.channel)).collect();
     rows.extend(catalog.built_in.people.map(|view| Row {
         view,
         cells: Cells::from([
@@ -202,7 +202,7 @@ fn of_groups(
         let Some(property) = spec.group else { continue };
         let mut groups: BTreeMap<String, Vec<Arc<Event>>> = BTreeMap::new();
         for event in world.facts.values().flatten() {
-            let id = event.properties[property].as_ref().map(ToString::to_string);
+            let id = event.properties.value(property).map(ToString::to_string);
             if let Some(id) = id.filter(|id| !id.is_empty()) {
                 groups.entry(id).or_default().push(Arc::clone(event));
             }

@@ -103,7 +103,7 @@ impl Person {
         let cause = told.max(renamed.then_some(self.renaming)).unwrap_or_default();
         // Taken out while it is lent, which counts no references.
         let tenant = match (deltas.first(), self.tenant.take()) {
-            (Some((event, ..)), None) => Arc::clone(&event.tenant),
+            (Some((event, ..)), None) => Arc::clone(&event.kind.tenant),
             (_, Some(tenant)) => tenant,
             (None, None) => return,
         };
@@ -152,7 +152,7 @@ impl Person {
         } else {
             self.facts.remove(event.key);
         }
-        self.count_channel(&event.channel, diff);
+        self.count_channel(&event.kind.channel, diff);
         if let Some(view) = catalog.built_in.events
             && !renamed
         {

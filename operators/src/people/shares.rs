@@ -82,7 +82,7 @@ impl Shares {
 fn group_of(catalog: &mut Catalog, (view, spec): (u16, &TrendSpec), event: &Event) -> Group {
     Group {
         view,
-        tenant: Arc::clone(&event.tenant),
+        tenant: Arc::clone(&event.kind.tenant),
         period: spec.period,
         start: catalog.calendar.start(spec.period, event.key.time),
         breakdown: breakdown_value(spec.breakdown, event),
@@ -114,7 +114,7 @@ fn of_funnel(
     (view, spec): (u16, &FunnelSpec),
     facts: &[Arc<Event>],
 ) -> Vec<Share> {
-    let Some(tenant) = facts.first().map(|event| &event.tenant) else { return Vec::new() };
+    let Some(tenant) = facts.first().map(|event| &event.kind.tenant) else { return Vec::new() };
     let mut sorted = Facts::default();
     for event in facts {
         sorted.insert(Placed::new(event));

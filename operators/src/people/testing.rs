@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::identity::testing::Seeded;
-use crate::model::{DAY, Event, EventKey, Idents, Origin, SECOND, Value};
+use crate::model::{DAY, Event, EventKey, EventKind, Idents, Origin, SECOND, Value};
 use crate::views::catalog::Catalog;
 use crate::views::funnel::spec::{
     Attribution, BreakdownBy, Cohort, Counting, Exclusion, Filter, FunnelSpec, FunnelStep, Order,
@@ -178,20 +178,20 @@ pub fn event(random: &mut Seeded, matcher: &Matcher, idents: Idents) -> Event {
     let set = random.pick(&[None, None, None, Some("p"), Some("q")]);
     let group = random.pick(&[None, Some(""), Some("g"), Some("g"), Some("h"), Some("h")]);
     let text = |text: Option<&str>| text.map(|text| Value::Str(text.into()));
-    let properties: Box<[Option<Value>]> = Box::new([value, text(held), text(set), text(group)]);
-    let message_id = format!("m{number}");
+    let properties = [value, text(held), text(set), text(group)];
+    let message_id = match number % 2 {
+        0 => format!("m{number}"),
+        _ => format!("{:08x}-0000-4000-8000-{number:012x}", number as u32),
+    };
     Event {
-        tenant: "t".into(),
+        kind: EventKind::shared("t", channel, name),
         key: EventKey { time, seq, id: crate::model::message_hash(&message_id) },
         message_id: message_id.into(),
-        channel: channel.into(),
-        name: name.into(),
         origin: Origin::default(),
         idents,
-        command: None,
+        special: None,
         matches: matcher.matches(name, channel, &properties),
-        properties,
-        business_key: None,
+        properties: properties.into(),
         content: number,
     }
 }

@@ -93,7 +93,7 @@ fn an_empty_text_names_no_group() {
     let values = ["", "g"].map(|text| Some(Value::Str(text.into())));
     let ids = values.into_iter().chain([Some(Value::Int(0)), None]).map(|value| {
         let mut event = Event::clone(&fact(&mut random, &matcher));
-        event.properties[property] = value;
+        event.properties = [None, None, None, value].into();
         let fact = Fact { person: None, event: Arc::new(event), diff: 1, cause: Cause::New };
         GroupFact::of(&catalog, &fact).map(|group| group.id.to_string()).collect::<Vec<_>>()
     });

@@ -69,7 +69,7 @@ const NOBODY: Handle = Handle::MAX;
 impl Held {
     /// The fact that the event makes.
     fn standing(&self) -> Option<Standing> {
-        let event = self.event.as_ref().filter(|e| self.shadows == 0 && e.command.is_none())?;
+        let event = self.event.as_ref().filter(|e| self.shadows == 0 && e.command().is_none())?;
         Some(((self.person != NOBODY).then_some(self.person), Arc::clone(event)))
     }
 }
@@ -153,7 +153,7 @@ impl Store {
     /// A copy begins or ceases to count.
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
-        let held = self.touch(tenant(&event.tenant), event.key, cause);
+        let held = self.touch(tenant(&event.kind.tenant), event.key, cause);
         let before = held.event.as_ref().map_or(0, |event| event.bytes());
         if diff > 0 {
             held.event = Some(event);

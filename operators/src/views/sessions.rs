@@ -26,10 +26,10 @@ impl Keyed for Arc<Session> {
 impl Session {
     fn open(event: &Event) -> Self {
         let texts = Texts {
-            tenant: Arc::clone(&event.tenant),
-            channels: list(&std::iter::once(&event.channel)),
-            entry: Arc::clone(&event.name),
-            exit: Arc::clone(&event.name),
+            tenant: Arc::clone(&event.kind.tenant),
+            channels: list(&std::iter::once(&event.kind.channel)),
+            entry: Arc::clone(&event.kind.name),
+            exit: Arc::clone(&event.kind.name),
         };
         Self {
             first: event.key,
@@ -55,11 +55,11 @@ impl Session {
         self.id = self.id.min(Token(event.key.id));
         self.events += 1;
         let exit = &self.texts.exit;
-        if !Arc::ptr_eq(exit, &event.name) && *exit != event.name {
-            let exit = Arc::clone(&event.name);
+        if !Arc::ptr_eq(exit, &event.kind.name) && *exit != event.kind.name {
+            let exit = Arc::clone(&event.kind.name);
             self.texts = Texts { exit, ..Texts::clone(&self.texts) }.shared();
         }
-        self.meet(&event.channel);
+        self.meet(&event.kind.channel);
     }
 
     fn meet(&mut self, channel: &Arc<str>) {
@@ -236,7 +236,7 @@ fn insert(
             let mut longer = Session::clone(session);
             longer.events += 1;
             longer.id = longer.id.min(Token(event.key.id));
-            longer.meet(&event.channel);
+            longer.meet(&event.kind.channel);
             longer
         }
         Some(session) if session.takes(spec, event) => {

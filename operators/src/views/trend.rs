@@ -41,7 +41,7 @@ pub fn measure(metric: Metric, event: &Event) -> Option<Measure> {
         Metric::Events => Some(Measure::One),
         Metric::People => None,
         Metric::Sum(p) | Metric::Avg(p) | Metric::Min(p) | Metric::Max(p) => {
-            event.properties[p].as_ref().and_then(decimal).map(Measure::Number)
+            event.properties.value(p).and_then(decimal).map(Measure::Number)
         }
     }
 }
@@ -91,14 +91,14 @@ impl Run<'_> {
     ) -> bool {
         let same = match spec.breakdown {
             None => true,
-            Some(Breakdown::Channel) => self.event.channel == event.channel,
+            Some(Breakdown::Channel) => self.event.kind.channel == event.kind.channel,
             Some(Breakdown::Property(index)) => {
-                self.event.properties[index] == event.properties[index]
+                self.event.properties.value(index) == event.properties.value(index)
             }
         };
         same && (self.start, self.cause) == place
             && self.measure == *measure
-            && self.event.tenant == event.tenant
+            && self.event.kind.tenant == event.kind.tenant
     }
 
     fn tell(self, view: u16, spec: &TrendSpec, out: &mut PeopleOutput) {
@@ -106,7 +106,7 @@ impl Run<'_> {
         if diff == 0 {
             return;
         }
-        let (tenant, period) = (&event.tenant, spec.period);
+        let (tenant, period) = (&event.kind.tenant, spec.period);
         with_breakdown(spec.breakdown, event, |breakdown| {
             if measure == Measure::One {
                 out.counted.add(&Counted { view, tenant, period, start, breakdown }, diff, cause);
@@ -185,7 +185,7 @@ pub fn of_person(
             }
             let (before, after) = presence.add(&key, diff);
             if (before == 0) != (after == 0) {
-                let ((view, start, breakdown), tenant) = (&key, &event.tenant);
+                let ((view, start, breakdown), tenant) = (&key, &event.kind.tenant);
                 let (view, start, breakdown) = (*view, *start, breakdown.as_ref());
                 let place = Counted { view, tenant, period: spec.period, start, breakdown };
                 out.counted.add(&place, if after > 0 { 1 } else { -1 }, *cause);

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use operators::model::{Command, Event, EventKey, Idents, Matches, Origin, Token, Value};
+use operators::model::{
+    Command, Event, EventKey, EventKind, Idents, Matches, MessageId, Origin, Special, Token, Value,
+};
 use serde::{Deserialize, Serialize};
 
 /// Level of zstd: the fastest, for what is read again is read once.
@@ -28,8 +30,7 @@ struct Block<'a> {
 struct Stored<'a> {
     tenant: u32,
     key: EventKey,
-    #[serde(borrow)]
-    message_id: Cow<'a, str>,
+    message_id: Cow<'a, MessageId>,
     channel: u32,
     name: u32,
     origin: Origin,
@@ -75,7 +76,7 @@ pub fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
     let mut texts = Texts::default();
     let stored = events.iter().map(|event| {
         let properties = event.properties.iter().map(|property| {
-            Some(match property.as_ref()? {
+            Some(match property? {
                 Value::Bool(value) => StoredValue::Bool(*value),
                 Value::Int(value) => StoredValue::Int(*value),
                 Value::Float(value) => StoredValue::Float(*value),
@@ -84,17 +85,17 @@ pub fn encode(events: &[Arc<Event>]) -> Result<Vec<u8>, String> {
         });
         let properties = properties.collect();
         Stored {
-            tenant: texts.number(&event.tenant),
+            tenant: texts.number(&event.kind.tenant),
             key: event.key,
             message_id: Cow::Borrowed(&event.message_id),
-            channel: texts.number(&event.channel),
-            name: texts.number(&event.name),
+            channel: texts.number(&event.kind.channel),
+            name: texts.number(&event.kind.name),
             origin: event.origin,
             idents: event.idents.clone(),
-            command: event.command.as_deref().copied(),
+            command: event.command().copied(),
             properties,
             matches: event.matches.clone(),
-            business_key: event.business_key,
+            business_key: event.business_key(),
             content: event.content,
         }
     });
@@ -153,20 +154,18 @@ impl BlockReader {
                     Some(StoredValue::Text(number)) => Some(Value::Str(text(number)?)),
                 })
             };
-            let properties: Result<Box<[_]>, String> =
+            let properties: Result<Vec<_>, String> =
                 stored.properties.into_iter().map(value).collect();
+            let [tenant, channel, name] = [stored.tenant, stored.channel, stored.name].map(text);
             Ok(Arc::new(Event {
-                tenant: text(stored.tenant)?,
+                kind: EventKind::shared(&tenant?, &channel?, &name?),
                 key: stored.key,
-                message_id: stored.message_id.into(),
-                channel: text(stored.channel)?,
-                name: text(stored.name)?,
+                message_id: stored.message_id.into_owned(),
                 origin: stored.origin,
                 idents: stored.idents,
-                command: stored.command.map(Box::new),
-                properties: properties?,
+                special: Special::of(stored.command, stored.business_key),
+                properties: properties?.into(),
                 matches: stored.matches,
-                business_key: stored.business_key,
                 content: stored.content,
             }))
         };
@@ -189,7 +188,7 @@ mod tests {
             assert_eq!(read, events);
             assert_eq!(events_in(&block), count);
             if let [first, _, third, ..] = &read[..] {
-                assert!(Arc::ptr_eq(&first.tenant, &third.tenant), "texts are shared");
+                assert!(Arc::ptr_eq(&first.kind.tenant, &third.kind.tenant), "texts are shared");
             }
         }
     }

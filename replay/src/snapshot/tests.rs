@@ -9,7 +9,8 @@ use connectors::store::Store;
 use object_store::local::LocalFileSystem;
 
 use operators::model::{
-    Command, CommandKind, Epoch, Event, EventKey, Ident, Matches, Origin, Token, Value,
+    Command, CommandKind, Epoch, Event, EventKey, EventKind, Ident, Matches, Origin, Special,
+    Token, Value,
 };
 use operators::time::{Lane, Watermark};
 use tempfile::TempDir;
@@ -23,24 +24,29 @@ pub(super) fn event(number: u64) -> Arc<Event> {
     let mut matches = Matches::default();
     matches.set(number as usize % 70);
     let command = Command { kind: CommandKind::Merge, x: ident(1), y: ident(number + 2) };
+    let command = number.is_multiple_of(7).then_some(command);
+    let business_key = number.is_multiple_of(5).then_some(Token(9));
+    let tenant = ["t", "u"][number as usize % 2];
+    let message_id = match number % 3 {
+        0 => format!("0000abcd-0000-4000-8000-{number:012}"),
+        _ => format!("m{number}"),
+    };
     Arc::new(Event {
-        tenant: ["t", "u"][number as usize % 2].into(),
+        kind: EventKind::shared(tenant, "web", &format!("event {}", number % 5)),
         key: EventKey { time: number as i64 - 5, seq: number / 3, id: u128::from(number) << 9 },
-        message_id: format!("m{number}").into(),
-        channel: "web".into(),
-        name: format!("event {}", number % 5).into(),
+        message_id: message_id.into(),
         origin: Origin { source: 1, partition: 2, offset: number },
         idents: (0..number % 4).map(ident).collect(),
-        command: number.is_multiple_of(7).then(|| Box::new(command)),
-        properties: Box::new([
+        special: Special::of(command, business_key),
+        properties: [
             None,
             Some(Value::Bool(number > 3)),
             Some(Value::Int(-7)),
             Some(Value::Float(0.5)),
-            Some(Value::Str(format!("v{}", number % 3).into())),
-        ]),
+            (number % 4 > 0).then(|| Value::Str(format!("v{}", number % 3).into())),
+        ]
+        .into(),
         matches,
-        business_key: number.is_multiple_of(5).then_some(Token(9)),
         content: number * 3,
     })
 }

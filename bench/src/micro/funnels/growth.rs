@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use operators::identity::testing::Seeded;
-use operators::model::{Cause, DAY, Event, EventKey, Idents, Origin, SECOND, Token, Value};
+use operators::model::{
+    Cause, DAY, Event, EventKey, EventKind, Idents, Origin, SECOND, Token, Value,
+};
 use operators::people::{People, PeopleOutput};
 use operators::views::catalog::{BUILT_IN, Catalog};
 use operators::views::funnel::spec::{BREAKDOWN_VALUES_MAX, BreakdownBy, FunnelSpec, FunnelStep};
@@ -61,24 +63,20 @@ fn stream(size: u64) -> Vec<(u64, Arc<Event>)> {
     let matches: Vec<_> = kinds.iter().map(|kind| matcher.matches(kind, "web", &[])).collect();
     let values: Vec<Arc<str>> = (0..1000).map(|value| format!("v{value}").into()).collect();
     let (mut random, people) = (Seeded(1), (size / EACH).max(1));
-    let (tenant, channel): (Arc<str>, Arc<str>) = ("t".into(), "web".into());
     let make = |number: u64| {
         let kind = random.below(KINDS as u64) as usize;
         let value = Value::Str(Arc::clone(&values[random.below(1000) as usize]));
         let at = (i128::from(number) * i128::from(60 * DAY) / i128::from(size)) as i64;
         let time = at - random.below(3600) as i64 * SECOND;
         let event = Event {
-            tenant: Arc::clone(&tenant),
+            kind: EventKind::shared("t", "web", &kinds[kind]),
             key: EventKey { time, seq: 0, id: u128::from(number) },
             message_id: number.to_string().into(),
-            channel: Arc::clone(&channel),
-            name: Arc::clone(&kinds[kind]),
             origin: Origin::default(),
             idents: Idents::new(),
-            command: None,
+            special: None,
             matches: matches[kind].clone(),
-            properties: Box::new([Some(value)]),
-            business_key: None,
+            properties: [Some(value)].into(),
             content: number,
         };
         (random.below(people), Arc::new(event))

@@ -1,6 +1,6 @@
 //! The naive decoder: parse everything into a tree, then look each field up.
 
-use operators::model::{Command, CommandKind, EventKey, message_hash};
+use operators::model::{Command, CommandKind, EventKey, EventKind, Special, message_hash};
 use serde_json::Value as Json;
 
 use super::*;
@@ -223,17 +223,14 @@ pub(super) fn oracle(spec: &DecodeSpec, text: &str, beside: &Record) -> Result<E
         matches = spec.matcher.matches(&name, &channel, &properties);
     }
     Ok(Event {
-        tenant: tenant.into(),
+        kind: EventKind::shared(&tenant, &channel, &name),
         key: EventKey { time, seq, id: message_hash(&message_id) },
         message_id: message_id.into(),
-        channel: channel.into(),
-        name: name.into(),
         origin: Origin::default(),
         idents: all.into(),
-        command: command.map(Box::new),
+        special: Special::of(command, None),
         properties: properties.into(),
         matches,
-        business_key: None,
         content: 0,
     })
 }

@@ -20,13 +20,13 @@ fn a_whole_record() {
     );
     let out = decode(&spec(), &batch(&[line]));
     let (event, received) = &out.events[0];
-    assert_eq!((&*event.tenant, &*event.channel, &*event.name), ("t", "web", "buy"));
+    assert_eq!((&*event.kind.tenant, &*event.kind.channel, &*event.kind.name), ("t", "web", "buy"));
     assert_eq!(event.key.time, micros("2026-03-01T12:00:00Z"));
     assert_eq!((event.key.seq, event.key.id), (7, message_hash("m")));
     assert_eq!(event.origin, Origin { source: 1, partition: 2, offset: 10 });
     assert_eq!(*received, READ_AT);
-    assert_eq!(event.properties[0], Some(Value::Float(12.5)));
-    assert_eq!(event.properties[1], Some(Value::Str("s".into())));
+    assert_eq!(event.properties.value(0), Some(&Value::Float(12.5)));
+    assert_eq!(event.properties.value(1), Some(&Value::Str("s".into())));
     assert!(event.matches.has(0));
     let mut emails = [token("email", "x@y"), token("email", "z@y")];
     emails.sort();
@@ -128,7 +128,8 @@ fn depth_is_counted_outside_strings() {
     // What is wanted may be nested just as deep.
     let property = "[".repeat(97) + &"]".repeat(97);
     let line = record(&format!("\"properties\":{{\"price\":{property}}}"));
-    assert_eq!(one(&spec(), &line).unwrap().properties[0], Some(Value::Str((*property).into())));
+    let event = one(&spec(), &line).unwrap();
+    assert_eq!(event.properties.value(0), Some(&Value::Str((*property).into())));
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn the_last_of_two_keys_counts_with_all_below_it() {
     );
     let event = one(&spec(), &line).unwrap();
     assert_eq!(event.idents.as_slice(), [Ident { kind: 0, token: token("user_id", "b") }]);
-    assert_eq!(event.properties[0], None);
+    assert_eq!(event.properties.value(0), None);
 }
 
 #[test]
@@ -178,7 +179,7 @@ fn numbers_as_ids_and_blocked_values() {
 fn names_channels_and_tenants() {
     let names = |spec: &DecodeSpec, fields: &str| {
         let event = one(spec, &record(fields)).unwrap();
-        [event.name, event.channel, event.tenant].map(|text| text.to_string())
+        [&event.kind.name, &event.kind.channel, &event.kind.tenant].map(ToString::to_string)
     };
     let plain = spec();
     assert_eq!(names(&plain, ""), ["track", "unknown", "default"]);
@@ -197,7 +198,7 @@ fn commands() {
     let command = |fields: &str| {
         one(&spec(), &record(fields)).map(|event| {
             assert!(event.idents.is_empty() && !event.matches.has(0));
-            let command = *event.command.unwrap();
+            let command = *event.command().unwrap();
             (command.kind, command.x, command.y)
         })
     };
@@ -286,7 +287,7 @@ fn content_is_everything_but_the_origin() {
 fn business_keys() {
     let mut spec = spec();
     spec.business_key = Some(path("properties.order_id"));
-    let key = |fields: &str| one(&spec, &record(fields)).map(|event| event.business_key);
+    let key = |fields: &str| one(&spec, &record(fields)).map(|event| event.business_key());
     let text = key(r#""properties":{"order_id":"17"}"#).unwrap();
     assert!(text.is_some());
     assert_eq!(key(r#""properties":{"order_id":17}"#), Ok(text));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use operators::identity::IdentityConfig;
 use operators::model::{
-    Cell, ColumnType, Command, CommandKind, DAY, Epoch, Event, EventKey, Ident, Idents, Matches,
-    Origin, Token, Value, message_hash,
+    Cell, ColumnType, Command, CommandKind, DAY, Epoch, Event, EventKey, EventKind, Ident, Idents,
+    Matches, Origin, Special, Token, Value, message_hash,
 };
 use operators::time::TimeConfig;
 use operators::views::predicate::Matcher;
@@ -69,7 +69,7 @@ pub(super) fn cells(
         Cell::str(&format!("{name}:{}", ident.token))
     };
     let list = |idents: &[Ident]| Cell::List(idents.iter().map(ident).collect());
-    let command = event.command.as_deref();
+    let command = event.command();
     let kind = command.map_or(Cell::Null, |command| match command.kind {
         CommandKind::Merge => Cell::str("merge"),
         CommandKind::Unmerge => Cell::str("unmerge"),
@@ -78,26 +78,26 @@ pub(super) fn cells(
     let source = names.sources.get(usize::from(event.origin.source)).map_or("", |name| name);
     let first = event.idents.first().map_or(Cell::Null, |first| Cell::Id(first.token));
     let EventKey { time, seq, .. } = event.key;
-    let properties = || names.properties.iter().zip(&event.properties);
+    let properties = || names.properties.iter().zip(event.properties.iter());
     let set = |of: fn((&str, &Value)) -> Cell| {
-        let set = properties().filter_map(|(name, value)| Some(of((name, value.as_ref()?))));
+        let set = properties().filter_map(|(name, value)| Some(of((name, value?))));
         Cell::List(set.collect())
     };
     vec![
         Cell::Int(epoch as i64),
-        Cell::Str(Arc::clone(&event.tenant)),
-        Cell::str(&event.message_id),
+        Cell::Str(Arc::clone(&event.kind.tenant)),
+        event.message_id.as_cell().into(),
         Cell::Time(time),
         Cell::Int(seq as i64),
-        Cell::Str(Arc::clone(&event.channel)),
-        Cell::Str(Arc::clone(&event.name)),
+        Cell::Str(Arc::clone(&event.kind.channel)),
+        Cell::Str(Arc::clone(&event.kind.name)),
         first,
         list(&event.idents),
         kind,
         list(&pair),
         set(|(name, _)| Cell::str(name)),
         set(|(_, value)| Cell::str(&json(value))),
-        event.business_key.map_or(Cell::Null, Cell::Id),
+        event.business_key().map_or(Cell::Null, Cell::Id),
         Cell::str(source),
         Cell::Int(i64::from(event.origin.partition)),
         Cell::Int(event.origin.offset as i64),
@@ -176,7 +176,7 @@ impl Reader<'_> {
                 let kind =
                     if **word == *"merge" { CommandKind::Merge } else { CommandKind::Unmerge };
                 match list(10).ok_or_else(|| wrong(10))?[..] {
-                    [Some(x), Some(y)] => Some(Box::new(Command { kind, x, y })),
+                    [Some(x), Some(y)] => Some(Command { kind, x, y }),
                     [_, _] => None,
                     _ => return Err(wrong(10)),
                 }
@@ -194,7 +194,6 @@ impl Reader<'_> {
                 properties[place] = Some(value(json).ok_or_else(|| wrong(12))?);
             }
         }
-        let properties = properties.into_boxed_slice();
         let (channel, name) = (text(5)?, text(6)?);
         let matches: Matches = self.matcher.matches(&name, &channel, &properties);
         let source = text(14)?;
@@ -210,20 +209,17 @@ impl Reader<'_> {
             None => return Err(wrong(13)),
         };
         let mut event = Event {
-            tenant: text(1)?,
+            kind: EventKind::shared(&text(1)?, &channel, &name),
             key,
             message_id: (&*message_id).into(),
-            channel,
-            name,
             origin,
             idents,
-            command,
-            properties,
+            special: Special::of(command, business_key),
+            properties: properties.into(),
             matches,
-            business_key,
             content: 0,
         };
-        event.content = content(&event, &mut Vec::new());
+        event.content = content(&event, self.names.properties.len(), &mut Vec::new());
         Ok((int(0)? as Epoch, event))
     }
 

@@ -170,7 +170,7 @@ impl ArchiveSink {
 
 /// The order of rows: those of one person by time beside each other.
 fn order(event: &Event) -> (&str, Option<operators::model::Token>, operators::model::EventKey) {
-    (&event.tenant, event.idents.first().map(|first| first.token), event.key)
+    (&event.kind.tenant, event.idents.first().map(|first| first.token), event.key)
 }
 
 /// What events are kept with, as JSON.

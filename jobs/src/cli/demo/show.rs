@@ -151,6 +151,7 @@ fn plain(cell: &Cell) -> String {
         Cell::Time(at) => jiff::Timestamp::from_microsecond(*at)
             .map_or_else(|_| at.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string()),
         Cell::Id(token) => format!("{:08x}…", token.0 >> 96),
+        Cell::Uuid(uuid) => uuid.to_string(),
         Cell::Str(text) => text.to_string(),
         Cell::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Cell::List(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),

@@ -9,7 +9,8 @@ fn keyed(records: &[Arc<Event>]) -> Vec<Arc<Event>> {
     let keyed = |record: &Arc<Event>| {
         let mut event = Event::clone(record);
         let mut random = Seeded(event.content ^ event.key.id as u64);
-        event.business_key = random.pick(&[None, Some(1), Some(2), Some(3)]).map(Token);
+        let business_key = random.pick(&[None, Some(1), Some(2), Some(3)]).map(Token);
+        event.special = Special::of(event.command().copied(), business_key);
         event.content = random.bits();
         Arc::new(event)
     };
@@ -23,7 +24,7 @@ fn copies_may_change_their_business_key() {
         let engine = [EngineKind::Incremental, EngineKind::Differential][usize::from(seed >= 45)];
         let job = Arc::new(job(seed, engine));
         let records = keyed(&records(seed, &job, 60));
-        let again = |a: &Event, b: &Event| a.key == b.key && a.business_key != b.business_key;
+        let again = |a: &Event, b: &Event| a.key == b.key && a.business_key() != b.business_key();
         let pairs = records.iter().enumerate();
         changed += pairs.filter(|(at, a)| records[..*at].iter().any(|b| again(a, b))).count();
         agree(seed, &job, &records, [1, 7, 10_000][seed as usize % 3], 1 + seed as usize % 2);
@@ -35,8 +36,9 @@ fn record(id: &str, time: Micros, channel: &str, order: u128, content: u64) -> A
     let mut event = event(&mut Seeded(1), &matcher(), Idents::new());
     event.message_id = id.into();
     event.key = EventKey { time, seq: 0, id: crate::model::message_hash(id) };
-    (event.channel, event.content) = (channel.into(), content);
-    event.business_key = Some(Token(order));
+    event.kind = EventKind::shared(&event.kind.tenant, channel, &event.kind.name);
+    event.content = content;
+    event.special = Special::of(None, Some(Token(order)));
     Arc::new(event)
 }
 

@@ -39,8 +39,8 @@ pub fn with_breakdown<R>(
 ) -> R {
     match breakdown {
         None => act(CellRef::Null),
-        Some(Breakdown::Channel) => act(CellRef::Str(&event.channel)),
-        Some(Breakdown::Property(index)) => match &event.properties[index] {
+        Some(Breakdown::Channel) => act(CellRef::Str(&event.kind.channel)),
+        Some(Breakdown::Property(index)) => match event.properties.value(index) {
             None => act(CellRef::Null),
             Some(crate::model::Value::Str(text)) => act(CellRef::Str(text)),
             Some(value) => act(CellRef::Str(&value.to_string())),
@@ -52,8 +52,8 @@ pub fn with_breakdown<R>(
 pub fn breakdown_value(breakdown: Option<Breakdown>, event: &Event) -> Cell {
     match breakdown {
         None => Cell::Null,
-        Some(Breakdown::Channel) => Cell::Str(Arc::clone(&event.channel)),
-        Some(Breakdown::Property(index)) => match &event.properties[index] {
+        Some(Breakdown::Channel) => Cell::Str(Arc::clone(&event.kind.channel)),
+        Some(Breakdown::Property(index)) => match event.properties.value(index) {
             None => Cell::Null,
             Some(crate::model::Value::Str(text)) => Cell::Str(Arc::clone(text)),
             Some(value) => Cell::str(&value.to_string()),

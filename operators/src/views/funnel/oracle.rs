@@ -195,7 +195,8 @@ impl Part<'_> {
     /// Whether an event may be in the chain of an entry at all.
     fn may(&self, entry: &Event, event: &Event) -> bool {
         let held = |p: &usize| {
-            event.properties[*p].is_some() && event.properties[*p] == entry.properties[*p]
+            let value = event.properties.value(*p);
+            value.is_some() && value == entry.properties.value(*p)
         };
         event.key.time.saturating_sub(entry.key.time) <= self.spec.window
             && self.spec.hold.iter().all(held)

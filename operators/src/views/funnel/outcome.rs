@@ -94,7 +94,7 @@ impl Outcome {
     pub fn witnesses(&self) -> (Cell, Cell) {
         let time = |event: &Option<Arc<Event>>| event.as_ref().map_or(Cell::Null, time_cell);
         let id = |event: &Option<Arc<Event>>| {
-            event.as_ref().map_or(Cell::Null, |e| Cell::str(&e.message_id))
+            event.as_ref().map_or(Cell::Null, |e| e.message_id.as_cell().into())
         };
         let list = |cells: Vec<Cell>| Cell::List(cells.into());
         (list(self.chain.iter().map(time).collect()), list(self.chain.iter().map(id).collect()))
@@ -131,8 +131,8 @@ fn text(value: Option<&Value>) -> Option<Arc<str>> {
 pub(super) fn value(spec: &FunnelSpec, traits: &Traits, event: &Event) -> Cell {
     let one = |by: &BreakdownBy| match by {
         BreakdownBy::Cohort(cohort) => traits.is_in(cohort).then(|| Arc::clone(&cohort.label)),
-        BreakdownBy::Channel => Some(Arc::clone(&event.channel)),
-        BreakdownBy::Property(property) => text(event.properties[*property].as_ref()),
+        BreakdownBy::Channel => Some(Arc::clone(&event.kind.channel)),
+        BreakdownBy::Property(property) => text(event.properties.value(*property)),
         BreakdownBy::Trait { property, at_event } => {
             text(traits.get(*property, *at_event, event.key))
         }

@@ -155,7 +155,7 @@ pub(super) fn scans<'a>(
         }
         let mut lane = 0;
         if !spec.hold.is_empty() {
-            let held = spec.hold.iter().map(|p| event.properties[*p].as_ref());
+            let held = spec.hold.iter().map(|p| event.properties.value(*p));
             lane = held.collect::<Option<SmallVec<[&Value; 2]>>>().map_or(NO_LANE, |held| {
                 let next = lanes.len() as u32;
                 *lanes.entry(held).or_insert(next)

@@ -52,7 +52,7 @@ impl Traits {
 
     /// An event that sets a trait comes (`diff` > 0) or goes; other events change nothing.
     pub fn update(&mut self, property: usize, event: &Event, diff: i8) {
-        let Some(value) = event.properties.get(property).and_then(Option::as_ref) else { return };
+        let Some(value) = event.properties.value(property) else { return };
         let place = self.list.iter().position(|(p, _)| *p == property).unwrap_or_else(|| {
             self.list.push((property, BTreeMap::new()));
             self.list.len() - 1

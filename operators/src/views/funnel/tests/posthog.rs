@@ -6,7 +6,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::model::{
-    Cause, Cell, CellRef, DAY, Event, EventKey, Micros, Origin, Row, SECOND, Token, Value,
+    Cause, Cell, CellRef, DAY, Event, EventKey, EventKind, Micros, Origin, Row, SECOND, Token,
+    Value,
 };
 use crate::people::{GroupFact, People, PeopleOutput};
 use crate::store::{Fact, PersonRef};
@@ -195,17 +196,14 @@ impl<'a> Case<'a> {
             values[place] = Some(number.unwrap_or_else(|| Value::Str(value.into())));
         }
         Arc::new(Event {
-            tenant: "t".into(),
+            kind: EventKind::shared("t", "web", name),
             key: *key,
             message_id: format!("{:x}", { key.id }).into(),
-            channel: "web".into(),
-            name: (*name).into(),
             origin: Origin::default(),
             idents: SmallVec::new(),
-            command: None,
+            special: None,
             matches: self.matcher.matches(name, "web", &values),
             properties: values.into(),
-            business_key: None,
             content: 0,
         })
     }

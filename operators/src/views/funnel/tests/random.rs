@@ -132,7 +132,7 @@ impl World {
             let who = |event: &Arc<Event>| match spec.group {
                 None => Some(Cell::Id(Token(person as u128))),
                 Some(property) => {
-                    let id = event.properties[property].as_ref().map(ToString::to_string);
+                    let id = event.properties.value(property).map(ToString::to_string);
                     id.filter(|id| !id.is_empty()).map(|id| Cell::str(&id))
                 }
             };
