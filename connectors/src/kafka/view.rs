@@ -115,7 +115,7 @@ mod tests {
     use std::sync::Arc;
 
     use operators::identity::testing::Seeded;
-    use operators::model::{Cell, CellRef, Column, ColumnType, Token};
+    use operators::model::{Cell, CellRef, Column, ColumnType, MessageId, Token};
 
     use super::super::registry::unframe;
     use super::*;
@@ -158,6 +158,9 @@ mod tests {
     }
 
     fn text(random: &mut Seeded) -> String {
+        if random.once_in(5) {
+            return format!("{:08x}-0000-4000-8000-000000000000", random.bits() as u32);
+        }
         let count = random.pick(&[0, 1, 5, 100]);
         (0..count).map(|_| random.pick(&['a', '"', '\n', 'é', '\u{10348}', '\0'])).collect()
     }
@@ -173,10 +176,11 @@ mod tests {
             ColumnType::Float => Cell::float(f64::from_bits(random.bits())),
             ColumnType::Time => moment(random),
             ColumnType::Id => Cell::Id(Token(u128::from(random.bits()))),
-            ColumnType::Str => Cell::str(&text(random)),
+            ColumnType::Str => MessageId::from(text(random)).as_cell().into(),
             ColumnType::Bytes => Cell::Bytes(Arc::from(text(random).as_bytes())),
             ColumnType::StrList => {
-                Cell::List((0..random.below(4)).map(|_| Cell::str(&text(random))).collect())
+                let item = |_| MessageId::from(text(random)).as_cell().into();
+                Cell::List((0..random.below(4)).map(item).collect())
             }
             ColumnType::TimeList => {
                 let item = |random: &mut Seeded| {

@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use operators::model::{Cause, CellRef, Change, DAY, Epoch, Micros, Row, Status, Uuid, ViewSchema};
 
 use super::Granularity;
+use super::ahead::{AHEAD, read_ahead};
 use super::delta::Partition;
 
 /// Changes that wait for a commit, in the order of their epochs.
@@ -156,8 +157,13 @@ impl Place {
     }
 }
 
-/// The tenants of some rows, in order.
-struct Tenants<'a>(Vec<&'a str>);
+/// The tenants of some rows, by the number of each.
+#[derive(Default)]
+struct Tenants<'a> {
+    names: Vec<&'a str>,
+    numbers: HashMap<&'a str, u32, FixedState>,
+    last: u32,
+}
 
 fn tenant(row: &Row) -> &str {
     match row.cells.get(0) {
@@ -167,24 +173,24 @@ fn tenant(row: &Row) -> &str {
 }
 
 impl<'a> Tenants<'a> {
-    fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
-        let mut tenants: Vec<&str> = Vec::new();
-        for tenant in rows.map(tenant) {
-            // Most neighbours have the same.
-            if tenants.last() != Some(&tenant) {
-                tenants.push(tenant);
-            }
+    fn number(&mut self, name: &'a str) -> u32 {
+        // Most neighbours have the same.
+        if self.names.get(self.last as usize) != Some(&name) {
+            self.last = *self.numbers.entry(name).or_insert_with(|| {
+                self.names.push(name);
+                self.names.len() as u32 - 1
+            });
         }
-        tenants.sort_unstable();
-        tenants.dedup();
-        Self(tenants)
+        self.last
     }
 
-    fn rank(&self, name: &str, last: u32) -> u32 {
-        if self.0.get(last as usize) == Some(&name) {
-            return last;
-        }
-        self.0.partition_point(|tenant| *tenant < name) as u32
+    /// The rank of each among all, by its number.
+    fn ranks(&self) -> Vec<u32> {
+        let mut sorted: Vec<u32> = (0..self.names.len() as u32).collect();
+        sorted.sort_unstable_by_key(|number| self.names[*number as usize]);
+        let mut ranks = vec![0; sorted.len()];
+        (0..).zip(sorted).for_each(|(rank, number)| ranks[number as usize] = rank);
+        ranks
     }
 }
 
@@ -254,23 +260,27 @@ fn few<'a>(rows: impl Iterator<Item = &'a Row>, column: usize) -> Option<Vec<&'a
 
 /// The places of all changes from an index on, in the order of their rows.
 pub(super) fn sorted(schema: &ViewSchema, waiting: &Waiting, first: usize) -> Vec<Place> {
-    let tenants = Tenants::of(waiting.rows(first));
     let key = |place: usize| schema.key.get(place).copied().unwrap_or(0);
     // What has few values tells few rows apart: then the next column does.
     let few = few(waiting.rows(first), key(1));
     let column = key(if few.is_some() { 2 } else { 1 });
     let common = common(waiting.rows(first), column);
     let mut places = Vec::with_capacity(waiting.len() - first);
-    let mut last = 0;
+    let mut tenants = Tenants::default();
     for (index, row) in (first as u32..).zip(waiting.rows(first)) {
-        last = tenants.rank(tenant(row), last);
+        if (index as usize - first).is_multiple_of(AHEAD) {
+            let next = waiting.rows(index as usize).take(AHEAD);
+            read_ahead(next.map(|row| row.cells.get(column)));
+        }
         let mut prefix = prefix(row.cells.get(column), common);
         if let (Some(few), CellRef::Str(value)) = (&few, row.cells.get(key(1))) {
             let rank = few.partition_point(|other| *other < value) as u64;
             prefix = rank << (u64::BITS - FEW_BITS) | prefix >> FEW_BITS;
         }
-        places.push(Place { tenant: last, index, prefix });
+        places.push(Place { tenant: tenants.number(tenant(row)), index, prefix });
     }
+    let ranks = tenants.ranks();
+    places.iter_mut().for_each(|place| place.tenant = ranks[place.tenant as usize]);
     places.sort_unstable_by(|a, b| {
         let first = a.first().cmp(&b.first());
         let rows = || order(schema, waiting.row(*a), waiting.row(*b));
@@ -304,7 +314,11 @@ pub(super) fn changelog<'a>(
     let epochs = &waiting.epochs;
     for (&Batch { epoch, watermark, .. }, places) in epochs.iter().zip(by_epoch(epochs, sorted)) {
         let mut net: Vec<Sum<'_>> = Vec::with_capacity(places.len());
-        for place in places {
+        for (at, &place) in places.iter().enumerate() {
+            if at.is_multiple_of(AHEAD) {
+                let next = places[at..].iter().take(AHEAD);
+                read_ahead(next.map(|place| CellRef::Time(waiting.row(*place).final_at)));
+            }
             let Change { row, diff, cause } = waiting.change(place);
             match net.last_mut() {
                 Some((last, before, sum, causes))
@@ -349,7 +363,14 @@ pub(super) fn by_partition<'a>(
 ) -> BTreeMap<Partition, Net<'a>> {
     let mut buckets = Buckets::new(schema, granularity);
     let mut rest = sorted;
+    let (mut ahead, column) = (0, schema.date.unwrap_or(1));
     while let Some((place, mut after)) = rest.split_first() {
+        // Several places are passed over at once where they are of one row.
+        while ahead + rest.len() <= sorted.len() {
+            let next = sorted[ahead..].iter().take(AHEAD);
+            read_ahead(next.map(|place| waiting.row(*place).cells.get(column)));
+            ahead += AHEAD;
+        }
         let Change { row, diff, .. } = waiting.change(*place);
         let mut diff = *diff;
         while let Some((next, others)) = after.split_first() {
@@ -429,55 +450,4 @@ fn date(day: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use operators::identity::testing::Seeded;
-    use operators::model::{Cell, Column, ColumnType, Token};
-
-    use super::*;
-
-    /// Places are in the order of their rows, whatever the columns of the key have in common.
-    #[test]
-    fn places_are_in_the_order_of_rows() {
-        let column = |name, kind| Column { name, kind, nullable: false };
-        let columns = vec![
-            column("tenant", ColumnType::Str),
-            column("second", ColumnType::Str),
-            column("third", ColumnType::Id),
-            column("other", ColumnType::Int),
-        ];
-        let name = Arc::from("v");
-        let schema =
-            ViewSchema { name, columns, key: vec![0, 1, 2], date: None, append_only: false };
-        for seed in 0..60 {
-            let mut random = Seeded(seed);
-            let values = random.pick(&[1, 3, FEW as u64, FEW as u64 + 1, 500]);
-            let bits = random.pick(&[1, 60, 100, 128]);
-            let mut waiting = Waiting::default();
-            for _ in 0..400 {
-                let token = u128::from(random.bits()) << 64 | u128::from(random.bits());
-                let second = match random.below(values) {
-                    0 if seed % 4 == 0 => Cell::Null,
-                    0 => Cell::str(""),
-                    value => Cell::str(&format!("same{value}")),
-                };
-                let cells = [
-                    Cell::str(random.pick(&["a", "b", "c"])),
-                    second,
-                    Cell::Id(Token(token >> (128 - bits) << (random.below(2) * 70) as u32)),
-                    Cell::Int(random.below(2) as i64),
-                ];
-                let row = Row { view: 0, cells: cells.into(), final_at: 0 };
-                waiting.push(1, 0, Change { row, diff: 1, cause: Cause::New });
-            }
-            let first = random.below(3) as usize;
-            let places = sorted(&schema, &waiting, first);
-            let mut expected: Vec<u32> = (first as u32..400).collect();
-            let row = |index: u32| waiting.row(Place { tenant: 0, index, prefix: 0 });
-            expected.sort_by(|&a, &b| order(&schema, row(a), row(b)).then(a.cmp(&b)));
-            let found: Vec<u32> = places.iter().map(|place| place.index).collect();
-            assert_eq!(found, expected, "seed {seed}");
-        }
-    }
-}
+mod tests;

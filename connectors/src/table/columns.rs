@@ -13,6 +13,8 @@ use arrow::error::ArrowError;
 use deltalake_core::kernel::{ArrayType, DataType as DeltaType, PrimitiveType, StructField};
 use operators::model::{Cell, CellRef, ColumnType, Micros, Token, Uuid};
 
+use super::ahead::{AHEAD, read_ahead};
+
 /// A column of a table: name, type, whether it may be null.
 pub(super) type Layout = (&'static str, ColumnType, bool);
 
@@ -162,17 +164,13 @@ fn text(builder: &mut StringBuilder, cell: CellRef<'_>) {
     }
 }
 
-/// Lines of which every column is written before the next ones are read: what a line refers to
-/// stays in the near cache.
-const BLOCK: usize = 256;
-
 /// When a column of a batch has so many bytes, the batch ends with the block: an array has room for
 /// 2 GB, and a cell has as many bytes as a record, or a few times as many where it is one as JSON.
 pub(super) const COLUMN_BYTES: usize = 256 << 20;
 
 /// The batch of the first of some lines, and how many these are: all, but where a column gets
 /// `bytes` before.
-fn filled<'a, T>(
+pub(super) fn filled<'a, T>(
     columns: &[Layout],
     lines: &'a [T],
     bytes: usize,
@@ -181,7 +179,11 @@ fn filled<'a, T>(
     let mut writers: Vec<Writer> =
         columns.iter().map(|layout| Writer::new(layout.1, lines.len())).collect();
     let mut taken = 0;
-    for block in lines.chunks(BLOCK) {
+    // Every column of some lines is written before the next ones are read.
+    for block in lines.chunks(AHEAD) {
+        for place in 0..columns.len().min(2) {
+            read_ahead(block.iter().map(|line| cell(line, place)));
+        }
         for (place, writer) in writers.iter_mut().enumerate() {
             writer.extend(block.iter().map(|line| cell(line, place)));
         }
@@ -290,6 +292,8 @@ pub(super) fn cells(kind: ColumnType, array: &ArrayRef) -> Option<Vec<Cell>> {
 
 #[cfg(test)]
 mod tests {
+    use operators::model::MessageId;
+
     use super::*;
 
     /// Where values are long a batch has fewer lines, and no line is lost.
@@ -324,20 +328,25 @@ mod tests {
     #[test]
     fn cells_come_back() {
         let text = |t: &str| Cell::str(t);
+        let uuid = || MessageId::from("0123abcd-0000-4000-8000-0123456789ab").as_cell().into();
         let columns = [
             (ColumnType::Bool, vec![Cell::Bool(true), Cell::Null, Cell::Bool(false)]),
             (ColumnType::Int, vec![Cell::Int(i64::MIN), Cell::Null, Cell::Int(i64::MAX)]),
             (ColumnType::Float, vec![Cell::float(0.1), Cell::Null, Cell::float(-1e300)]),
             (ColumnType::Time, vec![Cell::Time(i64::MIN), Cell::Null, Cell::Time(7)]),
             (ColumnType::Id, vec![Cell::Id(Token(0)), Cell::Null, Cell::Id(Token(u128::MAX))]),
-            (ColumnType::Str, vec![text("a\0b"), Cell::Null, text("")]),
+            (ColumnType::Str, vec![text("a\0b"), Cell::Null, uuid(), text("")]),
             (
                 ColumnType::Bytes,
                 vec![Cell::Bytes([0, 255].into()), Cell::Null, Cell::Bytes([].into())],
             ),
             (
                 ColumnType::StrList,
-                vec![Cell::List([text("a"), Cell::Null].into()), Cell::Null, Cell::List([].into())],
+                vec![
+                    Cell::List([text("a"), Cell::Null, uuid()].into()),
+                    Cell::Null,
+                    Cell::List([].into()),
+                ],
             ),
             (
                 ColumnType::TimeList,

@@ -23,6 +23,7 @@
 //! Memory: what waits for a commit, and while one goes on, for each thread what the current rows of
 //! a view lack and the rows of one partition. Rows that stand are read from the table's own files.
 
+mod ahead;
 mod archive;
 mod batches;
 mod changelog;

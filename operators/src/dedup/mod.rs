@@ -34,7 +34,6 @@ use serde::{Deserialize, Serialize};
 use self::chain::Chain;
 use crate::bytes;
 use crate::model::{Cause, Event, EventKey, Micros};
-use crate::shard::tenant;
 use crate::table::{Hashed, Table};
 
 /// An admitted record.
@@ -222,7 +221,7 @@ impl Dedup {
 
     /// Takes in a record.
     pub fn update(&mut self, admitted: Admitted) {
-        let id = (tenant(&admitted.event.kind.tenant), admitted.event.key.id);
+        let id = (admitted.event.kind.tenant_number(), admitted.event.key.id);
         let hash = FixedState::default().hash_one(id);
         self.waiting.push((admitted, hash));
         if self.waiting.len() == GROUP {
@@ -416,5 +415,5 @@ fn same_id(a: &Event, b: &Event) -> bool {
 }
 
 fn name(event: &Event) -> (u64, u128) {
-    (tenant(&event.kind.tenant), event.key.id)
+    (event.kind.tenant_number(), event.key.id)
 }

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes;
 use crate::model::{Event, EventKey, Token};
-use crate::shard::tenant;
 
 /// An event begins (`shadowed`) or ceases to be shadowed under a business key. One that changes its
 /// key may do both in one epoch, in any order: what counts is how many keys shadow it.
@@ -70,7 +69,7 @@ impl Shadows {
         let Some(business_key) = event.business_key() else { return };
         let strength = self.strongest.iter().position(|c| *c == event.kind.channel);
         let entry = (strength.unwrap_or(self.strongest.len()), event.key);
-        let key = (tenant(&event.kind.tenant), business_key);
+        let key = (event.kind.tenant_number(), business_key);
         let rivals = self.by_key.entry(key).or_default();
         let before = rivals.bytes();
         if diff > 0 {

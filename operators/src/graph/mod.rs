@@ -159,7 +159,7 @@ impl StoreIn {
     /// The event that it concerns, if the store is to know: its tenant and key.
     fn event(&self) -> Option<(u64, EventKey)> {
         match self {
-            Self::Counted(counted) => Some((tenant(&counted.event.kind.tenant), counted.event.key)),
+            Self::Counted(counted) => Some((counted.event.kind.tenant_number(), counted.event.key)),
             Self::Shadowing(shadowing) => Some((shadowing.tenant, shadowing.event)),
             Self::Identity(IdentityOut::Assign { tenant, event, .. }) => Some((*tenant, *event)),
             Self::Identity(_) => None,
@@ -365,7 +365,7 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
             if let StoreIn::Counted(counted) = item
                 && counted.diff < 0
             {
-                let key = (tenant(&counted.event.kind.tenant), counted.event.key);
+                let key = (counted.event.kind.tenant_number(), counted.event.key);
                 left.insert(key, Arc::clone(&counted.event));
                 store.count(counted.clone());
             }

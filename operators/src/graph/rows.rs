@@ -12,7 +12,6 @@ use crate::identity::IdChange;
 use crate::model::{
     Cause, Cell, Cells, Change, DeadLetter, Epoch, Event, Micros, Reason, Row, Token,
 };
-use crate::shard::tenant;
 
 /// A dead letter as a row, if the job has a table of them.
 pub(super) fn letter(job: &Job, letter: DeadLetter) -> Option<Change> {
@@ -113,7 +112,7 @@ impl Hidden {
     ) -> Vec<Change> {
         let mut moved: BTreeMap<(u64, u128), (&Arc<Event>, i64)> = BTreeMap::new();
         for (event, shadowed) in list {
-            let id = (tenant(&event.kind.tenant), event.key.id);
+            let id = (event.kind.tenant_number(), event.key.id);
             moved.entry(id).or_insert((event, 0)).1 += if shadowed { 1 } else { -1 };
         }
         let mut changes = Vec::new();

@@ -148,24 +148,24 @@ impl Special {
 
 /// One admitted record in the canonical form. Shared as `Arc<Event>` and never changed.
 ///
-/// In the order of its fields in memory: with the two counts of the `Arc`, what a row of `events`
-/// says lies in one line of it.
+/// Its fields lie in memory in this order: with the two counts of the `Arc`, the first line of it
+/// has what the store reads, and the second begins with what else a row of `events` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[repr(C)]
 pub struct Event {
     /// Tenant, channel and name.
     #[serde(deserialize_with = "kind::read")]
     pub kind: Arc<EventKind>,
-    /// The message id as sent.
-    pub message_id: MessageId,
     /// Time, sequence and message id hash.
     pub key: EventKey,
+    /// What most events don't have.
+    pub special: Option<Box<Special>>,
+    /// The message id as sent.
+    pub message_id: MessageId,
     /// Which of the job's predicates the event satisfies.
     pub matches: Matches,
     /// The properties the job's views ask for, in the order of the job's property list.
     pub properties: Properties,
-    /// What most events don't have.
-    pub special: Option<Box<Special>>,
     /// Identifiers, distinct, strongest first: by rank, then token.
     pub idents: Idents,
     /// Where the record came from. Not content: two copies may differ in it.

@@ -9,12 +9,13 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::names;
+use crate::shard;
 
 /// Different kinds of which one copy is kept, by each thread.
 const KINDS_MAX: usize = 8192;
 
 /// What events of one kind have in common.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct EventKind {
     /// Whose customer this is; people of different tenants never meet.
     pub tenant: Arc<str>,
@@ -23,6 +24,9 @@ pub struct EventKind {
     /// Name of the event; for Segment's `page`, `screen`, `identify` and `group` calls without a
     /// name, the type.
     pub name: Arc<str>,
+    /// [`shard::tenant`] of the tenant.
+    #[serde(skip)]
+    number: u64,
 }
 
 thread_local! {
@@ -39,13 +43,19 @@ impl EventKind {
                 return Arc::clone(known);
             }
             let [tenant, channel, name] = own.map(names::name);
-            let new = Arc::new(Self { tenant, channel, name });
+            let number = shard::tenant(&tenant);
+            let new = Arc::new(Self { tenant, channel, name, number });
             // When full, new ones are not kept: the first ones are most likely the frequent ones.
             if kinds.len() < KINDS_MAX && own.iter().all(|name| name.len() <= names::BYTES_MAX) {
                 kinds.insert_unique(hash(own), Arc::clone(&new), |kind| hash(kind.names()));
             }
             new
         })
+    }
+
+    /// The number that stands for the tenant: [`shard::tenant`].
+    pub fn tenant_number(&self) -> u64 {
+        self.number
     }
 
     fn names(&self) -> [&str; 3] {

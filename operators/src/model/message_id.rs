@@ -52,6 +52,11 @@ impl Uuid {
         (all < 16).then_some(Self(u128::from_be_bytes(bytes)))
     }
 
+    /// Some of its bits.
+    pub fn word(self) -> u64 {
+        self.0 as u64
+    }
+
     /// Its text, written to `buffer`.
     pub fn text(self, buffer: &mut [u8; Self::TEXT]) -> &str {
         *buffer = [b'-'; Self::TEXT];
@@ -98,6 +103,7 @@ impl MessageId {
     }
 
     /// As the value of a row.
+    #[inline]
     pub fn as_cell(&self) -> CellRef<'_> {
         match &self.0 {
             Form::Uuid(uuid) => CellRef::Uuid(*uuid),

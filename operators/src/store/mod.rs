@@ -17,7 +17,7 @@ use crate::dedup::Counted;
 use crate::dedup::shadow::Shadowing;
 use crate::identity::{Assign, Handle};
 use crate::model::{Cause, Event, EventKey};
-use crate::shard::{place, tenant};
+use crate::shard::place;
 use crate::table::{Numbered, Parts, Place};
 
 use self::slab::Slab;
@@ -47,13 +47,10 @@ pub struct Fact {
 /// What stands of an event as a fact: whose it is.
 type Standing = (Option<Handle>, Arc<Event>);
 
-/// What is known of an event: one line of memory.
+/// What is known of an event: half a line of memory, and the event itself.
 #[derive(Debug)]
 struct Held {
-    tenant: u64,
-    key: EventKey,
-    /// The copy that counts.
-    event: Option<Arc<Event>>,
+    known: Known,
     /// [`NOBODY`] if it has none.
     person: Handle,
     /// Business keys under which another event stands for it: one at most, save within an epoch in
@@ -63,13 +60,46 @@ struct Held {
     touched: Option<Cause>,
 }
 
+/// The event itself.
+#[derive(Debug)]
+enum Known {
+    /// The copy that counts.
+    Copy(Arc<Event>),
+    /// None counts: tenant and key.
+    Key(Box<(u64, EventKey)>),
+}
+
+impl Known {
+    fn event(&self) -> Option<&Arc<Event>> {
+        match self {
+            Self::Copy(event) => Some(event),
+            Self::Key(_) => None,
+        }
+    }
+
+    /// Tenant and key of the event.
+    fn id(&self) -> (u64, EventKey) {
+        match self {
+            Self::Copy(event) => (event.kind.tenant_number(), event.key),
+            Self::Key(id) => **id,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.event().map_or(size_of::<(u64, EventKey)>(), |event| event.bytes())
+    }
+}
+
 /// No person has this handle: they are given from 0 on.
 const NOBODY: Handle = Handle::MAX;
 
 impl Held {
     /// The fact that the event makes.
     fn standing(&self) -> Option<Standing> {
-        let event = self.event.as_ref().filter(|e| self.shadows == 0 && e.command().is_none())?;
+        let event = self.known.event()?;
+        if self.shadows != 0 || event.command().is_some() {
+            return None;
+        }
         Some(((self.person != NOBODY).then_some(self.person), Arc::clone(event)))
     }
 }
@@ -115,29 +145,27 @@ impl Store {
         for &hash in &hashes {
             let found = self.index.find(hash, |_| true).ok();
             let at = found.and_then(|place| self.index.at(place)).map(Numbered::number);
-            sum ^= at.map_or(0, |at| self.events[at].tenant);
+            sum ^= at.map_or(0, |at| self.events[at].known.id().1.time);
         }
         std::hint::black_box((read, sum));
     }
 
     /// Where what is known of an event is, with its entry in the index; or where that goes.
     fn find(&self, tenant: u64, key: EventKey) -> Result<(Place, u32), Place> {
-        let is = |entry: &Numbered| {
-            let held = &self.events[entry.number()];
-            held.key == key && held.tenant == tenant
-        };
+        let is = |entry: &Numbered| self.events[entry.number()].known.id() == (tenant, key);
         let place = self.index.find(hash(tenant, key), is)?;
         // There is an entry at a place that was found.
         self.index.at(place).map(|entry| (place, entry.number())).ok_or(place)
     }
 
-    fn touch(&mut self, tenant: u64, key: EventKey, cause: Cause) -> &mut Held {
+    fn touch(&mut self, (tenant, key): (u64, EventKey), cause: Cause) -> &mut Held {
         let at = match self.find(tenant, key) {
             Ok((_, at)) => at,
             Err(place) => {
-                let (event, person, shadows, touched) = (None, NOBODY, 0, None);
-                let held = Held { tenant, key, event, person, shadows, touched };
-                let at = self.events.insert(held);
+                let known = Known::Key(Box::new((tenant, key)));
+                self.held += known.bytes();
+                let at =
+                    self.events.insert(Held { known, person: NOBODY, shadows: 0, touched: None });
                 self.index.insert(place, Numbered::new(hash(tenant, key), at));
                 at
             }
@@ -153,33 +181,34 @@ impl Store {
     /// A copy begins or ceases to count.
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
-        let held = self.touch(tenant(&event.kind.tenant), event.key, cause);
-        let before = held.event.as_ref().map_or(0, |event| event.bytes());
+        let id = (event.kind.tenant_number(), event.key);
+        let held = self.touch(id, cause);
+        let before = held.known.bytes();
         if diff > 0 {
-            held.event = Some(event);
-        } else if held.event.as_ref().is_some_and(|there| there.content == event.content) {
-            held.event = None;
+            held.known = Known::Copy(event);
+        } else if held.known.event().is_some_and(|there| there.content == event.content) {
+            held.known = Known::Key(Box::new(id));
         }
-        let after = held.event.as_ref().map_or(0, |event| event.bytes());
+        let after = held.known.bytes();
         self.held = self.held + after - before;
     }
 
     /// An event begins or ceases to be shadowed under a business key. A copy that takes the place
     /// of another may have another business key: what the two keys say comes in any order.
     pub fn shadow(&mut self, shadowing: &Shadowing) {
-        let held = self.touch(shadowing.tenant, shadowing.event, Cause::New);
+        let held = self.touch((shadowing.tenant, shadowing.event), Cause::New);
         held.shadows += if shadowing.shadowed { 1 } else { -1 };
     }
 
     /// The person of an event of the tenant changed.
     pub fn assign(&mut self, tenant: u64, assign: &Assign) {
-        self.touch(tenant, assign.event, assign.cause).person = assign.to.unwrap_or(NOBODY);
+        self.touch((tenant, assign.event), assign.cause).person = assign.to.unwrap_or(NOBODY);
     }
 
     /// The event of a tenant with this key, if it counts: for its message id.
     pub fn get(&self, tenant: u64, key: EventKey) -> Option<&Arc<Event>> {
         let (_, at) = self.find(tenant, key).ok()?;
-        self.events[at].event.as_ref()
+        self.events[at].known.event()
     }
 
     /// Emits the facts that changed.
@@ -187,10 +216,11 @@ impl Store {
         let mut touched = std::mem::take(&mut self.touched);
         for (at, before) in touched.drain(..) {
             let held = &mut self.events[at];
-            let (tenant, key) = (held.tenant, held.key);
+            let (tenant, key) = held.known.id();
             let cause = held.touched.take().unwrap_or_default();
             let now = held.standing();
-            let unknown = held.event.is_none() && held.person == NOBODY && held.shadows == 0;
+            let unknown =
+                held.known.event().is_none() && held.person == NOBODY && held.shadows == 0;
             if now != before {
                 for (standing, diff) in [(before, -1), (now, 1)] {
                     let Some((person, event)) = standing else { continue };
@@ -200,6 +230,7 @@ impl Store {
             }
             if unknown && let Ok((place, at)) = self.find(tenant, key) {
                 self.index.remove(place);
+                self.held -= self.events[at].known.bytes();
                 self.events.remove(at);
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::identity::testing::Seeded;
 use crate::people::testing::{event, matcher};
+use crate::shard::tenant;
 
 /// An event goes from one business key to another: it ceases to be shadowed under the one and is
 /// shadowed under the other, whichever is heard first, also before the event itself.
@@ -90,4 +91,10 @@ fn facts_follow_from_what_counts_and_whose_it_is() {
             assert_eq!(standing, expected, "seed {seed}");
         }
     }
+}
+
+/// There is one for each event.
+#[test]
+fn what_is_known_of_an_event_is_half_a_line() {
+    assert!(size_of::<Option<Held>>() <= 32);
 }
