@@ -179,8 +179,9 @@ mod tests {
             ColumnType::Str => MessageId::from(text(random)).as_cell().into(),
             ColumnType::Bytes => Cell::Bytes(Arc::from(text(random).as_bytes())),
             ColumnType::StrList => {
+                let items = random.below(4);
                 let item = |_| MessageId::from(text(random)).as_cell().into();
-                Cell::List((0..random.below(4)).map(item).collect())
+                Cell::List((0..items).map(item).collect())
             }
             ColumnType::TimeList => {
                 let item = |random: &mut Seeded| {

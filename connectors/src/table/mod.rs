@@ -37,6 +37,7 @@ mod epochs;
 mod ipc;
 mod known;
 mod merged;
+mod progress;
 mod read;
 mod replayed;
 mod stats;
@@ -61,6 +62,7 @@ pub use self::archive::{Archive, ArchiveError, ArchiveSink, ArchiveSpec, Names, 
 pub use self::archive::{import as import_app, live as archive_app};
 use self::epochs::Epochs;
 pub use self::known::{LoggedChange, epochs, known, logged, standing};
+pub use self::progress::TableProgress;
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
 use self::view::{Scope, View};
@@ -297,13 +299,6 @@ impl TableSink {
     /// changes coming again.
     pub fn committed(&self) -> Option<Epoch> {
         self.epochs.committed()
-    }
-
-    /// The epoch up to which the current rows of every view are complete.
-    pub fn shown(&self) -> Option<Epoch> {
-        let behind = self.views.iter().filter(|view| view.is_behind());
-        let behind = behind.map(|view| view.current.committed()).min();
-        behind.map_or(self.committed(), |behind| behind.min(self.committed()))
     }
 
     /// The last epoch that any table holds.

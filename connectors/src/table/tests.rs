@@ -115,6 +115,7 @@ fn tables_hold_what_stands() {
         let granularity = random.pick(&[Granularity::Day, Granularity::Month, Granularity::None]);
         let schemas = [schema(random.once_in(2))];
         let open = || TableSink::open(&out, &schemas, options(granularity, false)).unwrap();
+        let progress = || TableProgress::of(&out, &schemas, "job").unwrap();
         let mut standing = Vec::new();
         let mut history: Vec<(Vec<Change>, Micros)> = Vec::new();
         let mut sink = open();
@@ -129,11 +130,15 @@ fn tables_hold_what_stands() {
                 sink.commit_changelogs().unwrap();
                 assert_eq!(sink.pending(), 0);
                 assert_eq!(sink.committed(), Some(upto));
+                assert_eq!(progress().changelogs, Some(upto));
+                assert!(progress().tables <= Some(upto));
             }
             if random.once_in(3) || upto == 8 {
                 if upto == 8 { sink.finish() } else { sink.commit() }.unwrap();
                 assert_eq!((sink.pending(), sink.lacking()), (0, 0));
-                assert_eq!((sink.committed(), sink.shown()), (Some(upto), Some(upto)));
+                assert_eq!(sink.committed(), Some(upto));
+                let all = TableProgress { changelogs: Some(upto), tables: Some(upto) };
+                assert_eq!(progress(), all);
                 let current = table(&out.join("things"), &[("_status", ColumnType::Str)]);
                 assert_eq!(current, expected(&standing, watermark), "seed {seed} epoch {upto}");
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use connectors::bindings::{Binding, Logged};
 use connectors::file::Position;
 use connectors::kafka::{KafkaPart, KafkaSink, KafkaSinkSpec, KafkaSpec, look};
-use connectors::table::TableSink;
+use connectors::table::TableProgress;
 use operators::model::Epoch;
 use replay::history::SourceSpec;
 use replay::snapshot::find;
@@ -165,10 +165,10 @@ fn sinks(plan: &Plan, figures: &mut Figures) -> Result<(), String> {
     let sink =
         |epoch: Option<Epoch>| SinkFigures { epoch: epoch.unwrap_or(0), ..SinkFigures::default() };
     if let Some(options) = &plan.tables {
-        let tables = TableSink::open(&plan.out, &plan.catalog.schemas, options.clone());
-        let tables = tables.map_err(|error| error.to_string())?;
-        figures.sinks.insert(CHANGELOGS.to_owned(), sink(tables.committed()));
-        figures.sinks.insert(TABLES.to_owned(), sink(tables.shown()));
+        let progress = TableProgress::of(&plan.out, &plan.catalog.schemas, &options.job);
+        let progress = progress.map_err(|error| error.to_string())?;
+        figures.sinks.insert(CHANGELOGS.to_owned(), sink(progress.changelogs));
+        figures.sinks.insert(TABLES.to_owned(), sink(progress.tables));
     }
     for spec in &plan.topics {
         let claim = KafkaSink::peek(&KafkaSinkSpec { patience: PATIENCE, ..spec.clone() });

@@ -159,7 +159,7 @@ impl StoreIn {
     /// The event that it concerns, if the store is to know: its tenant and key.
     fn event(&self) -> Option<(u64, EventKey)> {
         match self {
-            Self::Counted(counted) => Some((counted.event.kind.tenant_number(), counted.event.key)),
+            Self::Counted(counted) => Some(counted.event.id()),
             Self::Shadowing(shadowing) => Some((shadowing.tenant, shadowing.event)),
             Self::Identity(IdentityOut::Assign { tenant, event, .. }) => Some((*tenant, *event)),
             Self::Identity(_) => None,
@@ -365,8 +365,7 @@ fn store<'scope, F: FnMut(Emitted) + 'static>(
             if let StoreIn::Counted(counted) = item
                 && counted.diff < 0
             {
-                let key = (counted.event.kind.tenant_number(), counted.event.key);
-                left.insert(key, Arc::clone(&counted.event));
+                left.insert(counted.event.id(), Arc::clone(&counted.event));
                 store.count(counted.clone());
             }
         }
@@ -431,9 +430,7 @@ fn people<'scope, F: FnMut(Emitted) + 'static>(
     });
     let all = facts.concat(resolved);
     let by_person = Exchange::new(|item: &PeopleIn| match item {
-        PeopleIn::Group(group) => {
-            place(&(&group.fact.event.kind.tenant, group.property, &group.id))
-        }
+        PeopleIn::Group(g) => place(&(&g.fact.event.kind.tenant, g.property, &g.id)),
         PeopleIn::Fact(fact) => match fact.person {
             Some(person) => place(&person),
             None => at_event(fact.event.key),

@@ -176,6 +176,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// What it is known by: the number that stands for its tenant, and its key.
+    pub fn id(&self) -> (u64, EventKey) {
+        (self.kind.tenant_number(), self.key)
+    }
+
     /// The merge or unmerge that it is.
     pub fn command(&self) -> Option<&Command> {
         match self.special.as_deref()? {

@@ -80,7 +80,7 @@ impl Known {
     /// Tenant and key of the event.
     fn id(&self) -> (u64, EventKey) {
         match self {
-            Self::Copy(event) => (event.kind.tenant_number(), event.key),
+            Self::Copy(event) => event.id(),
             Self::Key(id) => **id,
         }
     }
@@ -181,7 +181,7 @@ impl Store {
     /// A copy begins or ceases to count.
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
-        let id = (event.kind.tenant_number(), event.key);
+        let id = event.id();
         let held = self.touch(id, cause);
         let before = held.known.bytes();
         if diff > 0 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use connectors::bindings::FileBindingLog;
 
-use crate::support::Job;
+use crate::support::{Job, tree};
 
 /// How long something is waited for that takes a moment.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -103,6 +103,19 @@ fn a_job_that_does_not_answer_may_run() {
     assert!(status(&job).starts_with("j: does not run; run 1, epoch "), "{}", status(&job));
     std::fs::remove_file(job.out().join("listen")).unwrap();
     assert!(status(&job).starts_with("j: does not answer; run 1, epoch "), "{}", status(&job));
+}
+
+/// Who asks how a job is changes nothing, whatever the job file says by now.
+#[test]
+fn the_status_is_only_looked_at() {
+    let job = job();
+    job.execute(&[]);
+    let (before, said) = (tree(&job.out()), status(&job));
+    let text = std::fs::read_to_string(job.folder().join("job.toml")).unwrap();
+    let view = "[[view]]\nkind = \"trend\"\nname = \"t\"\nevent = \"track\"\n";
+    job.write("job.toml", text + view);
+    assert_eq!(status(&job), said);
+    assert_eq!(tree(&job.out()), before);
 }
 
 /// A run that may not go on leaves the note of the one that does.
