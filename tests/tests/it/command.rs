@@ -112,7 +112,7 @@ fn the_status_is_only_looked_at() {
     job.execute(&[]);
     let (before, said) = (tree(&job.out()), status(&job));
     let text = std::fs::read_to_string(job.folder().join("job.toml")).unwrap();
-    let view = "[[view]]\nkind = \"trend\"\nname = \"t\"\nevent = \"track\"\n";
+    let view = "[[view]]\nkind = \"trend\"\nname = \"t\"\n";
     job.write("job.toml", text + view);
     assert_eq!(status(&job), said);
     assert_eq!(tree(&job.out()), before);
