@@ -135,6 +135,15 @@ fn parse(path: &Path, log: &[u8], from: u64) -> Result<(Vec<Logged>, u64), Bindi
     }
 }
 
+impl Drop for FileBindingLog {
+    /// The lock goes when the log does, and not only when the last who has the file has closed it: a
+    /// process that another thread is starting has it until it is another program.
+    fn drop(&mut self) {
+        // Closing the file does the same, at the latest.
+        let _ = self.file.unlock();
+    }
+}
+
 impl BindingLog for FileBindingLog {
     fn append_all(&mut self, bindings: &[Binding]) -> Result<Vec<u64>, BindingError> {
         let fail = |message: String| BindingError::Disk { path: self.path.clone(), message };
@@ -318,5 +327,17 @@ mod tests {
         assert!(matches!(open(&path), Err(BindingError::Held { .. })));
         drop(held);
         assert!(open(&path).is_ok());
+    }
+
+    /// As a process that was begun while the log was open has the file a little longer.
+    #[test]
+    fn who_has_the_file_does_not_hold_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bindings");
+        let (log, _) = FileBindingLog::open(&path, None).unwrap();
+        let inherited = log.file.try_clone().unwrap();
+        drop(log);
+        assert!(open(&path).is_ok());
+        drop(inherited);
     }
 }

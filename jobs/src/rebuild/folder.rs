@@ -142,11 +142,11 @@ impl Replay {
     }
 
     /// Locks it: nobody else works on it until the lock is dropped.
-    pub fn lock(&self) -> Result<File, RebuildError> {
+    pub fn lock(&self) -> Result<Lock, RebuildError> {
         let path = self.plan.out.join("lock");
         let file = File::create(&path).map_err(RebuildError::disk(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(RebuildError::Held(self.name.clone())),
             Err(TryLockError::Error(error)) => Err(RebuildError::disk(&path)(error)),
         }
@@ -161,6 +161,19 @@ impl Replay {
         fs::remove_dir_all(&self.plan.out).map_err(RebuildError::disk(&self.plan.out))?;
         drop(lock);
         Ok(())
+    }
+}
+
+/// A replay is locked while this lives.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// Not only when the last who has the file has closed it: a process that another thread is
+    /// starting has it until it is another program.
+    fn drop(&mut self) {
+        // Closing the file does the same, at the latest.
+        let _ = self.0.unlock();
     }
 }
 

@@ -70,6 +70,10 @@ enum Known {
 }
 
 impl Known {
+    fn key(id: (u64, EventKey)) -> Self {
+        Self::Key(Box::new(id))
+    }
+
     fn event(&self) -> Option<&Arc<Event>> {
         match self {
             Self::Copy(event) => Some(event),
@@ -158,22 +162,32 @@ impl Store {
         self.index.at(place).map(|entry| (place, entry.number())).ok_or(place)
     }
 
-    fn touch(&mut self, (tenant, key): (u64, EventKey), cause: Cause) -> &mut Held {
+    /// What is known of an event, which is about to change; `new` if nothing is.
+    fn touch(
+        &mut self,
+        (tenant, key): (u64, EventKey),
+        cause: Cause,
+        new: impl FnOnce() -> Known,
+    ) -> &mut Held {
         let at = match self.find(tenant, key) {
-            Ok((_, at)) => at,
+            Ok((_, at)) => {
+                let held = &self.events[at];
+                if held.touched.is_none() {
+                    self.touched.push((at, held.standing()));
+                }
+                at
+            }
             Err(place) => {
-                let known = Known::Key(Box::new((tenant, key)));
+                let known = new();
                 self.held += known.bytes();
-                let at =
-                    self.events.insert(Held { known, person: NOBODY, shadows: 0, touched: None });
+                let held = Held { known, person: NOBODY, shadows: 0, touched: None };
+                let at = self.events.insert(held);
                 self.index.insert(place, Numbered::new(hash(tenant, key), at));
+                self.touched.push((at, None));
                 at
             }
         };
         let held = &mut self.events[at];
-        if held.touched.is_none() {
-            self.touched.push((at, held.standing()));
-        }
         held.touched = held.touched.max(Some(cause));
         held
     }
@@ -182,12 +196,14 @@ impl Store {
     pub fn count(&mut self, counted: Counted) {
         let Counted { event, diff, cause } = counted;
         let id = event.id();
-        let held = self.touch(id, cause);
+        let copy = || Known::Copy(Arc::clone(&event));
+        let new = || if diff > 0 { copy() } else { Known::key(id) };
+        let held = self.touch(id, cause, new);
         let before = held.known.bytes();
         if diff > 0 {
             held.known = Known::Copy(event);
         } else if held.known.event().is_some_and(|there| there.content == event.content) {
-            held.known = Known::Key(Box::new(id));
+            held.known = Known::key(id);
         }
         let after = held.known.bytes();
         self.held = self.held + after - before;
@@ -196,13 +212,16 @@ impl Store {
     /// An event begins or ceases to be shadowed under a business key. A copy that takes the place
     /// of another may have another business key: what the two keys say comes in any order.
     pub fn shadow(&mut self, shadowing: &Shadowing) {
-        let held = self.touch((shadowing.tenant, shadowing.event), Cause::New);
+        let id = (shadowing.tenant, shadowing.event);
+        let held = self.touch(id, Cause::New, || Known::key(id));
         held.shadows += if shadowing.shadowed { 1 } else { -1 };
     }
 
     /// The person of an event of the tenant changed.
     pub fn assign(&mut self, tenant: u64, assign: &Assign) {
-        self.touch((tenant, assign.event), assign.cause).person = assign.to.unwrap_or(NOBODY);
+        let id = (tenant, assign.event);
+        let held = self.touch(id, assign.cause, || Known::key(id));
+        held.person = assign.to.unwrap_or(NOBODY);
     }
 
     /// The event of a tenant with this key, if it counts: for its message id.
