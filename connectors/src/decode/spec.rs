@@ -183,7 +183,7 @@ pub type Erased = HashMap<Arc<str>, ErasedIn>;
 /// Whether an event is erased, or carries an identifier that is.
 pub fn is_erased(erased: &Erased, event: &Event) -> bool {
     erased.get(&event.kind.tenant).is_some_and(|erased| {
-        let pair = event.command().as_deref().map(|command| [command.x, command.y]);
+        let pair = event.command().map(|command| [command.x, command.y]);
         let mut all = event.idents.iter().chain(pair.iter().flatten());
         erased.messages.contains(&{ event.key.id })
             || all.any(|ident| erased.identifiers.contains(ident))

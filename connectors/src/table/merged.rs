@@ -310,7 +310,7 @@ impl<'s> Held<'s> {
     }
 
     /// The value of a row that comes in a column of the file.
-    fn cell<'a>(&self, row: &&'a Row, place: usize, watermark: Micros) -> CellRef<'a> {
+    fn cell<'a>(&self, row: &'a Row, place: usize, watermark: Micros) -> CellRef<'a> {
         match place.checked_sub(self.layout.len() - 2) {
             Some(0) => CellRef::Str(status(row.final_at, watermark).word()),
             Some(_) => final_cell(row.final_at),

@@ -155,9 +155,8 @@ impl Ord for CellRef<'_> {
         let mut buffer = [0; Uuid::TEXT];
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
-            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::Int(a), Self::Int(b)) | (Self::Time(a), Self::Time(b)) => a.cmp(b),
             (Self::Float(a), Self::Float(b)) => a.cmp(b),
-            (Self::Time(a), Self::Time(b)) => a.cmp(b),
             (Self::Id(a), Self::Id(b)) => a.cmp(b),
             (Self::Uuid(a), Self::Uuid(b)) => a.cmp(b),
             (Self::Uuid(a), Self::Str(b)) => a.text(&mut buffer).cmp(b),

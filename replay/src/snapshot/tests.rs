@@ -43,7 +43,7 @@ pub(super) fn event(number: u64) -> Arc<Event> {
             Some(Value::Bool(number > 3)),
             Some(Value::Int(-7)),
             Some(Value::Float(0.5)),
-            (number % 4 > 0).then(|| Value::Str(format!("v{}", number % 3).into())),
+            (!number.is_multiple_of(4)).then(|| Value::Str(format!("v{}", number % 3).into())),
         ]
         .into(),
         matches,
