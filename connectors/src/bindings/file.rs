@@ -136,8 +136,8 @@ fn parse(path: &Path, log: &[u8], from: u64) -> Result<(Vec<Logged>, u64), Bindi
 }
 
 impl Drop for FileBindingLog {
-    /// The lock goes when the log does, and not only when the last who has the file has closed it: a
-    /// process that another thread is starting has it until it is another program.
+    /// The lock goes when the log does, and not only when the last who has the file has closed it:
+    /// a process that another thread is starting has it until it is another program.
     fn drop(&mut self) {
         // Closing the file does the same, at the latest.
         let _ = self.file.unlock();
