@@ -153,24 +153,43 @@ pub fn read_all(brokers: &str, topic: &str) -> Vec<Message> {
     read_until(brokers, topic, |_| false)
 }
 
+/// Committed records of a topic in which no transaction is open, for whoever wrote into it has
+/// ended in order: the markers of the last one are waited for, however long the brokers take.
+///
+/// # Panics
+/// If one stays open.
+pub fn read_ended(brokers: &str, topic: &str) -> Vec<Message> {
+    let consumer: BaseConsumer = reader(brokers).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let count = metadata.topics()[0].partitions().len();
+    let open = settle(brokers, &consumer, (topic, count), PATIENCE * 2);
+    assert!(open.is_empty(), "{topic}: a transaction is open in the partitions {open:?}");
+    read_all(brokers, topic)
+}
+
+/// The configuration of who reads what is committed.
+fn reader(brokers: &str) -> ClientConfig {
+    let mut config = config(brokers);
+    config.set("group.id", unique("reader")).set("isolation.level", "read_committed");
+    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "20");
+    config.set("enable.auto.commit", "false").set("auto.offset.reset", "error");
+    config
+}
+
 /// Committed records of a topic up to its end, or until `enough` says so.
 pub fn read_until(
     brokers: &str,
     topic: &str,
     mut enough: impl FnMut(&Message) -> bool,
 ) -> Vec<Message> {
-    let mut config = config(brokers);
-    config.set("group.id", unique("reader")).set("isolation.level", "read_committed");
-    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "20");
-    config.set("enable.auto.commit", "false").set("auto.offset.reset", "error");
-    let consumer: BaseConsumer = config.create().unwrap();
+    let consumer: BaseConsumer = reader(brokers).create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
     let count = metadata.topics()[0].partitions().len();
     let mut list = TopicPartitionList::new();
     for partition in 0..count {
         list.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
     }
-    settle(brokers, &consumer, topic, count);
+    settle(brokers, &consumer, (topic, count), Duration::from_secs(1));
     consumer.assign(&list).unwrap();
     let (mut messages, mut ended, begun) = (Vec::new(), BTreeSet::new(), Instant::now());
     while ended.len() < count {
@@ -210,8 +229,13 @@ pub fn read_until(
 }
 
 /// A commit is answered before its markers are in all partitions: waits for them, though not for
-/// ever, as the transaction may really be open.
-fn settle(brokers: &str, committed: &BaseConsumer, topic: &str, partitions: usize) {
+/// ever, as the transaction may really be open. The partitions where one still is.
+fn settle(
+    brokers: &str,
+    committed: &BaseConsumer,
+    (topic, partitions): (&str, usize),
+    patience: Duration,
+) -> Vec<usize> {
     let mut config = config(brokers);
     config.set("group.id", unique("ends")).set("isolation.level", "read_uncommitted");
     let all: BaseConsumer = config.create().unwrap();
@@ -219,11 +243,15 @@ fn settle(brokers: &str, committed: &BaseConsumer, topic: &str, partitions: usiz
         consumer.fetch_watermarks(topic, partition as i32, PATIENCE).unwrap().1
     };
     let begun = Instant::now();
+    let mut open = Vec::new();
     for partition in 0..partitions {
-        while end(committed, partition) < end(&all, partition)
-            && begun.elapsed() < Duration::from_secs(1)
-        {
+        while end(committed, partition) < end(&all, partition) {
+            if begun.elapsed() >= patience {
+                open.push(partition);
+                break;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+    open
 }

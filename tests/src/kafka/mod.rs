@@ -18,7 +18,7 @@ mod secrets;
 mod story;
 
 pub use braid::Braid;
-pub use client::{Message, Writer, config, read_all, read_until};
+pub use client::{Message, Writer, config, read_all, read_ended, read_until};
 pub use cluster::{Broker, Cluster, Options};
 pub use counter::{Counter, schema as counter_schema};
 pub use registry::Registry;

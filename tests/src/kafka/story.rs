@@ -27,7 +27,7 @@ use operators::oracle;
 use tempfile::TempDir;
 
 use super::client::wait_settled;
-use super::{Braid, Broker, Cluster, Message, Writer, read_all, unique, wait};
+use super::{Braid, Broker, Cluster, Message, Writer, read_all, read_ended, unique, wait};
 use crate::delta::{files, read};
 use crate::histories::{RULES, records};
 use crate::rows::{computed, difference, published, stored};
@@ -365,9 +365,9 @@ impl Story {
         for (view, schema) in (0..).zip(&plan.catalog.schemas) {
             let name = &*schema.name;
             let topic = |prefix: &str| format!("{}.{prefix}.{name}", self.name);
-            let messages = read_all(&self.brokers, &topic("out"));
+            let messages = read_ended(&self.brokers, &topic("out"));
             if !self.changed {
-                assert_alike(name, &messages, &read_all(&self.brokers, &topic("calm")));
+                assert_alike(name, &messages, &read_ended(&self.brokers, &topic("calm")));
                 self.check_tables(name);
             }
             let ends = &claim.ends[&topic("out")];
