@@ -230,6 +230,10 @@ impl Story {
             // to have the transaction as complete afterwards, and never to write the marker. What
             // a run does then is tested with transactions that are made to hang.
             wait_settled(&self.brokers, &format!("{}.out.progress", self.name), 0);
+            for (topic, ends) in self.claim("out").expect("a progress").ends {
+                (0..ends.len())
+                    .for_each(|partition| wait_settled(&self.brokers, &topic, partition as i32));
+            }
         }
         cluster.kill9(1);
         job.signal("-CONT");
