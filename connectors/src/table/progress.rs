@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use operators::model::{Epoch, ViewSchema};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-use super::TableError;
 use super::delta::{builder, transaction};
 use super::epochs::EPOCHS;
+use super::{TableError, runtime};
 
 /// How far the tables of a job are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,8 +26,7 @@ impl TableProgress {
     ///
     /// A log can't be read.
     pub fn of(out: &Path, schemas: &[ViewSchema], job: &str) -> Result<Self, TableError> {
-        let runtime =
-            Builder::new_current_thread().build().map_err(|e| TableError::disk(out, &e))?;
+        let runtime = runtime(out)?;
         let committed = |name: &str| committed(&runtime, &out.join(name), &format!("{job}/{name}"));
         let changelogs = committed(EPOCHS)?;
         let mut tables = changelogs;

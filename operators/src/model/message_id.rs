@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::CellRef;
+use super::token::HEX;
 
 /// A UUID as it is most often written (RFC 9562, section 4): 32 lower-case hexadecimal digits in
 /// five groups. Ordered as that text.
@@ -26,7 +27,6 @@ const DIGIT: [u8; 256] = {
     }
     digit
 };
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Where two digits stand in the text, byte by byte.
 const PAIRS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];

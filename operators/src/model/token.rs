@@ -6,6 +6,9 @@ use std::hash::Hasher as _;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+/// Hexadecimal digits, as ids are shown.
+pub(super) const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// The keyed hash of one identifier: what the product knows of it from decode on.
 ///
 /// Ordered as its lower-case hexadecimal form, which is how it is shown. Aligned to eight bytes: at
@@ -17,10 +20,9 @@ pub struct Token(pub u128);
 impl Token {
     /// The token as it is shown: 32 lower-case hexadecimal digits, written to `buffer`.
     pub fn hex(self, buffer: &mut [u8; 32]) -> &str {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for (pair, byte) in buffer.chunks_exact_mut(2).zip({ self.0 }.to_be_bytes()) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
         // The digits are ASCII: this can't fail.
         std::str::from_utf8(buffer).unwrap_or_default()
