@@ -88,10 +88,13 @@ impl<T: Hashed> Table<T> {
         ((u64::from(hash << self.skip) * self.homes as u64) >> 32) as usize
     }
 
-    /// Reads where an entry of this hash would begin, so that its memory is near when it is looked
-    /// up. What is read does not matter, but must not be optimised away.
+    /// Reads where an entry of this hash would begin and the slots behind, where its run mostly
+    /// ends, so that their memory is near when it is looked up or added. What is read does not
+    /// matter, but must not be optimised away.
     pub(crate) fn touch(&self, hash: u32) -> bool {
-        self.slots.get(self.home(hash)).is_some_and(Option::is_some)
+        let home = self.home(hash);
+        let taken = |place: usize| self.slots.get(place).is_some_and(Option::is_some);
+        taken(home) ^ taken(home + 4) ^ taken(home + 8)
     }
 
     /// The place of the entry with this hash that `is` the right one, or the place where it goes.
@@ -127,13 +130,17 @@ impl<T: Hashed> Table<T> {
             self.rebuild(grown(self.homes).max(self.first));
             place = self.find(entry.hash(), |_| false).unwrap_or_else(|place| place);
         }
-        let empty = self.slots[place..].iter().position(Option::is_none);
-        let end = empty.map_or(self.slots.len(), |distance| place + distance);
-        if end == self.slots.len() {
-            self.slots.push(None);
+        // Those from there to the next empty slot move on by one.
+        let mut moved = Some(entry);
+        for slot in &mut self.slots[place..] {
+            std::mem::swap(slot, &mut moved);
+            if moved.is_none() {
+                break;
+            }
         }
-        self.slots[place..=end].rotate_right(1);
-        self.slots[place] = Some(entry);
+        if moved.is_some() {
+            self.slots.push(moved);
+        }
         self.len += 1;
     }
 

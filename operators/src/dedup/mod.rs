@@ -113,7 +113,7 @@ impl Copies {
 /// An id with several records that got one more in this epoch.
 #[derive(Debug)]
 struct Touched {
-    /// A record of it.
+    /// Its first record that is held.
     event: Arc<Event>,
     /// Its part, and the index there.
     place: (usize, u32),
@@ -277,7 +277,7 @@ impl Dedup {
         let copies = &mut several[index as usize];
         if copies.touched.is_none() {
             let (place, before) = ((place, index), copies.duplicates());
-            self.touched.push(Touched { event: Arc::clone(&event), place, before });
+            self.touched.push(Touched { event: Arc::clone(&slot.event), place, before });
         }
         copies.touched = copies.touched.max(Some(cause));
         let known = match &mut copies.chain {
@@ -318,17 +318,19 @@ impl Dedup {
             out.counted.append(&mut self.fresh);
             return;
         }
-        let places = touched.iter().map(|touched| (name(&touched.event), touched.place));
-        let again: HashMap<(u64, u128), (usize, u32), FixedState> = places.collect();
+        // By where the first record is: events are not looked at, for they are far away.
+        let address = |event: &Arc<Event>| Arc::as_ptr(event).addr();
+        let places = touched.iter().map(|touched| (address(&touched.event), touched.place));
+        let again: HashMap<usize, (usize, u32), FixedState> = places.collect();
         // Most are not among them, which one bit of a small map of bits tells.
-        let mut some = vec![false; 1 << 14];
-        let bit = |event: &Event| event.key.id as usize % (1 << 14);
-        for touched in touched {
-            some[bit(&touched.event)] = true;
-        }
+        let bits = (touched.len() * 16).next_power_of_two();
+        let bit = |address: usize| address / align_of::<u64>() & (bits - 1);
+        let mut some = vec![false; bits];
+        again.keys().for_each(|&address| some[bit(address)] = true);
         for counted in self.fresh.drain(..) {
-            if some[bit(&counted.event)]
-                && let Some(&(place, index)) = again.get(&name(&counted.event))
+            let address = address(&counted.event);
+            if some[bit(address)]
+                && let Some(&(place, index)) = again.get(&address)
             {
                 let copies = &mut self.parts[place].several[index as usize];
                 copies.touched = copies.touched.max(Some(counted.cause));
