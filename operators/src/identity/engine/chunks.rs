@@ -4,15 +4,34 @@ use std::ops::{Index, IndexMut};
 
 use crate::bytes;
 
-/// Bits of the index inside a chunk: 32,768 items.
+/// Bits of the index inside a large chunk: 32,768 items.
 const BITS: u32 = 15;
 const MASK: u32 = (1 << BITS) - 1;
+/// Bits of the index inside the first chunk. Each one after it is as large as all before it, up to
+/// the large ones.
+const FIRST: u32 = 6;
 
-/// A vector in chunks. The first chunk grows as a vector does, so that a small one is small.
+/// A vector in chunks. The first one grows as a vector does, so that a small one is small.
 #[derive(Debug)]
 pub(super) struct Chunks<T> {
     chunks: Vec<Vec<T>>,
     len: u32,
+}
+
+/// The chunk that an item is in, and its place there.
+fn place(index: u32) -> (usize, usize) {
+    if index > MASK {
+        return (((index >> BITS) + BITS - FIRST) as usize, (index & MASK) as usize);
+    }
+    match (index >> FIRST).checked_ilog2() {
+        Some(doubled) => (1 + doubled as usize, (index - (1 << (FIRST + doubled))) as usize),
+        None => (0, index as usize),
+    }
+}
+
+/// Room for the items of a chunk, save the first.
+fn room(chunk: usize) -> usize {
+    1 << (FIRST as usize + chunk - 1).min(BITS as usize)
 }
 
 impl<T> Default for Chunks<T> {
@@ -34,9 +53,9 @@ impl<T> Chunks<T> {
     /// Adds an item; returns its index.
     pub(super) fn push(&mut self, item: T) -> u32 {
         let index = self.len;
-        let chunk = (index >> BITS) as usize;
+        let chunk = place(index).0;
         if chunk == self.chunks.len() {
-            self.chunks.push(if chunk == 0 { Vec::new() } else { Vec::with_capacity(1 << BITS) });
+            self.chunks.push(if chunk == 0 { Vec::new() } else { Vec::with_capacity(room(chunk)) });
         }
         self.chunks[chunk].push(item);
         self.len += 1;
@@ -55,7 +74,8 @@ impl<T> Chunks<T> {
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&T> {
-        self.chunks.get((index >> BITS) as usize)?.get((index & MASK) as usize)
+        let (chunk, place) = place(index);
+        self.chunks.get(chunk)?.get(place)
     }
 
     /// Takes an item out; the last one takes its place.
@@ -77,13 +97,15 @@ impl<T> Chunks<T> {
 impl<T> Index<u32> for Chunks<T> {
     type Output = T;
     fn index(&self, index: u32) -> &T {
-        &self.chunks[(index >> BITS) as usize][(index & MASK) as usize]
+        let (chunk, place) = place(index);
+        &self.chunks[chunk][place]
     }
 }
 
 impl<T> IndexMut<u32> for Chunks<T> {
     fn index_mut(&mut self, index: u32) -> &mut T {
-        &mut self.chunks[(index >> BITS) as usize][(index & MASK) as usize]
+        let (chunk, place) = place(index);
+        &mut self.chunks[chunk][place]
     }
 }
 
@@ -94,11 +116,13 @@ mod tests {
     #[test]
     fn agrees_with_a_vector() {
         let (mut chunks, mut naive) = (Chunks::default(), Vec::new());
-        for number in 0..50_000_u32 {
+        for number in 0..150_000_u32 {
             assert_eq!(chunks.push(number), number);
             naive.push(number);
         }
-        for step in 0..49_000_u32 {
+        let full = chunks.chunks.iter().map(|chunk| chunk.len() == chunk.capacity());
+        assert_eq!(full.filter(|full| !full).count(), 1, "the last one");
+        for step in 0..149_000_u32 {
             let index = step.wrapping_mul(2_654_435_761) % naive.len() as u32;
             assert_eq!(chunks.swap_remove(index), Some(naive.swap_remove(index as usize)));
             assert_eq!(chunks.len() as usize, naive.len());

@@ -75,7 +75,7 @@ type Set<K> = std::collections::HashSet<K, FixedState>;
 
 /// Events to take in, or items to tell of, before others on the same thread have their turn: a
 /// millisecond or two.
-pub const STEP: usize = 2_048;
+pub const STEP: usize = 1_024;
 
 /// The incremental implementation of the identity rules for one tenant.
 #[derive(Debug)]
