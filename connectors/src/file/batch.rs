@@ -1,5 +1,6 @@
 //! Records on their way from the reader to the decoders.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -202,9 +203,11 @@ impl Rows {
 }
 
 impl Header {
-    /// Reads the header row; an empty file has one without columns.
+    /// Reads the header row; an empty file has one without columns. Two columns of one name are an
+    /// error, for the fields of one would be lost, and so is a carriage return on its own, for all
+    /// records would be taken for the header. Columns without a name are nobody's.
     pub(super) fn read(row: &Rows, delimiter: u8) -> Result<Self, String> {
-        let mut columns = Vec::new();
+        let (mut columns, mut seen) = (Vec::new(), HashSet::new());
         if let Some((record, cut)) = row.iter().next() {
             if let Some(bytes) = cut {
                 return Err(format!("a header row of {bytes} bytes"));
@@ -212,6 +215,13 @@ impl Header {
             for field in Fields::new(record, delimiter) {
                 let field = field.map_err(|_| "a quote in the header row has no end")?;
                 let name = std::str::from_utf8(&field).map_err(|_| "a header row not in UTF-8")?;
+                if name.replace("\r\n", "").contains('\r') {
+                    let said = "lines end with a carriage return; end them with LF or CR LF";
+                    return Err(said.to_owned());
+                }
+                if !name.is_empty() && !seen.insert(name.to_owned()) {
+                    return Err(format!("the header row has two columns {name:?}; rename one"));
+                }
                 columns.push(name.to_owned());
             }
         }

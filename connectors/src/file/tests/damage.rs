@@ -119,6 +119,30 @@ fn a_file_that_is_not_what_its_name_says_is_corrupt() {
     assert!(matches!(error, Some(SourceError::Corrupt { .. })), "{error:?}");
 }
 
+/// The fields of one of two columns of the same name would be lost without a word, and all records
+/// of a file that ends its lines in another way.
+#[test]
+fn a_header_that_would_lose_fields_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, header, twice) in [
+        ("a.csv", "id,time,id", Some("id")),
+        ("b.tsv", "\"t\tt\"\tx\tt\tt\n", Some("t")),
+        ("c.csv", "id,\"I\r\nD\",,", None),
+    ] {
+        let (got, error) = read(folder.path(), name, format!("{header}\r\n1,2,3\r\n").as_bytes());
+        let Some(twice) = twice else {
+            assert!(error.is_none() && got.len() == 1, "{header}: {error:?}");
+            continue;
+        };
+        let said = error.map(|error| error.to_string()).unwrap_or_default();
+        let expected = format!("the header row has two columns {twice:?}; rename one");
+        assert!(said.contains(&expected) && got.is_empty(), "{header}: {said}");
+    }
+    let (got, error) = read(folder.path(), "d.csv", b"id,time\r1,2\r3,4\r");
+    let said = error.map(|error| error.to_string()).unwrap_or_default();
+    assert!(got.is_empty() && said.contains("end them with LF or CR LF"), "{said}");
+}
+
 #[test]
 fn damaged_parquet_never_panics() {
     let folder = tempfile::tempdir().unwrap();
