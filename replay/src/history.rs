@@ -51,7 +51,10 @@ impl ReadError {
 
     /// Whether the job file has to be changed.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Topics(error) if error.is_usage())
+        match self {
+            Self::Files(error) => error.is_usage(),
+            Self::Topics(error) => error.is_usage(),
+        }
     }
 }
 

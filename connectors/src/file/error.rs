@@ -77,4 +77,9 @@ impl SourceError {
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
     }
+
+    /// Whether the job asks for files that there are not, or that it can't read.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Pattern { .. } | Self::NoFiles { .. } | Self::Format { .. })
+    }
 }

@@ -68,6 +68,31 @@ fn a_reader_may_go_away() {
     assert!(job.out().join("replays/r1/events").exists(), "all of it was computed");
 }
 
+/// A file that is of no source does not keep anybody from what is written already; the next run,
+/// which would pass it over, says so.
+#[test]
+fn a_file_of_no_source_stops_the_run_only() {
+    let job = Job::new(
+        "[job]\nname = \"j\"\nout = \"out\"\n[[source]]\nname = \"s\"\nconnector = \"file\"\n\
+         path = \"in/*\"\n[[view]]\nkind = \"sessions\"\n[[sink]]\nconnector = \"table\"\n",
+    );
+    let event = "{\"messageId\":\"m\",\"timestamp\":\"2026-01-01T00:00:00Z\",\"userId\":\"u\"}\n";
+    job.write("in/a.ndjson", event);
+    let said = |verb: &str, arguments: &[&str], code: i32| {
+        let output = job.command(verb).args(arguments).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{verb}: {said}");
+        said
+    };
+    said("run", &[], 0);
+    job.write("in/notes.txt", "not events");
+    assert!(said("query", &["select count(*) as n from events"], 0).contains('1'));
+    said("status", &[], 0);
+    said("explain", &["events"], 0);
+    let said = said("run", &[], 2);
+    assert!(said.contains("notes.txt: the extension doesn't say the format"), "{said}");
+}
+
 /// A disk that is full is another matter.
 #[test]
 fn what_can_not_be_said_is_a_failure() {

@@ -136,8 +136,9 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
     if source.path.is_some()
         && let Err(error) = FileSource::open(&spec, Position::default())
     {
-        // What an earlier run has read and is not there any more is for the run to say.
-        if matches!(error, SourceError::NoFiles { .. }) && ran {
+        // Where there was a run, files are for the next one to check: what it wrote is still to be
+        // queried when one of them is gone, or one lies beside them that is of no source.
+        if ran && !matches!(error, SourceError::Pattern { .. }) {
             return spec;
         }
         let write = match &error {
