@@ -324,7 +324,8 @@ impl Dedup {
         let again: HashMap<usize, (usize, u32), FixedState> = places.collect();
         // Most are not among them, which one bit of a small map of bits tells.
         let bits = (touched.len() * 16).next_power_of_two();
-        let bit = |address: usize| address / align_of::<u64>() & (bits - 1);
+        // Events lie some lines of 64 bytes apart.
+        let bit = |address: usize| (address / 64) & (bits - 1);
         let mut some = vec![false; bits];
         again.keys().for_each(|&address| some[bit(address)] = true);
         for counted in self.fresh.drain(..) {
