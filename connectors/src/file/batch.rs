@@ -203,11 +203,9 @@ impl Rows {
 }
 
 impl Header {
-    /// Reads the header row; an empty file has one without columns. Two columns of one name are an
-    /// error, for the fields of one would be lost, and so is a carriage return on its own, for all
-    /// records would be taken for the header. Columns without a name are nobody's.
+    /// Reads the header row; an empty file has one without columns.
     pub(super) fn read(row: &Rows, delimiter: u8) -> Result<Self, String> {
-        let (mut columns, mut seen) = (Vec::new(), HashSet::new());
+        let mut columns = Vec::new();
         if let Some((record, cut)) = row.iter().next() {
             if let Some(bytes) = cut {
                 return Err(format!("a header row of {bytes} bytes"));
@@ -215,17 +213,26 @@ impl Header {
             for field in Fields::new(record, delimiter) {
                 let field = field.map_err(|_| "a quote in the header row has no end")?;
                 let name = std::str::from_utf8(&field).map_err(|_| "a header row not in UTF-8")?;
-                if name.replace("\r\n", "").contains('\r') {
-                    let said = "lines end with a carriage return; end them with LF or CR LF";
-                    return Err(said.to_owned());
-                }
-                if !name.is_empty() && !seen.insert(name.to_owned()) {
-                    return Err(format!("the header row has two columns {name:?}; rename one"));
-                }
                 columns.push(name.to_owned());
             }
         }
         Ok(Self { delimiter, columns })
+    }
+
+    /// Whether nothing would be lost: of two columns of one name one is, and with lines that end
+    /// with a carriage return all records, which are taken for the header. Columns without a name
+    /// are nobody's.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        for name in &self.columns {
+            if name.replace("\r\n", "").contains('\r') {
+                return Err("lines end with a carriage return; end them with LF or CR LF".into());
+            }
+            if !name.is_empty() && !seen.insert(name) {
+                return Err(format!("the header row has two columns {name:?}; rename one"));
+            }
+        }
+        Ok(())
     }
 }
 

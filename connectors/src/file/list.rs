@@ -7,7 +7,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::source::open_text;
+use super::source::{damaged, header, open_text};
+use super::text::TextReader;
 use super::{Compression, FileEntry, FileSpec, Format, Position, SourceError};
 
 /// The files of a source.
@@ -68,6 +69,9 @@ pub(super) fn list(spec: &FileSpec, at: Position) -> Result<Listed, SourceError>
     }
     for entry in &files {
         check_layout(spec, entry)?;
+    }
+    for entry in &files[spec.recorded.len()..] {
+        check_header(spec, entry)?;
     }
     Ok(Listed { files, longer })
 }
@@ -208,4 +212,19 @@ fn check_layout(spec: &FileSpec, entry: &FileEntry) -> Result<(), SourceError> {
     };
     let file = spec.base.join(&entry.path);
     Err(SourceError::Format { source_name: spec.name.clone(), file, detail })
+}
+
+/// Whether the header row of a new file is good. It is looked at before anything is read: a file
+/// that is recorded can't be mended any more, and is read as it was.
+fn check_header(spec: &FileSpec, entry: &FileEntry) -> Result<(), SourceError> {
+    let Some((format, compression)) = spec.layout(&entry.path) else { return Ok(()) };
+    let Some(delimiter) = format.delimiter() else { return Ok(()) };
+    let path = spec.base.join(&entry.path);
+    open_text(&path, compression, entry.bytes, &Arc::default())
+        .and_then(|input| TextReader::new(input, Some(delimiter)))
+        .and_then(|mut reader| header(&mut reader, delimiter))
+        .and_then(|header| {
+            header.check().map_err(|detail| io::Error::new(io::ErrorKind::InvalidData, detail))
+        })
+        .map_err(|error| damaged(spec, &entry.path, 0, error))
 }

@@ -279,17 +279,25 @@ impl FileSource {
 
     fn damaged(&self, error: io::Error) -> SourceError {
         let path = self.files.get(self.at.file as usize).map_or(Path::new(""), |f| &f.path);
-        // What the system refuses has a code; what a decoder refuses has none.
-        if error.raw_os_error().is_some() {
-            return io_error(&self.spec, path, error);
-        }
-        SourceError::Corrupt {
-            source_name: self.spec.name.clone(),
-            file: self.spec.base.join(path),
-            record: self.at.record,
-            detail: error.to_string(),
-        }
+        damaged(&self.spec, path, self.at.record, error)
     }
+}
+
+/// What a reader says of a file after this record.
+pub(super) fn damaged(spec: &FileSpec, path: &Path, record: u64, error: io::Error) -> SourceError {
+    // What the system refuses has a code; what a decoder refuses has none.
+    if error.raw_os_error().is_some() {
+        return io_error(spec, path, error);
+    }
+    let (source_name, file) = (spec.name.clone(), spec.base.join(path));
+    SourceError::Corrupt { source_name, file, record, detail: error.to_string() }
+}
+
+/// The header row, with which a file begins.
+pub(super) fn header(reader: &mut TextReader, delimiter: u8) -> io::Result<Header> {
+    let row = reader.single()?.unwrap_or_default();
+    Header::read(&row, delimiter)
+        .map_err(|detail| io::Error::new(io::ErrorKind::InvalidData, detail))
 }
 
 /// Records that were handed out, oldest first: once nobody has them any more, the next ones take
@@ -321,17 +329,9 @@ impl Lent {
 impl Reader {
     /// Begins a text file: takes its header, if the format has one.
     fn text(input: Box<dyn Read + Send>, format: Format) -> io::Result<Self> {
-        let delimiter = match format {
-            Format::Csv => b',',
-            Format::Tsv => b'\t',
-            Format::Ndjson | Format::Parquet => {
-                return Ok(Self::Json(TextReader::new(input, None)?));
-            }
-        };
-        let mut reader = TextReader::new(input, Some(delimiter))?;
-        let row = reader.single()?.unwrap_or_default();
-        let header = Header::read(&row, delimiter)
-            .map_err(|detail| io::Error::new(io::ErrorKind::InvalidData, detail))?;
+        let mut reader = TextReader::new(input, format.delimiter())?;
+        let Some(delimiter) = format.delimiter() else { return Ok(Self::Json(reader)) };
+        let header = header(&mut reader, delimiter)?;
         Ok(Self::Delimited(reader, Arc::new(header)))
     }
 

@@ -36,6 +36,15 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.word() == word)
     }
 
+    /// What is between fields, where a file begins with a header row.
+    pub(super) fn delimiter(self) -> Option<u8> {
+        match self {
+            Self::Csv => Some(b','),
+            Self::Tsv => Some(b'\t'),
+            Self::Ndjson | Self::Parquet => None,
+        }
+    }
+
     fn from_extension(extension: &str) -> Option<Self> {
         match extension {
             "ndjson" | "jsonl" | "json" => Some(Self::Ndjson),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::replay::{HasRun, with};
-use super::{load, out};
+use super::{load, out, read};
 use crate::rebuild::{RebuildError, import};
 use crate::runtime::{Plan, RunError, grouped, open_archive};
 use crate::say;
@@ -50,7 +50,7 @@ impl HasRun for Workers {
 pub(super) fn act(options: &Options) -> u8 {
     let done = match &options.act {
         Act::Import { job, workers } => load(job).map(|live| bring_in(job, &live, *workers)),
-        Act::Status { job } => load(job).map(|live| show(&live)),
+        Act::Status { job } => read(job).map(|live| show(&live)),
     };
     match done {
         Ok(Ok(code)) | Err(code) => code,

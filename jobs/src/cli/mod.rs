@@ -30,7 +30,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cluster::Role;
 use crate::runtime::{
-    Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, plan, run_held, serve,
+    Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, job_file, plan,
+    run_held, serve,
 };
 use crate::say;
 use crate::serve::Server;
@@ -174,9 +175,18 @@ fn worker_count(text: &str) -> Result<usize, String> {
 /// Exit code: usage or job file.
 const USAGE: u8 = 2;
 
-/// Loads a job file, or says everything that is wrong in it.
+/// Loads a job file whose sources are to be read, or says everything that is wrong in it.
 fn load(path: &Path) -> Result<Plan, u8> {
-    plan::load(path).map_err(|problems| {
+    planned(plan::load(path))
+}
+
+/// Reads a job file for who looks at what it has written, or computes its past anew.
+fn read(path: &Path) -> Result<Plan, u8> {
+    planned(plan::read(path))
+}
+
+fn planned(plan: Result<Plan, Vec<job_file::Problem>>) -> Result<Plan, u8> {
+    plan.map_err(|problems| {
         for problem in problems {
             say::problem(problem);
         }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::load;
 use super::out::Out;
+use super::read;
 use crate::query::{Format, Moment, QueryError, query, resolve};
 use crate::rebuild::{RebuildError, Replay};
 use crate::runtime::Plan;
@@ -53,7 +53,7 @@ pub(super) fn replayed(
 }
 
 pub(super) fn run(job: &Path, act: impl FnOnce(&Plan) -> Result<(), QueryError>) -> u8 {
-    match load(job).map(|plan| act(&plan)) {
+    match read(job).map(|plan| act(&plan)) {
         Ok(Ok(())) => 0,
         // Who wanted to know has seen enough.
         Ok(Err(_)) if Out::is_gone() => 0,

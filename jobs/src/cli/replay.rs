@@ -9,7 +9,7 @@ use clap::Args;
 use connectors::bindings::Binding;
 use operators::model::Epoch;
 
-use super::{leave_note, load, out, usual_workers};
+use super::{leave_note, out, read, usual_workers};
 use crate::query::Moment;
 use crate::rebuild::{
     Reading, RebuildError, Replay, Scope, Variant, before, compute, settled, switch, view_names,
@@ -115,7 +115,7 @@ impl Change {
 /// Computes a replay, or what else is asked; returns the exit code.
 pub(super) fn replay(options: &Options) -> u8 {
     options.crash_at.into_iter().for_each(super::crash::CrashAt::arm);
-    let live = match load(&options.job) {
+    let live = match read(&options.job) {
         Ok(live) => live,
         Err(code) => return code,
     };

@@ -7,13 +7,13 @@ use connectors::kafka::{RowFormat, json_schemas};
 use operators::model::{Status, ViewSchema};
 use serde_json::{Map, Value, json};
 
-use super::{load, out};
+use super::{out, read};
 use crate::runtime::Plan;
 use crate::say;
 
 /// Prints the schemas of one view or all; returns the exit code.
 pub(super) fn schema(path: &Path, view: Option<&str>) -> u8 {
-    let plan = match load(path) {
+    let plan = match read(path) {
         Ok(plan) => plan,
         Err(code) => return code,
     };

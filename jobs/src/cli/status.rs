@@ -13,7 +13,7 @@ use operators::model::Epoch;
 use replay::history::SourceSpec;
 use replay::snapshot::find;
 
-use super::{load, note, out};
+use super::{note, out, read};
 use crate::runtime::{Plan, now, peek, snapshots_of};
 use crate::say;
 use crate::serve::{
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shows the status; returns the exit code.
 pub(super) fn status(path: &Path, at: Option<SocketAddr>) -> u8 {
-    let plan = match load(path) {
+    let plan = match read(path) {
         Ok(plan) => plan,
         Err(code) => return code,
     };

@@ -7,7 +7,7 @@ use clap::Args;
 use operators::model::Epoch;
 
 use super::replay::{Change, HasRun, last, with};
-use super::{load, out};
+use super::{out, read};
 use crate::query::Moment;
 use crate::rebuild::{Reading, RebuildError, Replay, Scope, compute};
 use crate::runtime::{Plan, peek};
@@ -50,7 +50,7 @@ impl HasRun for Options {
 
 /// Says what would change; returns the exit code.
 pub(super) fn whatif(options: &Options) -> u8 {
-    let live = match load(&options.job) {
+    let live = match read(&options.job) {
         Ok(live) => live,
         Err(code) => return code,
     };

@@ -68,10 +68,10 @@ fn a_reader_may_go_away() {
     assert!(job.out().join("replays/r1/events").exists(), "all of it was computed");
 }
 
-/// A file that is of no source does not keep anybody from what is written already; the next run,
-/// which would pass it over, says so.
+/// A file of which nobody knows how to read it keeps no one from what is written already; the next
+/// run and `check` say what to write, and where.
 #[test]
-fn a_file_of_no_source_stops_the_run_only() {
+fn a_file_that_can_not_be_read_stops_who_reads() {
     let job = Job::new(
         "[job]\nname = \"j\"\nout = \"out\"\n[[source]]\nname = \"s\"\nconnector = \"file\"\n\
          path = \"in/*\"\n[[view]]\nkind = \"sessions\"\n[[sink]]\nconnector = \"table\"\n",
@@ -89,8 +89,12 @@ fn a_file_of_no_source_stops_the_run_only() {
     assert!(said("query", &["select count(*) as n from events"], 0).contains('1'));
     said("status", &[], 0);
     said("explain", &["events"], 0);
-    let said = said("run", &[], 2);
-    assert!(said.contains("notes.txt: the extension doesn't say the format"), "{said}");
+    said("schema", &[], 0);
+    for verb in ["run", "check", "plan"] {
+        let said = said(verb, &[], 2);
+        assert!(said.contains("job.toml:7: source \"s\": "), "{verb}: {said}");
+        assert!(said.contains("notes.txt: the extension doesn't say the format"), "{verb}: {said}");
+    }
 }
 
 /// A disk that is full is another matter.

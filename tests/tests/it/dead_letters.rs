@@ -353,3 +353,30 @@ fn damaged_files_end_the_run_and_what_was_before_stands() {
     whole.truncate(whole.len() - 9);
     damaged("records.parquet", &whole, "is damaged after record 0: ", 0..1);
 }
+
+/// A header row is looked at before any file is read: one that is refused can be mended.
+#[test]
+fn a_header_is_refused_before_anything_is_read() {
+    let job = Job::new(
+        "[job]\nname = \"h\"\nout = \"out\"\n[[source]]\nname = \"s\"\nconnector = \"file\"\n\
+         path = \"in/*.csv\"\n[[sink]]\nconnector = \"table\"\n",
+    );
+    let rows = |header: &str, from: usize, to: usize| -> String {
+        let row = |n| format!("m{n},2026-01-01T00:00:00Z,u{n}\n");
+        format!("messageId,timestamp,{header}\n") + &(from..to).map(row).collect::<String>()
+    };
+    // The first file is many epochs long.
+    job.write("in/a.csv", rows("userId", 0, 1000));
+    job.write("in/b.csv", rows("messageId", 1000, 1001));
+    for _ in 0..2 {
+        let output = job.execute(&["--epoch-records", "100"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let expected = "b.csv is damaged after record 0: the header row has two columns";
+        assert!(said.contains(expected), "{said}");
+    }
+    job.write("in/b.csv", rows("userId", 1000, 1001));
+    let output = job.execute(&["--epoch-records", "100"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(job.table("events").rows.len(), 1001);
+}

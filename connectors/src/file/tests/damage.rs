@@ -141,6 +141,14 @@ fn a_header_that_would_lose_fields_is_an_error() {
     let (got, error) = read(folder.path(), "d.csv", b"id,time\r1,2\r3,4\r");
     let said = error.map(|error| error.to_string()).unwrap_or_default();
     assert!(got.is_empty() && said.contains("end them with LF or CR LF"), "{said}");
+    // One that an earlier run has recorded can't be mended, and is read as it was.
+    let content = b"id,id\n1,2\n";
+    std::fs::write(folder.path().join("e.csv"), content).unwrap();
+    let (path, head) = ("e.csv".into(), crc32fast::hash(content));
+    let mut spec = spec(folder.path(), &["e.csv"]);
+    spec.recorded = vec![FileEntry { path, bytes: content.len() as u64, head }];
+    let mut source = FileSource::open(&spec, Position::default()).unwrap();
+    assert_eq!(source.next(10).unwrap().map(|batch| batch.len()), Some(1));
 }
 
 #[test]

@@ -22,10 +22,15 @@ impl<'a> Checker<'a> {
 
     /// Notes a problem at a place of the file.
     pub(super) fn at(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        let problem = self.text.problem(span, message);
+        let problem = self.problem(span, message);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
+    }
+
+    /// A problem at a place of the file, not noted.
+    pub(super) fn problem(&self, span: &Range<usize>, message: impl Into<String>) -> Problem {
+        self.text.problem(span, message)
     }
 
     /// Notes a problem of the file as a whole.

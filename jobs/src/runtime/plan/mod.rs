@@ -47,6 +47,8 @@ pub struct PlannedSource {
     pub records: SourceSpec,
     /// How its records become events.
     pub decode: DecodeSpec,
+    /// Why its files can't be listed, which is nothing to who looks at what is written.
+    pub unreadable: Option<Problem>,
 }
 
 /// A job, checked and ready to run.
@@ -93,6 +95,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan, if the files of all its sources can be listed.
+    pub fn readable(self) -> Result<Self, Vec<Problem>> {
+        let unreadable = unreadable(&self.sources);
+        if unreadable.is_empty() { Ok(self) } else { Err(unreadable) }
+    }
+
     /// Whether all its sources have an end.
     pub fn is_bounded(&self) -> bool {
         self.sources.iter().all(|source| matches!(source.records, SourceSpec::Files(_)))
@@ -113,12 +121,22 @@ impl Plan {
     }
 }
 
-/// Reads and checks a job file.
+/// Reads and checks a job file, and lists the files of its sources.
 ///
 /// # Errors
 ///
 /// Everything that is wrong in it, each with its line.
 pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
+    read(path)?.readable()
+}
+
+/// Reads and checks a job file, for who looks at what it has written: files of its sources may be
+/// such that nobody can read them.
+///
+/// # Errors
+///
+/// As for [`load`], but for those files if nothing else is wrong.
+pub fn read(path: &Path) -> Result<Plan, Vec<Problem>> {
     let (text, file) = job_file::read(path).map_err(|problem| vec![problem])?;
     plan(&text, &file)
 }
@@ -127,7 +145,7 @@ pub fn load(path: &Path) -> Result<Plan, Vec<Problem>> {
 ///
 /// # Errors
 ///
-/// As for [`load`].
+/// As for [`read`].
 pub fn load_version(path: &Path, content: &str) -> Result<Plan, Vec<Problem>> {
     let env = |name: &str| std::env::var(name).ok();
     let (text, file) = job_file::parse(path, content, &env).map_err(|problem| vec![problem])?;
@@ -207,8 +225,17 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             cluster,
             trace,
         }),
-        (problems, _) => Err(problems),
+        (mut problems, _) => {
+            problems.extend(unreadable(&sources));
+            problems.sort_by_key(|problem| problem.line);
+            Err(problems)
+        }
     }
+}
+
+/// What is wrong with the files of sources.
+fn unreadable(sources: &[PlannedSource]) -> Vec<Problem> {
+    sources.iter().filter_map(|source| source.unreadable.clone()).collect()
 }
 
 /// Facts of a person in a second beyond which the person is flagged as a machine.

@@ -18,7 +18,7 @@ use toml::Spanned;
 use super::checker::Checker;
 use super::views::Needs;
 use super::{PlannedSource, fields, topics};
-use crate::runtime::job_file::{JobFile, OneOrMany, Source};
+use crate::runtime::job_file::{JobFile, OneOrMany, Problem, Source};
 
 /// A path into the envelope.
 pub(super) fn path(text: &str) -> FieldPath {
@@ -77,14 +77,15 @@ pub(super) fn sources(
             }
         };
         let index = index as u16;
-        let records = if kafka {
+        let (records, unreadable) = if kafka {
             let topics = topics::source(check, file, source, index, base);
-            SourceSpec::Topics(KafkaSpec { beside, ..topics }.into())
+            (SourceSpec::Topics(KafkaSpec { beside, ..topics }.into()), None)
         } else {
-            SourceSpec::Files(files(check, source, index, base, ran))
+            let (files, unreadable) = files(check, source, index, base, ran);
+            (SourceSpec::Files(files), unreadable)
         };
         let name = source.name.get_ref().as_str().into();
-        planned.push(PlannedSource { name, records, decode });
+        planned.push(PlannedSource { name, records, decode, unreadable });
     }
     planned
 }
@@ -116,7 +117,14 @@ fn belongs(check: &mut Checker, source: &Source, kafka: bool) {
     }
 }
 
-fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: bool) -> FileSpec {
+/// The files of a source, and why they can't be listed.
+fn files(
+    check: &mut Checker,
+    source: &Source,
+    index: u16,
+    base: &Path,
+    ran: bool,
+) -> (FileSpec, Option<Problem>) {
     let patterns: Vec<&str> = match &source.path {
         Some(path) => path.get_ref().list().iter().map(String::as_str).collect(),
         None => Vec::new(),
@@ -130,26 +138,25 @@ fn files(check: &mut Checker, source: &Source, index: u16, base: &Path, ran: boo
         spec.format = Format::from_word(format.get_ref());
         if spec.format.is_none() {
             check.unknown("format", format, &Format::ALL.map(Format::word));
-            return spec;
+            return (spec, None);
         }
     }
-    if source.path.is_some()
-        && let Err(error) = FileSource::open(&spec, Position::default())
-    {
-        // Where there was a run, files are for the next one to check: what it wrote is still to be
-        // queried when one of them is gone, or one lies beside them that is of no source.
-        if ran && !matches!(error, SourceError::Pattern { .. }) {
-            return spec;
+    let opened = source.path.as_ref().map(|_| FileSource::open(&spec, Position::default()));
+    let Some(Err(error)) = opened else { return (spec, None) };
+    let hint = "; write the path of a file, or a glob such as \"events/*.ndjson\"";
+    let unreadable = match error {
+        // What an earlier run has read and is not there any more is for the run to say.
+        SourceError::NoFiles { .. } if ran => None,
+        // So is a file that is damaged.
+        SourceError::Corrupt { .. } => None,
+        SourceError::NoFiles { .. } => Some(check.problem(&place, format!("{error}{hint}"))),
+        SourceError::Pattern { .. } => {
+            check.at(&place, format!("{error}{hint}"));
+            None
         }
-        let write = match &error {
-            SourceError::NoFiles { .. } | SourceError::Pattern { .. } => {
-                "; write the path of a file, or a glob such as \"events/*.ndjson\""
-            }
-            _ => "",
-        };
-        check.at(&place, format!("{error}{write}"));
-    }
-    spec
+        error => Some(check.problem(&place, error.to_string())),
+    };
+    (spec, unreadable)
 }
 
 /// The full path of the folder that a job file is in, however the file is named: files are known by
