@@ -16,6 +16,9 @@ use crate::trace::{Tracer, clock};
 /// Transactions begin this far apart at least: a commit costs some 10 ms of a broker's time, and
 /// what waits for it is as late as it is long.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
+/// A pause between two of them is as long as the first one took, but not longer than this: brokers
+/// that stood still for minutes are back now.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A transaction of this size is committed at once.
 const COMMIT_BYTES: usize = 16 << 20;
 /// How often it is looked what is open in the topics.
@@ -62,11 +65,16 @@ fn write(
             commit(&mut sink, board, tracer)?;
             // A broker that is slow gets larger transactions, and fewer.
             let took = now.elapsed();
-            (due, next) = (None, now + COMMIT_EVERY.max(2 * took));
+            (due, next) = (None, now + apart(took));
         }
         shown::waiting(board, sink.prefix(), inbox.bytes() + sink.pending_bytes());
         looked.look(&sink, board);
     }
+}
+
+/// How long after the beginning of a transaction that took so long the next one begins.
+fn apart(took: Duration) -> Duration {
+    COMMIT_EVERY.max(took + took.min(PAUSE_MAX))
 }
 
 /// What was seen of transactions in the sink's topics.
@@ -112,4 +120,22 @@ fn commit(sink: &mut KafkaSink, board: &Board, tracer: &Tracer) -> Result<(), Ka
     shown::committed(board, sink.prefix(), upto, &sent, begun.elapsed());
     tracer.committed(sink.prefix(), upto, (clocked, clock()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_brokers_get_fewer_transactions() {
+        let apart = |millis| apart(Duration::from_millis(millis)).as_millis();
+        assert_eq!((apart(1), apart(25), apart(40), apart(600)), (50, 50, 80, 1200));
+    }
+
+    /// A sink whose brokers had stood still for 45 seconds waited as long again before it went on.
+    #[test]
+    fn brokers_that_stood_still_are_not_spared_as_slow_ones() {
+        let took = Duration::from_secs(45);
+        assert_eq!(apart(took) - took, PAUSE_MAX);
+    }
 }
