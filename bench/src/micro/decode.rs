@@ -92,6 +92,7 @@ fn spec() -> DecodeSpec {
     let fields = |name: &str, from: &[&str]| IdentityFields {
         name: name.to_owned(),
         from: from.iter().map(|text| FieldPath::parse(text)).collect(),
+        ignore_case: false,
     };
     let identities = vec![
         fields("user_id", &["userId"]),

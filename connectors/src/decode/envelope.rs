@@ -53,6 +53,7 @@ impl Decoder {
         received_at: Micros,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
+        self.note(slots);
         let default = Arc::clone(&self.default_tenant);
         let tenant = match text(&plan.tenant, slots, "tenant") {
             Ok(Some(tenant)) => tenant,
@@ -122,12 +123,7 @@ impl Decoder {
         let mut idents = Idents::new();
         for (kind, get, path) in &plan.idents {
             let kind = *kind;
-            let mut add = |value: &str| {
-                if !self.blocked.contains(value) {
-                    let name = &self.kinds[usize::from(kind)];
-                    idents.push(Ident { kind, token: self.tokens.token(kind, name, value) });
-                }
-            };
+            let mut add = |value: &str| idents.extend(self.ident(kind, value));
             if let Get::Slot(slot) = get
                 && let Raw::Json(json) = &slots[*slot]
                 && let Json::Array(items) = &**json
@@ -219,7 +215,7 @@ impl Decoder {
     fn named(&mut self, named: &Json) -> Result<Ident, Wrong> {
         let name = named.get("type").and_then(Json::as_str);
         let name = name.ok_or_else(|| bad_command("an identifier without type"))?;
-        let kind = self.kinds.iter().position(|kind| **kind == *name);
+        let kind = self.kinds.iter().position(|kind| kind.name == *name);
         let kind = kind.ok_or_else(|| bad_command(&format!("no identity type {name:?}")))?;
         let value = Raw::from_json(named.get("value").cloned().unwrap_or_default());
         let value = value.text().map_err(|e| bad_command(&format!("{} as identifier", e.0)))?;
@@ -240,11 +236,16 @@ impl Decoder {
     }
 
     fn command_ident(&mut self, kind: u8, value: &str) -> Result<Ident, Wrong> {
-        if self.blocked.contains(value) {
-            return Err(bad_command(&format!("the value {value:?} is blocked")));
-        }
-        let name = &self.kinds[usize::from(kind)];
-        Ok(Ident { kind, token: self.tokens.token(kind, name, value) })
+        let blocked = || bad_command(&format!("the value {value:?} is blocked"));
+        self.ident(kind, value).ok_or_else(blocked)
+    }
+
+    /// The identifier of a value, unless that is blocked.
+    fn ident(&mut self, kind: u8, value: &str) -> Option<Ident> {
+        let of = &self.kinds[usize::from(kind)];
+        let value = of.value(value);
+        let blocked = self.blocked.contains(&value);
+        (!blocked).then(|| Ident { kind, token: self.tokens.token(kind, &of.name, &value) })
     }
 }
 

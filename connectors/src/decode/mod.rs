@@ -8,6 +8,7 @@ mod cache;
 mod delimited;
 mod envelope;
 mod json;
+mod missing;
 mod plan;
 mod raw;
 mod spec;
@@ -86,8 +87,8 @@ pub struct Decoder {
     cells: Option<Cells>,
     default_tenant: Arc<str>,
     identity: Arc<IdentityConfig>,
-    /// Names of the identity types.
-    kinds: Vec<Box<str>>,
+    /// The identity types.
+    kinds: Arc<[IdentityFields]>,
     previous_kind: Option<u8>,
     user_kind: Option<u8>,
     blocked: Blocked,
@@ -99,6 +100,8 @@ pub struct Decoder {
     scratch: Vec<u8>,
     /// Room for the properties of a record.
     values: Vec<Option<Value>>,
+    /// By slot, whether any record had it, if somebody wants to know.
+    found: Option<Vec<bool>>,
 }
 
 /// The values that are no identifiers.
@@ -139,7 +142,7 @@ impl Decoder {
             cells: None,
             default_tenant: spec.default_tenant.clone(),
             identity: spec.identity.clone(),
-            kinds: spec.identities.iter().map(|identity| identity.name.as_str().into()).collect(),
+            kinds: spec.identities.as_slice().into(),
             previous_kind: spec.previous_id.filter(|&k| usize::from(k) < spec.identities.len()),
             user_kind: user_kind.map(|kind| kind as u8),
             blocked,
@@ -149,6 +152,7 @@ impl Decoder {
             tokens: TokenCache::new(spec.secret),
             scratch: Vec::new(),
             values: Vec::new(),
+            found: None,
             plan: Arc::new(plan),
         })
     }

@@ -85,7 +85,8 @@ impl Raw<'_> {
             Self::Str(s) => Value::Str(text(s)),
             Self::Bool(b) => Value::Bool(*b),
             Self::Int(i) => Value::Int(*i),
-            Self::Uint(u) => Value::Float(*u as f64),
+            // As text it is what it is; as a real number it would be one with its neighbours.
+            Self::Uint(u) => Value::Str(text(&u.to_string())),
             Self::Float(f) => float(*f)?,
             Self::Instant(at) => Value::Str(text(&moment(*at, "Z"))),
             Self::Local(at) => Value::Str(text(&moment(*at, ""))),
@@ -101,18 +102,19 @@ fn float(f: f64) -> Option<operators::model::Value> {
     f.is_finite().then_some(if whole { Value::Int(f as i64) } else { Value::Float(f) })
 }
 
-/// The number that a text spells as JSON does. So `007` and `1 000` stay text.
+/// The number that a text spells, if it is written just so: `007`, `1.10` and `1 000` stay text, and
+/// what is too long to be exact, for such may be ids.
 fn number(text: &str) -> Option<operators::model::Value> {
     let first = text.as_bytes().first()?;
     if !first.is_ascii_digit() && *first != b'-' {
         return None;
     }
-    match Raw::from_json(Json::Number(text.parse().ok()?)) {
-        Raw::Int(i) => Some(operators::model::Value::Int(i)),
-        Raw::Uint(u) => Some(operators::model::Value::Float(u as f64)),
-        Raw::Float(f) => float(f),
-        _ => None,
-    }
+    let number = match Raw::from_json(Json::Number(text.parse().ok()?)) {
+        Raw::Int(i) => operators::model::Value::Int(i),
+        Raw::Float(f) => float(f)?,
+        _ => return None,
+    };
+    (number.to_string() == text).then_some(number)
 }
 
 fn moment(at: Micros, suffix: &str) -> String {

@@ -1,5 +1,6 @@
 //! What a source's records look like, and what the job wants of them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -166,6 +167,23 @@ pub struct IdentityFields {
     pub name: String,
     /// Envelope paths; each may hold one value or a list.
     pub from: Vec<FieldPath>,
+    /// Whether values that differ in case only, or in white space around them, are one.
+    pub ignore_case: bool,
+}
+
+impl IdentityFields {
+    /// The value that stands for all that are one with it.
+    pub fn value<'v>(&self, value: &'v str) -> Cow<'v, str> {
+        if !self.ignore_case {
+            return Cow::Borrowed(value);
+        }
+        let value = value.trim();
+        // Few letters have no other case; what is written so already costs nothing.
+        if value.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            return Cow::Borrowed(value);
+        }
+        Cow::Owned(value.to_lowercase())
+    }
 }
 
 /// What one tenant has erased.
@@ -227,8 +245,32 @@ pub struct DecodeSpec {
 
 impl DecodeSpec {
     /// Values that senders write where they have no identifier.
-    pub const BLOCKED: [&'static str; 6] =
-        ["", "null", "undefined", "none", "0", "00000000-0000-0000-0000-000000000000"];
+    pub const BLOCKED: [&'static str; 24] = [
+        "",
+        " ",
+        "0",
+        "00000000-0000-0000-0000-000000000000",
+        "null",
+        "Null",
+        "NULL",
+        "(null)",
+        "undefined",
+        "Undefined",
+        "UNDEFINED",
+        "none",
+        "None",
+        "NONE",
+        "(none)",
+        "(not set)",
+        "nil",
+        "Nil",
+        "NIL",
+        "nan",
+        "NaN",
+        "NAN",
+        "n/a",
+        "N/A",
+    ];
 
     /// A source in the envelope already, of a job with these identity rules and no views.
     pub fn new(

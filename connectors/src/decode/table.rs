@@ -138,6 +138,16 @@ fn cell(array: &dyn Array, row: usize) -> Raw<'_> {
         | DataType::LargeList(_)
         | DataType::FixedSizeList(..)
         | DataType::Map(..) => Raw::Json(Box::new(tree(array, row))),
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => match shown(array, row) {
+            // Zeros that the column's type adds say nothing.
+            Raw::Field(text) if text.contains('.') => {
+                Raw::Field(Cow::Owned(text.trim_end_matches('0').trim_end_matches('.').to_owned()))
+            }
+            other => other,
+        },
         _ => shown(array, row),
     }
 }

@@ -44,6 +44,7 @@ fn spec() -> DecodeSpec {
     let fields = |name: &str, from: &[&str]| IdentityFields {
         name: name.to_owned(),
         from: from.iter().map(|text| path(text)).collect(),
+        ignore_case: name == "email",
     };
     let identities = vec![
         fields("user_id", &["userId"]),

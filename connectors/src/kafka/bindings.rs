@@ -3,7 +3,7 @@
 //! Bindings that are added in one go are one transaction. Opening the log fences off whoever had it
 //! open: of two runs at once only the later one can append, so no two of them mint the same epoch.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::hanging::HANGS;
 use super::log::{Own, Start, read};
@@ -48,6 +48,8 @@ impl KafkaBindingsSpec {
 pub struct KafkaBindingLog {
     spec: KafkaBindingsSpec,
     producer: Transactions,
+    /// The offset after the last binding that is known.
+    next: u64,
 }
 
 /// After how long the brokers take back a binding that nobody ends.
@@ -75,26 +77,23 @@ impl KafkaBindingLog {
             compacted: false,
             settings: &[],
         })?;
-        let producer = Transactions::open(&Transactional {
-            client: spec.client.clone(),
-            what: what.clone(),
-            id: format!("{}.bindings", spec.job),
-            linger: Duration::ZERO,
-            timeout: TIMEOUT,
-            patience: spec.patience,
-        })?;
+        let producer = Transactions::open(&transactional(spec))?;
         spec.own(&what).wait_settled((TIMEOUT * HANGS).min(spec.patience))?;
-        let log = Self { spec: spec.clone(), producer };
+        let log = |all: &[Logged]| {
+            let next = all.last().map_or(0, |last| last.at + 1);
+            Self { spec: spec.clone(), producer, next }
+        };
         if let Some(beginning) = beginning {
             let mut end = bindings(spec, Start::Offset(beginning.at))?;
             if let Some(first) =
                 end.first_mut().filter(|first| beginning.ends_with(first.at, &first.binding))
             {
                 first.clone_from(beginning);
-                return Ok((log, end));
+                return Ok((log(&end), end));
             }
         }
-        Ok((log, bindings(spec, Start::First)?))
+        let all = bindings(spec, Start::First)?;
+        Ok((log(&all), all))
     }
 
     /// The bindings of a log that another run may be writing.
@@ -107,6 +106,29 @@ impl KafkaBindingLog {
         bindings(spec, Start::First)
     }
 
+    /// Goes on after a transaction that was open for longer than the brokers allow: they may have
+    /// fenced us off for that, or another run has. Gives the places of the values if they are
+    /// there, or nothing if they are to be written again.
+    ///
+    /// # Errors
+    /// [`KafkaError::Fenced`] if another run has bound something.
+    fn resume(&mut self, values: &[Vec<u8>]) -> Result<Option<Vec<u64>>, KafkaError> {
+        let what = self.spec.what();
+        self.producer = Transactions::open(&transactional(&self.spec))?;
+        self.spec.own(&what).wait_settled((TIMEOUT * HANGS).min(self.spec.patience))?;
+        let found = read(&self.spec.own(&what), Start::Offset(self.next))?;
+        let new: Vec<_> = found.into_iter().filter(|record| record.offset >= self.next).collect();
+        if new.is_empty() {
+            return Ok(None);
+        }
+        if new.iter().map(|record| &record.value).ne(values) {
+            let detail = "it has bound an epoch while the brokers did not answer".to_owned();
+            return Err(KafkaError::Fenced { what, detail });
+        }
+        self.next = new.last().map_or(self.next, |last| last.offset + 1);
+        Ok(Some(new.iter().map(|record| record.offset).collect()))
+    }
+
     fn try_append(&self, values: &[Vec<u8>]) -> Result<Ends, Fault> {
         self.producer.begin()?;
         for value in values {
@@ -115,6 +137,17 @@ impl KafkaBindingLog {
         let ends = self.producer.drain()?;
         self.producer.commit()?;
         Ok(ends)
+    }
+}
+
+fn transactional(spec: &KafkaBindingsSpec) -> Transactional {
+    Transactional {
+        client: spec.client.clone(),
+        what: spec.what(),
+        id: format!("{}.bindings", spec.job),
+        linger: Duration::ZERO,
+        timeout: TIMEOUT,
+        patience: spec.patience,
     }
 }
 
@@ -155,24 +188,29 @@ impl BindingLog for KafkaBindingLog {
                 .map_err(|e| KafkaError::Client { what: what.clone(), detail: e.to_string() })
         };
         let values = bindings.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             return Err(match self.try_append(&values) {
                 Ok(ends) => {
                     // Nobody else writes there. If it is not known where they are, whoever looks
                     // there sees so, and reads all.
                     let end = ends.values().next().copied().unwrap_or_default();
+                    self.next = end;
                     let back = 1..=values.len() as u64;
                     return Ok(back.rev().map(|back| end.saturating_sub(back)).collect());
                 }
                 Err(Fault::TakenBack(_)) if begun.elapsed() < self.spec.patience => continue,
                 Err(Fault::TakenBack(detail)) => KafkaError::Client { what, detail },
+                // Brokers that stood still may have taken it back and fenced us off.
+                Err(Fault::Fenced) if begun.elapsed() >= TIMEOUT => match self.resume(&values) {
+                    Ok(Some(places)) => return Ok(places),
+                    Ok(None) => continue,
+                    Err(error) => error,
+                },
                 // Whether the binding counts is seen by the next run, which reads the log.
                 Err(Fault::Fenced) => KafkaError::Fenced {
                     what,
-                    detail: "it has the log of bindings open, or the brokers did not answer for \
-                             10 s"
-                        .to_owned(),
+                    detail: "it has the log of bindings open".to_owned(),
                 },
                 Err(Fault::Stop(error)) => error,
             }

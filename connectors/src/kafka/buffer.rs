@@ -152,8 +152,10 @@ pub(super) struct State {
     /// Schemas that the registry did not have and the owner has not bound to the end; `u64::MAX` is
     /// the end of those that it still does not have.
     pub unregistered: Vec<Unregistered>,
-    /// What does not work at present, and is tried again.
+    /// What does not work at present, and is tried again: for who looks up what there is,
     pub trouble: Option<String>,
+    /// and for who reads; nothing comes until it works.
+    pub reading_trouble: Option<String>,
 }
 
 /// The same with its locks.

@@ -173,8 +173,8 @@ struct Looking {
 
 impl Looking {
     fn look(&mut self) -> Result<Vec<OpenTransaction>, ClientError> {
-        let ends = self.ask(&self.all)?;
-        let stable = self.ask(&self.committed)?;
+        let ends = end_offsets(&self.all, &self.partitions)?;
+        let stable = end_offsets(&self.committed, &self.partitions)?;
         let now = Instant::now();
         for (place, (end, stable)) in ends.into_iter().zip(stable).enumerate() {
             if let (Some(end), Some(stable)) = (end, stable) {
@@ -187,25 +187,28 @@ impl Looking {
         });
         Ok(open.collect())
     }
+}
 
-    /// Where each partition ends, as far as its leader answers.
-    fn ask(&self, client: &BaseConsumer<Context>) -> Result<Vec<Option<u64>>, ClientError> {
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in &self.partitions {
-            list.add_partition_offset(topic, *partition, Offset::End)?;
-        }
-        let answer = client.offsets_for_times(list, ANSWER);
-        attend(client);
-        let answer = answer?;
-        let end = |(topic, partition): &(String, i32)| {
-            let found = answer.find_partition(topic, *partition)?;
-            match (found.error(), found.offset()) {
-                (Ok(()), Offset::Offset(offset)) => Some(offset as u64),
-                _ => None,
-            }
-        };
-        Ok(self.partitions.iter().map(end).collect())
+/// Where each partition ends, as far as its leader answers.
+pub(super) fn end_offsets(
+    client: &BaseConsumer<Context>,
+    partitions: &[(String, i32)],
+) -> Result<Vec<Option<u64>>, ClientError> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, Offset::End)?;
     }
+    let answer = client.offsets_for_times(list, ANSWER);
+    attend(client);
+    let answer = answer?;
+    let end = |(topic, partition): &(String, i32)| {
+        let found = answer.find_partition(topic, *partition)?;
+        match (found.error(), found.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some(offset as u64),
+            _ => None,
+        }
+    };
+    Ok(partitions.iter().map(end).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Reading back a partition of our own.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -79,7 +80,7 @@ pub(super) enum Start {
     First,
     /// At most so many offsets before the end.
     Last(u64),
-    /// At this offset, or at the first record if there is no such offset.
+    /// At this offset, or at the first record if it is neither there nor the end.
     Offset(u64),
 }
 
@@ -98,9 +99,10 @@ pub(super) fn read(own: &Own<'_>, start: Start) -> Result<Vec<Record>, KafkaErro
     let consumer: BaseConsumer<Context> = config
         .create_with_context(Context::default())
         .map_err(|error| KafkaError::client(what, &error))?;
-    let begun = Instant::now();
+    // A long log takes longer than that: only silence counts.
+    let heard = Cell::new(Instant::now());
     let late = |error: &ClientError| {
-        if begun.elapsed() < patience {
+        if heard.get().elapsed() < patience {
             std::thread::sleep(Duration::from_millis(50));
             return Ok(());
         }
@@ -120,7 +122,7 @@ pub(super) fn read(own: &Own<'_>, start: Start) -> Result<Vec<Record>, KafkaErro
         Start::First => low,
         Start::Last(last) => low.max(high.saturating_sub_unsigned(last)),
         Start::Offset(at) => {
-            i64::try_from(at).ok().filter(|at| (low..high).contains(at)).unwrap_or(low)
+            i64::try_from(at).ok().filter(|at| (low..=high).contains(at)).unwrap_or(low)
         }
     };
     let mut list = TopicPartitionList::new();
@@ -130,14 +132,17 @@ pub(super) fn read(own: &Own<'_>, start: Start) -> Result<Vec<Record>, KafkaErro
     let mut records = Vec::new();
     loop {
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => records.push(Record {
-                offset: message.offset() as u64,
-                key: message.key().unwrap_or_default().to_vec(),
-                value: message.payload().unwrap_or_default().to_vec(),
-            }),
+            Some(Ok(message)) => {
+                heard.set(Instant::now());
+                records.push(Record {
+                    offset: message.offset() as u64,
+                    key: message.key().unwrap_or_default().to_vec(),
+                    value: message.payload().unwrap_or_default().to_vec(),
+                });
+            }
             Some(Err(ClientError::PartitionEOF(_))) => return Ok(records),
             Some(Err(error)) => late(&error)?,
-            None if begun.elapsed() > patience => {
+            None if heard.get().elapsed() > patience => {
                 late(&ClientError::Subscription("no records come".to_owned()))?;
             }
             None => {}

@@ -79,6 +79,7 @@ mod listing;
 mod log;
 mod look;
 mod net;
+mod partition;
 mod past;
 mod producer;
 mod progress;
@@ -91,6 +92,7 @@ mod topics;
 mod values;
 mod view;
 mod watch;
+mod whole;
 
 pub use bindings::{KafkaBindingLog, KafkaBindingsSpec};
 pub use client::ClientSpec;

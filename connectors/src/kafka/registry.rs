@@ -218,7 +218,8 @@ impl Registry {
         });
         // The error would name the URL; the cause is enough.
         let (status, text) = answer.map_err(|e| Missing::Later(e.without_url().to_string()))?;
-        if status.is_client_error() {
+        let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        if status.is_client_error() && !passes.contains(&status) {
             return Err(Missing::Refused(status, said(status, &text)));
         }
         if !status.is_success() {

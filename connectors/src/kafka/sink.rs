@@ -7,10 +7,12 @@ use operators::model::{Change, Epoch, Micros, ViewSchema};
 
 use super::hanging::{HANGS, OpenTransaction, Watched};
 use super::net::{Outgoing, net};
-use super::producer::{Ends, Fault, Transactional, Transactions};
+use super::partition::partition;
+use super::producer::{Fault, Transactional, Transactions};
 use super::progress::{Claim, Progress};
 use super::topics::{Needed, Topics};
 use super::view::View;
+use super::whole::{whole, with_ends};
 use super::{ClientSpec, KafkaError, RowFormat};
 use crate::moments::{Moment, reach};
 
@@ -66,7 +68,7 @@ impl KafkaSinkSpec {
     }
 
     /// What messages call the sink.
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         format!("sink {:?}", self.prefix)
     }
 
@@ -174,6 +176,7 @@ impl KafkaSink {
             ..Claim::default()
         };
         let (producer, claim) = take_over(spec, &progress, &ours, false)?;
+        whole(spec, &claim)?;
         let (changes, run, bytes) = (BTreeMap::new(), VecDeque::new(), 0);
         let ends = claim.ends.iter();
         let mut partitions: Vec<(String, i32)> = ends
@@ -311,6 +314,8 @@ impl KafkaSink {
     /// One transaction with all closed epochs.
     fn attempt(&self, claim: Claim) -> Result<Claim, Fault> {
         let producer = &self.producer;
+        let count = |view: &View| claim.ends.get(&view.topic).map_or(1, Vec::len);
+        let partitions: Vec<usize> = self.views.iter().map(count).collect();
         producer.begin()?;
         reach(Moment::TopicBegun);
         for closed in &self.run {
@@ -325,26 +330,18 @@ impl KafkaSink {
                 if let Some(at) = &final_at {
                     headers.push(("final_at", at));
                 }
-                let topic = &self.views[usize::from(record.view)].topic;
-                producer.send(topic, None, &record.key, record.value.as_deref(), &headers)?;
+                let view = usize::from(record.view);
+                let (topic, partition) =
+                    (&self.views[view].topic, partition(&record.key, partitions[view]));
+                let value = record.value.as_deref();
+                producer.send(topic, Some(partition), &record.key, value, &headers)?;
                 reach(Moment::TopicSent);
             }
         }
         let ends = producer.drain()?;
         reach(Moment::TopicDrained);
-        finish(producer, &self.progress, with_ends(claim, &ends))
+        finish(producer, &self.progress, with_ends(&self.spec, claim, &ends)?)
     }
-}
-
-/// A claim with where partitions end now.
-fn with_ends(mut claim: Claim, ends: &Ends) -> Claim {
-    for ((topic, partition), end) in ends {
-        let known = claim.ends.get_mut(topic);
-        if let Some(place) = known.and_then(|known| known.get_mut(*partition as usize)) {
-            *place = *end;
-        }
-    }
-    claim
 }
 
 /// Writes the claim and ends the transaction that it describes.

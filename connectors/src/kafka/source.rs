@@ -350,7 +350,8 @@ impl KafkaSource {
 
     /// What does not work at present and is tried again, such as brokers that don't answer.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.state().trouble.clone()
+        let state = self.shared.state();
+        state.reading_trouble.clone().or_else(|| state.trouble.clone())
     }
 
     /// Shows other tools, under the spec's group, that everything handed out so far is done. It

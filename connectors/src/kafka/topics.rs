@@ -99,8 +99,11 @@ impl Topics {
                 ours = Some(self.create(needed)?);
             }
             if begun.elapsed() >= self.patience {
-                let detail = "has partitions without a leader; start their brokers".to_owned();
-                return Err(self.unfit(needed.name, detail));
+                return Err(KafkaError::Unreachable {
+                    what: self.what.clone(),
+                    brokers: self.brokers.clone(),
+                    cause: format!("topic {:?} has partitions without a leader", needed.name),
+                });
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -132,8 +135,14 @@ impl Topics {
         for (key, value) in needed.settings {
             topic = topic.set(key, value);
         }
-        let answers = self.ask(async || self.admin.create_topics([&topic], &Self::options()).await);
-        match answers?.into_iter().next() {
+        let answer = self.ask(async || {
+            let answers = self.admin.create_topics([&topic], &Self::options()).await?;
+            match answers.into_iter().next() {
+                Some(Err((_, code))) if passes(code) => Err(ClientError::AdminOp(code)),
+                answer => Ok(answer),
+            }
+        });
+        match answer? {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, Code::TopicAlreadyExists))) | None => Ok(false),
             Some(Err((_, code))) => {
@@ -178,6 +187,21 @@ impl Topics {
     fn unfit(&self, topic: &str, detail: String) -> KafkaError {
         KafkaError::Settings { what: self.what.clone(), topic: topic.to_owned(), detail }
     }
+}
+
+/// Whether an answer is one of brokers that are starting or changing: another may come.
+fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RequestTimedOut
+            | Code::OperationTimedOut
+            | Code::NotController
+            | Code::BrokerNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::NetworkException
+    )
 }
 
 /// Whether a topic whose old records are deleted loses none for its `retention.ms` and

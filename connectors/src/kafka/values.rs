@@ -178,8 +178,11 @@ fn ask(schemas: &mut Schemas, id: u32, shared: &Shared) -> Option<()> {
             return None;
         }
         if let Err(error) = schemas.learn(id) {
-            shared.state().trouble = Some(error.to_string());
+            shared.state().reading_trouble = Some(error.to_string());
             thread::sleep(ASK_AGAIN);
+            if schemas.knows(id) {
+                shared.state().reading_trouble = None;
+            }
         }
     }
     Some(())

@@ -68,8 +68,24 @@ impl Watch {
             shown,
         };
         watch.check_recorded(&topics, ends)?;
-        watch.find(topics)?;
+        watch.find_all(topics)?;
         Ok(watch)
+    }
+
+    /// Lists everything, and waits for what does not answer yet: the watermark would not wait for a
+    /// partition that is found later, and its records would be too late.
+    fn find_all(&mut self, mut topics: Vec<TopicNow>) -> Result<(), KafkaError> {
+        let begun = Instant::now();
+        loop {
+            let silent = self.find(topics)?;
+            let Some(cause) = silent else { return Ok(()) };
+            if begun.elapsed() >= self.spec.patience {
+                let (what, brokers) = (self.spec.what(), self.spec.client.brokers.clone());
+                return Err(KafkaError::Unreachable { what, brokers, cause });
+            }
+            thread::sleep(Duration::from_millis(100));
+            topics = first_answer(&self.spec, &self.control, &self.listing)?;
+        }
     }
 
     /// How many partitions there are.
@@ -156,9 +172,9 @@ impl Watch {
         }
     }
 
-    /// Lists what is new.
-    fn find(&mut self, topics: Vec<TopicNow>) -> Result<(), KafkaError> {
-        let mut new = Vec::new();
+    /// Lists what is new; says what of it does not answer and so is not listed.
+    fn find(&mut self, topics: Vec<TopicNow>) -> Result<Option<String>, KafkaError> {
+        let (mut new, mut silent) = (Vec::new(), None);
         for topic in topics {
             self.missing.remove(&topic.name);
             let known = self.listing.topics.iter().position(|entry| entry.name == topic.name);
@@ -177,7 +193,13 @@ impl Watch {
                     partitions.push((partition, topic.name.as_str(), *leader));
                 }
             }
-            let (low, _) = self.control.offsets(&partitions, Offset::Beginning);
+            let (low, why) = self.control.offsets(&partitions, Offset::Beginning);
+            if low.len() < partitions.len() {
+                let count = partitions.len() - low.len();
+                let why = why.unwrap_or_else(|| "their leaders do not answer".to_owned());
+                let name = &topic.name;
+                silent = Some(format!("{count} partitions of topic {name:?} can't be read: {why}"));
+            }
             if known.is_none() && !low.is_empty() {
                 let entry = TopicEntry { name: topic.name.clone(), id: topic.id.clone() };
                 self.shared.state().topics.push(entry.clone());
@@ -190,7 +212,7 @@ impl Watch {
             self.listing.next.insert(partition, first);
             self.order(partition, first);
         }
-        Ok(())
+        Ok(silent)
     }
 
     /// Looks everything up again and again until asked to stop.
@@ -217,8 +239,8 @@ impl Watch {
             Err(error) => Some(self.control.unreachable(&error).to_string()),
             Ok(topics) => {
                 self.deleted(&topics)?;
-                self.find(topics)?;
-                self.ends()?
+                let silent = self.find(topics)?;
+                self.ends()?.or(silent)
             }
         };
         self.shared.state().trouble = trouble;

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cluster::Role;
@@ -73,7 +74,7 @@ enum Command {
         #[arg(short, long, value_parser = worker_count)]
         workers: Option<usize>,
         /// Records in an epoch at most, instead of what the job file says.
-        #[arg(long)]
+        #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
         epoch_records: Option<usize>,
         /// The summary as JSON on standard output.
         #[arg(long)]
@@ -296,6 +297,9 @@ fn show(plan: &Plan, summary: &Summary, json: bool) {
     }
     out::line(format_args!("{}\n", plan.name));
     out::text(summary.text());
+    if plan.tables.is_none() {
+        return;
+    }
     let out = plan.out.display();
     out::line(format_args!("\n  tables in {out}: {}", summary.tables.join(", ")));
     out::line("  python -c 'from deltalake import DeltaTable; \\");

@@ -29,33 +29,35 @@ pub(super) struct Options {
     /// The replay's name; without one, all replays are listed.
     name: Option<String>,
     /// The first epoch whose records are read, or that of the first one bound at a time or later.
-    #[arg(long, value_name = "EPOCH|TIME")]
+    #[arg(long, value_name = "EPOCH|TIME", requires = "name")]
     from: Option<Moment>,
     /// The last epoch, or the last one bound by a time; by default the last one that is bound, each
     /// time that the replay is run.
-    #[arg(long, value_name = "EPOCH|TIME")]
+    #[arg(long, value_name = "EPOCH|TIME", requires = "name")]
     to: Option<Moment>,
     /// Only this view; may be given again.
-    #[arg(long, value_name = "VIEW")]
+    #[arg(long, value_name = "VIEW", requires = "name")]
     view: Vec<String>,
     #[command(flatten)]
     change: Change,
     /// Also writes topics, whose names begin with this instead of what the live ones begin with.
-    #[arg(long)]
+    #[arg(long, requires = "name")]
     prefix: Option<String>,
     /// Reads the job's archive instead of its sources.
-    #[arg(long)]
+    #[arg(long, requires = "name")]
     archive: bool,
     /// Makes small epochs one, which is faster: the current rows are the same, changelogs and
     /// `id_changes` know of fewer epochs.
-    #[arg(long)]
+    #[arg(long, requires = "name")]
     coalesce: bool,
     /// Reads at most so many records in a second.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "RECORDS")]
+    #[arg(requires = "name")]
     rate: Option<u64>,
     /// Makes its job the live one. The live one must be stopped, and its file be that of the
     /// replay.
     #[arg(long, conflicts_with_all = ["from", "to", "view", "set", "changed", "prefix", "drop"])]
+    #[arg(requires = "name")]
     switch: bool,
     /// Makes what was there before the last switch the live job again.
     #[arg(long, conflicts_with_all = ["name", "switch", "from", "to", "view", "set", "prefix"])]
@@ -143,7 +145,13 @@ fn act(options: &Options, live: &Plan, stop: &AtomicBool) -> Result<u8, RebuildE
         };
         return change_over(options, live, &name, stop);
     }
-    let Some(name) = &options.name else { return list(options, live) };
+    let Some(name) = &options.name else {
+        if !options.change.is_none() {
+            let message = "a replay with a change needs a name; write it behind the job file";
+            return Err(RebuildError::Usage(message.to_owned()));
+        }
+        return list(options, live);
+    };
     if options.switch {
         return change_over(options, live, name, stop);
     }

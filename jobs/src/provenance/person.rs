@@ -1,5 +1,6 @@
 //! One person: identifiers, links, claims, commands, changes of ids, and the records of all of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use operators::identity::explain::Evidence;
@@ -103,6 +104,8 @@ fn ident(plan: &Plan, whom: &Whom) -> Result<(Vec<Ident>, String), QueryError> {
             };
             // All sources of a job have the same secret and block the same values.
             let Some(source) = plan.sources.first() else { return Err(nobody(value)) };
+            let written = source.decode.identities.get(kind);
+            let value = &*written.map_or(Cow::Borrowed(&**value), |written| written.value(value));
             if source.decode.blocked.contains(value) {
                 let message =
                     format!("{value:?} is no identifier: the job blocks it ([identity] blocked)");

@@ -69,6 +69,9 @@ pub struct Explained {
     /// The rows that stand, of those that are asked for.
     #[serde(skip)]
     pub rows: Vec<Row>,
+    /// Why there is nothing to say, where it is not that nothing has changed.
+    #[serde(skip)]
+    pub why_none: Option<String>,
 }
 
 /// What is asked.
@@ -188,6 +191,15 @@ pub fn explain(plan: &Plan, name: &str, question: &Question) -> Result<Explained
         }
     }
     stories.retain(|_, story| story.last.as_ref().is_some_and(|row| is_as_wanted(row, &wanted)));
+    let why_none = if columns.is_empty() {
+        Some(format!("{name} has no numbers"))
+    } else if stories.is_empty() && !question.key.is_empty() {
+        let key = question.key.iter().map(|(column, value)| format!("{column}={value}"));
+        let key = key.collect::<Vec<_>>().join(",");
+        Some(format!("{name} has no row with {key}; times are UTC, as `braid query` shows them"))
+    } else {
+        None
+    };
     let rows = stories.values().filter_map(|story| story.standing.clone()).collect();
     let people = people(plan, until)?;
     let mut numbers = Vec::new();
@@ -207,7 +219,7 @@ pub fn explain(plan: &Plan, name: &str, question: &Question) -> Result<Explained
             });
         }
     }
-    Ok(Explained { view: name.to_owned(), since, until, numbers, rows })
+    Ok(Explained { view: name.to_owned(), since, until, numbers, rows, why_none })
 }
 
 /// Whether a row has values in columns, as text.
@@ -271,7 +283,10 @@ fn contributors(mut steps: Vec<(Epoch, Cause, f64)>, people: &People) -> Vec<Con
 impl Explained {
     /// As a person reads it.
     pub fn text(&self) -> String {
-        let Self { view, since, until, numbers, rows: _ } = self;
+        if let Some(why) = &self.why_none {
+            return why.clone();
+        }
+        let Self { view, since, until, numbers, .. } = self;
         let many = match numbers.len() {
             0 => "no number".to_owned(),
             1 => "a number".to_owned(),

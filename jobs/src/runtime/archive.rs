@@ -71,6 +71,11 @@ impl ArchiveWriter {
         self.inbox.send(closed).is_ok()
     }
 
+    /// Whether the thread has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Lets it write what is left.
     pub(super) fn finish(self) -> Result<(), RunError> {
         drop(self.inbox);

@@ -66,8 +66,9 @@ impl Feeding<'_> {
         workers: &mut Workers,
     ) -> Result<(), RunError> {
         let last = bound.epoch();
+        let health = workers.health();
         if sources.iter().all(Source::is_bounded) {
-            return self.read(last, sources, |minted, held| {
+            return self.read(last, sources, health, |minted, held| {
                 self.bind(vec![minted], (bound, workers), held).map(|()| true)
             });
         }
@@ -78,7 +79,11 @@ impl Feeding<'_> {
             let binder = thread::Builder::new().name("bindings".to_owned());
             let binder = binder.spawn_scoped(scope, bind);
             let binder = binder.map_err(|e| RunError::Worker(format!("bindings: {e}")))?;
-            let read = self.read(last, sources, |minted, held| {
+            let health = || {
+                let bound = || RunError::Worker("the bindings".to_owned());
+                if binder.is_finished() { Err(bound()) } else { health() }
+            };
+            let read = self.read(last, sources, health, |minted, held| {
                 let bytes = minted.bytes();
                 wait_for_room(ahead, bytes, || binder.is_finished(), held);
                 ahead.fetch_add(bytes, Ordering::AcqRel);
@@ -92,11 +97,12 @@ impl Feeding<'_> {
     }
 
     /// Reads epochs after the `last` one and hands each on, with what shows how far sources are
-    /// while it is held up; until that says false.
+    /// while it is held up; until that says false, or `health` that it is of no use any more.
     fn read(
         &self,
         last: Epoch,
         sources: &mut [Source],
+        health: impl Fn() -> Result<(), RunError>,
         mut hand: impl FnMut(Minted, &mut dyn FnMut()) -> Result<bool, RunError>,
     ) -> Result<(), RunError> {
         let mut epoch = last;
@@ -107,6 +113,7 @@ impl Feeding<'_> {
         shown::sources(self.around.board, &self.names, sources, &retention);
         self.around.board.figures().replayed = true;
         while !self.stopped() {
+            health()?;
             let begun = clock();
             let (batches, mut failed) =
                 if bounded { gather(sources, self.size) } else { self.gather_for_a_while(sources) };

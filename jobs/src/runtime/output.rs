@@ -144,6 +144,11 @@ impl<R: Send + 'static> Output<R> {
         self.inbox.send(closed).is_ok()
     }
 
+    /// Whether the thread has failed; [`Output::finish`] says why.
+    pub(super) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Lets it write what is left.
     pub(super) fn finish(self) -> Result<R, RunError> {
         drop(self.inbox);

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use connectors::kafka::KafkaSink;
 use connectors::table::{TableError, TableSink};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use operators::graph::{Emitted, Mark, STATEFUL};
 use operators::model::{Cell, CellRef, Change, Epoch, Event, Micros, Reason};
 use operators::views::catalog::Catalog;
@@ -130,6 +131,9 @@ impl Open {
     }
 }
 
+/// How often it is looked whether an output has failed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Where closed epochs go: each to a thread of its own.
 struct Outputs {
     tables: Option<TableWriter>,
@@ -139,6 +143,32 @@ struct Outputs {
 }
 
 impl Outputs {
+    /// What is told next, until workers hang up or an output has failed, which is looked at now and
+    /// then: a job to which nothing comes would run on without it.
+    fn hear(&self, told: &Receiver<Told>, looked: &mut Instant) -> Option<Told> {
+        loop {
+            let heard = told.recv_timeout(LOOK_EVERY);
+            if looked.elapsed() >= LOOK_EVERY {
+                *looked = Instant::now();
+                if self.have_failed() {
+                    return None;
+                }
+            }
+            match heard {
+                Ok(told) => return Some(told),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn have_failed(&self) -> bool {
+        self.tables.as_ref().is_some_and(TableWriter::has_failed)
+            || self.topics.iter().any(TopicWriter::has_failed)
+            || self.snapshots.as_ref().is_some_and(SnapshotWriter::has_failed)
+            || self.archive.as_ref().is_some_and(ArchiveWriter::has_failed)
+    }
+
     /// Hands what was admitted in a closed epoch to those who keep it. Says false when one has
     /// failed.
     fn keep(&self, kept: Kept, watermark: Micros) -> bool {
@@ -156,8 +186,13 @@ impl Outputs {
             && self.tables.as_ref().is_none_or(|tables| tables.take(closed(changes)))
     }
 
-    /// Hands each output what a change of the job makes of what it holds.
+    /// Hands each output what a change of the job makes of what it holds; the archive, that nothing
+    /// was admitted in the epoch which says so.
     fn publish(&self, upgrade: &Upgrade, watermark: Micros) -> Result<bool, TableError> {
+        let admitted = || Admitted { epoch: upgrade.epoch, watermark, events: Vec::new() };
+        if !self.archive.as_ref().is_none_or(|archive| archive.take(admitted())) {
+            return Ok(false);
+        }
         let closed = |holds| {
             let changes = vec![upgrade.changes(holds)?];
             Ok::<_, TableError>(Closed::new(upgrade.epoch, watermark, changes))
@@ -252,7 +287,8 @@ impl Sink {
         let mut closed = vec![0; self.workers];
         let mut held = vec![[0; STATEFUL.len()]; self.workers];
         let (mut done, mut watermark) = (0, self.watermark);
-        while let Ok(message) = told.recv() {
+        let mut looked = Instant::now();
+        while let Some(message) = outputs.hear(told, &mut looked) {
             let (worker, emitted) = match message {
                 Told::Run(last) => {
                     open.runs.insert(last);

@@ -207,6 +207,11 @@ impl SnapshotWriter {
         self.inbox.send(closed).is_ok()
     }
 
+    /// Whether one of its threads has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Takes the last snapshot, when everything is written.
     pub(super) fn finish(self) -> Result<(), RunError> {
         drop(self.inbox);

@@ -65,6 +65,13 @@ impl Workers {
         Self { inboxes, next: 0, ended: 0, shared, in_flight, runs, run_bytes: 0, held }
     }
 
+    /// Asks whether outputs or workers have failed, for who feeds them nothing.
+    pub(super) fn health(&self) -> impl Fn() -> Result<(), RunError> + 'static {
+        let closed = Arc::clone(&self.shared.closed);
+        let stopped = Arc::clone(&self.shared.stopped);
+        move || failed(closed.load(Ordering::Acquire), &stopped)
+    }
+
     /// Bytes of records between binding and the end of the graph.
     pub(super) fn bytes_in_flight(&self) -> usize {
         self.in_flight.values().sum()
@@ -154,12 +161,7 @@ impl Workers {
         self.tell_closed(epoch, marks, true)?;
         loop {
             let closed = self.shared.closed.load(Ordering::Acquire);
-            if closed == Epoch::MAX {
-                return Err(RunError::Worker("what comes out can't be written".to_owned()));
-            }
-            if self.shared.stopped.load(Ordering::Acquire) {
-                return Err(RunError::Worker("it has given up".to_owned()));
-            }
+            failed(closed, &self.shared.stopped)?;
             self.in_flight = self.in_flight.split_off(&closed);
             if self.bytes_in_flight() <= IN_FLIGHT_BYTES_MAX {
                 return Ok(());
@@ -173,6 +175,17 @@ impl Workers {
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// Whether outputs or workers have failed.
+fn failed(closed: Epoch, stopped: &AtomicBool) -> Result<(), RunError> {
+    if closed == Epoch::MAX {
+        return Err(RunError::Worker("what comes out can't be written".to_owned()));
+    }
+    if stopped.load(Ordering::Acquire) {
+        return Err(RunError::Worker("it has given up".to_owned()));
+    }
+    Ok(())
 }
 
 fn gone() -> RunError {

@@ -1,5 +1,6 @@
 //! A property value.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,31 @@ impl Value {
             Self::Int(i) => Some(*i as f64),
             Self::Float(f) => Some(*f),
             Self::Bool(_) | Self::Str(_) => None,
+        }
+    }
+
+    /// The value as a number; text counts that spells one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Str(text) => text.trim().parse().ok().filter(|f: &f64| f.is_finite()),
+            other => other.as_f64(),
+        }
+    }
+
+    /// The value as a whole number, exactly; text counts that spells one.
+    pub fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Int(whole) => Some(*whole),
+            Self::Str(text) => text.trim().parse().ok(),
+            Self::Bool(_) | Self::Float(_) => None,
+        }
+    }
+
+    /// The value as text: channels that send one as a number and as text mean the same.
+    pub fn written(&self) -> Cow<'_, str> {
+        match self {
+            Self::Str(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.to_string()),
         }
     }
 

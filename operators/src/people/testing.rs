@@ -170,15 +170,16 @@ pub fn event(random: &mut Seeded, matcher: &Matcher, idents: Idents) -> Event {
     let channel = random.pick(&CHANNELS);
     let value = match random.below(4) {
         0 => None,
-        1 => Some(Value::Str("text".into())),
+        1 => Some(Value::Str(random.pick(&["text", "3", "0.50"]).into())),
         2 => Some(Value::Int(random.below(5) as i64)),
         _ => Some(Value::Float(random.below(5) as f64 / 8.0 - 0.25)),
     };
-    let held = random.pick(&[None, Some("x"), Some("x"), Some("y")]);
+    let seven = [Value::Int(7), Value::Str("7".into())];
+    let held = random.pick(&[None, Some(&seven[0]), Some(&seven[1]), Some(&Value::Int(8))]);
     let set = random.pick(&[None, None, None, Some("p"), Some("q")]);
     let group = random.pick(&[None, Some(""), Some("g"), Some("g"), Some("h"), Some("h")]);
     let text = |text: Option<&str>| text.map(|text| Value::Str(text.into()));
-    let properties = [value, text(held), text(set), text(group)];
+    let properties = [value, held.cloned(), text(set), text(group)];
     let message_id = match number % 2 {
         0 => format!("m{number}"),
         _ => format!("{:08x}-0000-4000-8000-{number:012x}", number as u32),

@@ -16,18 +16,16 @@ use crate::people::PeopleOutput;
 const LARGEST: f64 = 9e18;
 
 /// A numeric property with nine decimal places: whole numbers exactly, others rounded half to even.
-/// Text and numbers beyond 9e18 are no numbers here.
+/// Text counts that spells a number; numbers beyond 9e18 do not.
 pub fn decimal(value: &Value) -> Option<Decimal> {
-    match value {
-        Value::Int(i) => Some(Decimal::from(*i) * 1_000_000_000),
-        // The whole part apart, so that rounding sees the fraction at full precision.
-        Value::Float(f) if f.abs() <= LARGEST => {
-            let whole = f.trunc();
-            let fraction = ((f - whole) * 1e9).round_ties_even();
-            Some(whole as Decimal * 1_000_000_000 + fraction as Decimal)
-        }
-        Value::Float(_) | Value::Bool(_) | Value::Str(_) => None,
+    if let Some(whole) = value.whole() {
+        return Some(Decimal::from(whole) * 1_000_000_000);
     }
+    // The whole part apart, so that rounding sees the fraction at full precision.
+    let number = value.number().filter(|number| number.abs() <= LARGEST)?;
+    let whole = number.trunc();
+    let fraction = ((number - whole) * 1e9).round_ties_even();
+    Some(whole as Decimal * 1_000_000_000 + fraction as Decimal)
 }
 
 /// Whether a trend looks at an event.
@@ -191,5 +189,23 @@ pub fn of_person(
                 out.counted.add(&place, if after > 0 { 1 } else { -1 }, *cause);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Amounts that a source writes as text were left out of sums.
+    #[test]
+    fn text_that_spells_a_number_counts() {
+        let text = |text: &str| decimal(&Value::Str(text.into()));
+        assert_eq!(text("20"), decimal(&Value::Int(20)));
+        assert_eq!(text(" 19.90"), decimal(&Value::Float(19.9)));
+        assert_eq!(text("9007199254740993"), Some(9_007_199_254_740_993_000_000_000));
+        for no_number in ["", "5 EUR", "1,5", "inf", "NaN", "1e19"] {
+            assert_eq!(text(no_number), None, "{no_number}");
+        }
+        assert_eq!(decimal(&Value::Bool(true)), None);
     }
 }

@@ -132,6 +132,29 @@ fn an_archive_that_begins_late_gets_what_was_before() {
     assert_same(&is, &current(&job.out(), &plan), "current rows");
 }
 
+/// An archive alone does not end the tables, and after a change of the job it is as far as they are:
+/// it had not been told of the epoch that publishes the difference.
+#[test]
+fn an_archive_is_as_far_as_a_changed_job() {
+    let sink = "[[sink]]\nconnector = \"archive\"\n[time]";
+    let text = job_text().replacen("[time]", sink, 1);
+    let job = Job::new(&text);
+    write_part(&job, 0, &records(&mut Seeded(100), 80));
+    job.run(2, 9);
+    job.write("job.toml", text.replace("owners_max = 3", "owners_max = 1"));
+    job.run(1, 9);
+    let plan = job.plan();
+    let again = create(&job, "again", &plan.text, Scope::default());
+    read(&job, &again, 2, true);
+    let mut plan = plan;
+    // What the change made others is told by the live job alone.
+    let stays = |s: &operators::model::ViewSchema| !s.append_only;
+    std::sync::Arc::make_mut(&mut plan.catalog).schemas.retain(stays);
+    let (is, should) = (current(&again.plan.out, &plan), current(&job.out(), &plan));
+    assert!(should.values().any(|rows| !rows.is_empty()), "{should:?}");
+    assert_same(&is, &should, "current rows");
+}
+
 /// Killed at every file and commit that an archive gets, also while its small files become one.
 #[test]
 fn an_archive_is_killed_at_each_of_its_steps() {

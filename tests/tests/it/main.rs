@@ -1,7 +1,9 @@
 //! Scenarios, oracles, crashes: the product driven as its user drives it.
 
+mod any_case;
 mod archive;
 mod as_known;
+mod check;
 mod clickhouse;
 mod cluster;
 mod cohorts;

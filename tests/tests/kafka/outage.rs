@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use braid_tests::kafka::{Cluster, Writer, read_all, wait};
-use connectors::kafka::{ClientSpec, KafkaSink, KafkaSinkSpec, KafkaSource, KafkaSpec};
+use connectors::bindings::{Binding, BindingLog as _};
+use connectors::kafka::{
+    ClientSpec, KafkaBindingLog, KafkaBindingsSpec, KafkaSink, KafkaSinkSpec, KafkaSource,
+    KafkaSpec,
+};
 use operators::model::{Cause, Cell, Change, Row};
 
 use super::support::{read, spec};
@@ -76,4 +80,51 @@ fn brokers_that_do_not_answer() {
     let error = KafkaSource::open(&spec, &[]).err().unwrap().to_string();
     assert!(error.starts_with("source \"web\": can't reach 127.0.0.1:9: "), "{error}");
     assert!(error.contains("refused"), "the cause is told: {error}");
+}
+
+/// A partition whose broker does not answer when a source is opened was left out, and when it was
+/// found the watermark had gone on without it: its records were too late.
+#[test]
+fn a_source_waits_for_all_its_partitions() {
+    let cluster = Cluster::start(2);
+    cluster.create_topic("in", 2, &[]);
+    let writer = Writer::new(cluster.brokers());
+    (0..2).for_each(|partition| writer.send("in", partition, "{}"));
+    writer.flush();
+    let spec = spec(cluster.brokers(), &["in"]);
+    cluster.freeze(2, true);
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| KafkaSource::open(&spec, &[]).unwrap());
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(!opening.is_finished(), "half of it is not there");
+        cluster.freeze(2, false);
+        let mut source = opening.join().unwrap();
+        assert_eq!(source.status().len(), 2);
+        assert_eq!(read(&mut source, 2).len(), 2);
+    });
+}
+
+/// A broker that stood still for longer than a transaction may be open fenced off the log of
+/// bindings, as if another run had taken over.
+#[test]
+fn bindings_go_on_when_a_broker_stood_still() {
+    let cluster = Cluster::start(2);
+    let spec = KafkaBindingsSpec::new(ClientSpec::new(cluster.brokers()), "log", "job");
+    let (mut log, _) = KafkaBindingLog::open(&spec, None).unwrap();
+    let binding = |epoch| Binding::new(epoch, 1, 7, "job");
+    let mut places = vec![log.append(&binding(1)).unwrap()];
+    for (node, epoch) in [(1, 2), (2, 3)] {
+        cluster.freeze(node, true);
+        std::thread::scope(|scope| {
+            let log = &mut log;
+            let appending = scope.spawn(move || log.append(&binding(epoch)).unwrap());
+            std::thread::sleep(Duration::from_secs(14));
+            cluster.freeze(node, false);
+            places.push(appending.join().unwrap());
+        });
+    }
+    drop(log);
+    let (_, logged) = KafkaBindingLog::open(&spec, None).unwrap();
+    let found: Vec<_> = logged.iter().map(|logged| (logged.at, logged.binding.epoch)).collect();
+    assert_eq!(found, places.into_iter().zip(1..=3).collect::<Vec<_>>());
 }

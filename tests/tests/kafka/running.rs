@@ -20,6 +20,11 @@ struct Running {
 
 impl Running {
     fn start(input: &Broker, output: &Broker) -> Self {
+        Self::start_with(input, output, "")
+    }
+
+    /// With more at the end of its job file.
+    fn start_with(input: &Broker, output: &Broker, more: &str) -> Self {
         let name = unique("running");
         input.create_topic(&format!("{name}.in"), 1, &[]);
         let job = format!(
@@ -42,6 +47,7 @@ impl Running {
             brokers = "{}"
             [snapshot]
             every = "1s"
+            {more}
             "#,
             input.brokers(),
             output.brokers(),
@@ -50,8 +56,8 @@ impl Running {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("job.toml"), job).unwrap();
         let braid = Path::new(env!("CARGO_BIN_EXE_braid-tested"));
-        let more = ["--listen", "127.0.0.1:0", "--epoch-records", "200"];
-        let mut job = Braid::start(braid, folder.path(), &more);
+        let options = ["--listen", "127.0.0.1:0", "--epoch-records", "200"];
+        let mut job = Braid::start(braid, folder.path(), &options);
         let address = wait("the job to listen", || {
             assert_eq!(job.ended(), None, "{}", job.said());
             let said = job.said();
@@ -279,4 +285,21 @@ fn a_standing_sink_stops_the_sources() {
     let topic = format!("{}.events", running.name);
     assert_eq!(published(&read_all(cluster.brokers(), &topic)).len() as u64, RECORDS);
     assert_eq!(running.job.ended(), None);
+}
+
+/// A job to which nothing more comes ran on without the thread that writes its tables.
+#[test]
+fn a_quiet_job_ends_when_an_output_fails() {
+    let broker = shared();
+    let mut running =
+        Running::start_with(broker, broker, "[[sink]]\nconnector = \"table\"\nevery = \"1s\"\n");
+    running.wait_ready();
+    let events = running.folder.path().join("out/events");
+    std::fs::remove_dir_all(&events).unwrap();
+    std::fs::write(&events, "in the way").unwrap();
+    let writer = Writer::new(broker.brokers());
+    writer.send(&format!("{}.in", running.name), 0, &record(1, ""));
+    writer.flush();
+    let status = wait("the job to end", || running.job.ended());
+    assert_eq!(status.code(), Some(1), "{}", running.job.said());
 }

@@ -203,3 +203,53 @@ fn a_record_too_large_for_its_topic() {
     assert!(error.to_string().contains("max.message.bytes"), "{error}");
     assert!(read_all(broker.brokers(), &topic).is_empty());
 }
+
+/// A row stays in its partition when the topic gets more of them: the client would have sent what
+/// comes later elsewhere, and the old row would have stood for ever.
+#[test]
+fn partitions_that_are_added_get_no_rows() {
+    let mut spec = spec();
+    let refresh = "topic.metadata.refresh.interval.ms".to_owned();
+    spec.client.properties.insert(refresh, "100".to_owned());
+    let mut sink = KafkaSink::open(&spec, &[counter_schema()]).unwrap();
+    let topic = spec.topic("counts");
+    for epoch in 1..=2 {
+        for key in 0..20 {
+            if epoch == 2 {
+                sink.add(epoch, change(key, 1, -1, Cause::Late));
+            }
+            sink.add(epoch, change(key, epoch as i64, 1, Cause::New));
+        }
+        sink.close(epoch, 0).unwrap();
+        sink.commit().unwrap();
+        if epoch == 1 {
+            shared().add_partitions(&topic, 5);
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+    }
+    let mut places: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for message in read_all(shared().brokers(), &topic) {
+        places.entry(message.key.unwrap()).or_default().push(message.partition);
+    }
+    assert_eq!(places.len(), 20);
+    assert!(places.values().all(|p| p.len() == 2 && p[0] == p[1] && p[0] < 2), "{places:?}");
+    drop(sink);
+    let error = KafkaSink::open(&spec, &[counter_schema()]).err().unwrap();
+    assert!(error.to_string().contains("had 2 partitions and has 5"), "{error}");
+}
+
+/// A topic that was removed was created again, empty, and taken for whole.
+#[test]
+fn a_topic_that_was_created_again_lacks_rows() {
+    let spec = spec();
+    let mut sink = KafkaSink::open(&spec, &[counter_schema()]).unwrap();
+    sink.add(1, change(7, 1, 1, Cause::New));
+    sink.close(1, 0).unwrap();
+    sink.commit().unwrap();
+    drop(sink);
+    // As it is it is whole.
+    drop(KafkaSink::open(&spec, &[counter_schema()]).unwrap());
+    shared().delete_topic(&spec.topic("counts"));
+    let error = KafkaSink::open(&spec, &[counter_schema()]).err().unwrap();
+    assert!(error.is_gone() && error.to_string().contains("so rows are missing"), "{error}");
+}

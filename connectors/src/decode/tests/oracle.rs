@@ -126,7 +126,10 @@ fn time(spec: &DecodeSpec, record: &Record) -> Result<Micros, Reason> {
 }
 
 fn ident(spec: &DecodeSpec, kind: usize, value: &str) -> Option<Ident> {
-    let token = spec.secret.token(&spec.identities[kind].name, value);
+    let of = &spec.identities[kind];
+    let value = if of.ignore_case { value.trim().to_lowercase() } else { value.to_owned() };
+    let value = &value;
+    let token = spec.secret.token(&of.name, value);
     (!spec.blocked.contains(value)).then_some(Ident { kind: kind as u8, token })
 }
 
@@ -179,6 +182,9 @@ fn property(value: &Json) -> Option<Value> {
         Json::Null => None,
         Json::Bool(b) => Some(Value::Bool(*b)),
         Json::String(text) => Some(Value::Str(text.as_str().into())),
+        Json::Number(number) if number.as_i64().is_none() && number.is_u64() => {
+            Some(Value::Str(number.to_string().into()))
+        }
         Json::Number(number) => Some(match (number.as_i64(), number.as_f64().unwrap()) {
             (Some(i), _) => Value::Int(i),
             (None, f) if f.fract() == 0.0 && f.abs() < 2_f64.powi(53) => Value::Int(f as i64),

@@ -156,6 +156,26 @@ fn the_last_of_two_keys_counts_with_all_below_it() {
     assert_eq!(event.properties.value(0), None);
 }
 
+/// A person who writes an address in two ways is one.
+#[test]
+fn case_is_ignored_where_the_job_says_so() {
+    let idents = |fields: &str| {
+        let out = decode(&spec(), &batch(&[record(fields)]));
+        out.events[0].0.idents.to_vec()
+    };
+    let anna = vec![Ident { kind: 1, token: token("email", "anna@shop.example") }];
+    for written in ["anna@shop.example", "Anna@Shop.example", " ANNA@SHOP.EXAMPLE "] {
+        assert_eq!(idents(&format!("\"traits\":{{\"email\":\"{written}\"}}")), anna);
+    }
+    let user = vec![Ident { kind: 0, token: token("user_id", "Anna") }];
+    assert_eq!(idents("\"userId\":\"Anna\""), user, "only there");
+    let merge = "\"type\":\"merge\",\"identifiers\":[{\"type\":\"email\",\"value\":\"A@B\"},\
+                 {\"type\":\"user_id\",\"value\":\"u\"}]";
+    let out = decode(&spec(), &batch(&[record(merge)]));
+    let pair = out.events[0].0.command().map(|command| [command.x, command.y]);
+    assert_eq!(pair.unwrap()[1], Ident { kind: 1, token: token("email", "a@b") });
+}
+
 #[test]
 fn numbers_as_ids_and_blocked_values() {
     let kinds = |fields: &str| {
@@ -167,12 +187,23 @@ fn numbers_as_ids_and_blocked_values() {
     }
     let long = "18446744073709551615";
     assert_eq!(kinds(&format!("\"userId\":{long}")), [token("user_id", long)]);
-    for blocked in ["\"\"", "null", "\"null\"", "\"undefined\"", "\"none\"", "0", "\"0\"", "[]"] {
+    for blocked in [
+        "\"\"",
+        "null",
+        "\"null\"",
+        "\"NULL\"",
+        "\"undefined\"",
+        "\"None\"",
+        "0",
+        "\"0\"",
+        "\" \"",
+        "[]",
+    ] {
         assert!(kinds(&format!("\"userId\":{blocked}")).is_empty(), "{blocked}");
     }
     let zeros = "\"00000000-0000-0000-0000-000000000000\"";
     assert!(kinds(&format!("\"anonymousId\":{zeros}")).is_empty());
-    assert_eq!(kinds("\"userId\":\"Null\"").len(), 1);
+    assert_eq!(kinds("\"userId\":\"nUll\"").len(), 1);
 }
 
 #[test]

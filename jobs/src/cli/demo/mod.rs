@@ -154,10 +154,11 @@ fn next(dir: &Path, plan: &Plan) {
         "      select step, event, count, average_s from delta_scan(\"{out}/funnel_purchase\")"
     ));
     out::line("      where period = $$all$$ order by step\"\"\"))'");
-    out::line("    python3 -c 'from deltalake import DeltaTable;");
+    out::line("    python3 -c 'from deltalake import DeltaTable; \\");
     out::line(format_args!("      print(DeltaTable(\"{out}/people\").to_pyarrow_table())'"));
     out::line(format_args!(
-        "\n  Then change {dir}/job.toml, for example a window or a gap, and see what is corrected:"
+        "\n  Then change {dir}/job.toml, for example to funnelWindowInterval = 1, and see what is \
+         corrected:"
     ));
     out::line(format_args!("\n    braid plan {dir}/job.toml && braid run {dir}/job.toml\n"));
 }

@@ -180,6 +180,7 @@ pub struct IdentityType {
     pub forward: Option<Spanned<String>>,
     pub back: Option<Spanned<String>>,
     pub own: Option<Spanned<String>>,
+    pub ignore_case: Option<bool>,
 }
 
 /// `[dedup]`.

@@ -89,8 +89,10 @@ impl Plan {
             rules.insert(format!("the fields of source {name}"), format!("{fields:?}"));
         }
         if let Some(PlannedSource { decode, .. }) = self.sources.first() {
-            for IdentityFields { name, from } in &decode.identities {
-                rules.insert(format!("the fields of {name}"), format!("{from:?}"));
+            for IdentityFields { name, from, ignore_case } in &decode.identities {
+                // As before there was such a thing, where it is not asked for.
+                let folded = if *ignore_case { " in any case" } else { "" };
+                rules.insert(format!("the fields of {name}"), format!("{from:?}{folded}"));
             }
             let blocked: BTreeSet<&String> = decode.blocked.iter().collect();
             let previous = decode.previous_id.map(|of| &decode.identities[usize::from(of)].name);

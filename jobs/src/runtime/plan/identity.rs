@@ -39,13 +39,14 @@ pub(super) fn identity(
 ) -> (IdentityConfig, Vec<IdentityFields>) {
     let written = &file.identity.types;
     let cluster_max = file.identity.cluster_max.unwrap_or(1000);
-    let fields = |name: &str, from: &[&str]| IdentityFields {
+    let fields = |name: &str, from: &[&str], ignore_case: bool| IdentityFields {
         name: name.to_owned(),
         from: from.iter().map(|path| super::sources::path(path)).collect(),
+        ignore_case,
     };
     if written.is_empty() {
         let (types, from): (Vec<_>, Vec<_>) =
-            usual().into_iter().map(|(t, from)| (t.clone(), fields(&t.name, &from))).unzip();
+            usual().into_iter().map(|(t, from)| (t.clone(), fields(&t.name, &from, false))).unzip();
         return (IdentityConfig { types, cluster_max }, from);
     }
     check.unique("identity types", written.iter().map(|t| &t.name));
@@ -85,7 +86,7 @@ pub(super) fn identity(
             own,
         });
         let paths: Vec<&str> = t.from.iter().map(|from| from.get_ref().as_str()).collect();
-        from.push(fields(t.name.get_ref(), &paths));
+        from.push(fields(t.name.get_ref(), &paths, t.ignore_case.unwrap_or(false)));
     }
     (IdentityConfig { types, cluster_max }, from)
 }

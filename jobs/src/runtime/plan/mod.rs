@@ -283,7 +283,7 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
         every: COMMIT_EVERY,
     };
     let Some(sinks) = &file.sink else { return (Some(options), Vec::new()) };
-    let (mut any, mut topics) = (false, Vec::<KafkaSinkSpec>::new());
+    let (any, mut topics) = (has_tables(sinks), Vec::<KafkaSinkSpec>::new());
     for sink in sinks {
         match sink.connector.get_ref().as_str() {
             "archive" => {
@@ -291,7 +291,6 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
                 continue;
             }
             "table" | "arrow" => {
-                any = true;
                 options.arrow |= sink.connector.get_ref() == "arrow";
                 topics::belongs(check, sink);
             }
@@ -323,13 +322,18 @@ fn sinks(check: &mut Checker, file: &JobFile) -> (Option<TableOptions>, Vec<Kafk
 
 /// How the tables of a job file are partitioned, if it has any.
 pub(super) fn partition(file: &JobFile) -> Option<Granularity> {
-    let Some(sinks) = &file.sink else { return Some(Granularity::default()) };
-    let is = |sink: &Sink, kinds: &[&str]| kinds.contains(&sink.connector.get_ref().as_str());
-    let others = sinks.iter().filter(|sink| !is(sink, &["archive"]));
+    let sinks = file.sink.as_deref().unwrap_or_default();
+    let others = sinks.iter().filter(|sink| sink.connector.get_ref() != "archive");
     let words = others.filter_map(|sink| sink.partition.as_ref());
     let partition = words.filter_map(|word| Granularity::from_word(word.get_ref())).next_back();
-    let has_tables = sinks.iter().any(|sink| is(sink, &["table", "arrow"]));
-    has_tables.then(|| partition.unwrap_or_default())
+    has_tables(sinks).then(|| partition.unwrap_or_default())
+}
+
+/// Whether tables are written: where a job asks for them, or for no other output of its rows.
+fn has_tables(sinks: &[Sink]) -> bool {
+    let is = |sink: &Sink, kinds: &[&str]| kinds.contains(&sink.connector.get_ref().as_str());
+    sinks.iter().all(|sink| is(sink, &["archive"]))
+        || sinks.iter().any(|sink| is(sink, &["table", "arrow"]))
 }
 
 /// Tables are committed this often: more would make many small files of a changelog.
@@ -342,7 +346,7 @@ const ELSEWHERE: [&str; 8] =
 
 /// Raised when rows of the same records become others, or what they mean: then what stands
 /// published is brought up to date as if the job had been changed.
-const MEANING: u32 = 2;
+const MEANING: u32 = 3;
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
 /// topics are, how often tables are committed, what holds in a cluster and where traces go; the

@@ -236,7 +236,7 @@ fn erase(erased: &mut Erased, line: &str, spec: &DecodeSpec) -> Result<(), Strin
         (Some(kind), Some(value), None) => {
             let place = spec.identities.iter().position(|t| t.name == kind);
             let Some(place) = place else { return Err(format!("no identity type {kind:?}")) };
-            let token = spec.secret.token(&kind, &value);
+            let token = spec.secret.token(&kind, &spec.identities[place].value(&value));
             entry.identifiers.insert(Ident { kind: place as u8, token });
         }
         (None, None, Some(id)) => {

@@ -195,8 +195,8 @@ impl Part<'_> {
     /// Whether an event may be in the chain of an entry at all.
     fn may(&self, entry: &Event, event: &Event) -> bool {
         let held = |p: &usize| {
-            let value = event.properties.value(*p);
-            value.is_some() && value == entry.properties.value(*p)
+            let text = |event: &Event| event.properties.value(*p).map(ToString::to_string);
+            text(event).is_some_and(|value| Some(value) == text(entry))
         };
         event.key.time.saturating_sub(entry.key.time) <= self.spec.window
             && self.spec.hold.iter().all(held)

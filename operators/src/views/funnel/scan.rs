@@ -1,5 +1,6 @@
 //! Events made ready for following chains: which steps each takes, and where each step is taken.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -145,7 +146,7 @@ pub(super) fn scans<'a>(
 ) -> Vec<(Cell, Scan<'a>)> {
     let spec = view.spec;
     let (apart, all) = (spec.attribution == Attribution::AllEvents, spec.order == Order::Strict);
-    let mut lanes: HashMap<SmallVec<[&Value; 2]>, u32, FixedState> = HashMap::default();
+    let mut lanes: HashMap<SmallVec<[Cow<'_, str>; 2]>, u32, FixedState> = HashMap::default();
     let mut parts: BTreeMap<Cell, Vec<Item<'a>>> = BTreeMap::new();
     let mut whole: Vec<Item<'a>> = Vec::new();
     for event in events {
@@ -155,8 +156,8 @@ pub(super) fn scans<'a>(
         }
         let mut lane = 0;
         if !spec.hold.is_empty() {
-            let held = spec.hold.iter().map(|p| event.properties.value(*p));
-            lane = held.collect::<Option<SmallVec<[&Value; 2]>>>().map_or(NO_LANE, |held| {
+            let held = spec.hold.iter().map(|p| event.properties.value(*p).map(Value::written));
+            lane = held.collect::<Option<SmallVec<_>>>().map_or(NO_LANE, |held| {
                 let next = lanes.len() as u32;
                 *lanes.entry(held).or_insert(next)
             });
