@@ -5,7 +5,7 @@
 //! - [`KafkaSource`] reads topics by name or pattern, from the first record that is there.
 //!   Partitions are assigned, never subscribed to: no group decides who reads what, and a group's
 //!   offsets only show other tools how far the job is. Topics and partitions that appear while it
-//!   runs are found.
+//!   runs are found; those that are there when it is opened are waited for until all answer.
 //! - Transactions count as they are committed (`read_committed`); offsets have gaps where their
 //!   markers stand. A range `[lo, hi)` ends when the next record is at or past `hi`. Every `hi`
 //!   that is bound is the offset after a record, so it is reached by reading that record again.
@@ -41,8 +41,11 @@
 //! 2. Only then its progress is read, and written again with the number of the run. The progress is
 //!    the last record of its key in `<prefix>.progress` ([`Claim`]).
 //! 3. A transaction holds a run of closed epochs, in all topics, and the progress record that says
-//!    so. All of it counts or nothing does.
-//! 4. After a crash the same epochs come again. Those that the progress has are passed over.
+//!    so. All of it counts or nothing does. A row's partition is computed from the number that the
+//!    topic had at first, whatever is added to it.
+//! 4. Topics that end before what the progress says are not those of before
+//!    ([`KafkaError::Gone`]).
+//! 5. After a crash the same epochs come again. Those that the progress has are passed over.
 //!
 //! A producer that finds itself shut out reads the progress: a newer run has taken over, and it
 //! ends ([`KafkaError::Fenced`]); or the brokers had only given up waiting for it, and it goes on.
@@ -53,7 +56,9 @@
 //!
 //! # Bindings
 //!
-//! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way.
+//! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way; if
+//! that may have been for brokers that stood still, it goes on unless another run has bound
+//! something.
 //!
 //! # Transactions that hang
 //!
