@@ -102,8 +102,8 @@ fn float(f: f64) -> Option<operators::model::Value> {
     f.is_finite().then_some(if whole { Value::Int(f as i64) } else { Value::Float(f) })
 }
 
-/// The number that a text spells, if it is written just so: `007`, `1.10` and `1 000` stay text, and
-/// what is too long to be exact, for such may be ids.
+/// The number that a text spells, if it is written just so: `007`, `1.10` and `1 000` stay text,
+/// and what is too long to be exact, for such may be ids.
 fn number(text: &str) -> Option<operators::model::Value> {
     let first = text.as_bytes().first()?;
     if !first.is_ascii_digit() && *first != b'-' {

@@ -56,8 +56,8 @@
 //!
 //! # Bindings
 //!
-//! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way; if
-//! that may have been for brokers that stood still, it goes on unless another run has bound
+//! [`KafkaBindingLog`] keeps bindings in a topic instead of a file. It is fenced in the same way;
+//! if that may have been for brokers that stood still, it goes on unless another run has bound
 //! something.
 //!
 //! # Transactions that hang

@@ -132,8 +132,8 @@ fn an_archive_that_begins_late_gets_what_was_before() {
     assert_same(&is, &current(&job.out(), &plan), "current rows");
 }
 
-/// An archive alone does not end the tables, and after a change of the job it is as far as they:
-/// it had not been told of the epoch that publishes the difference.
+/// An archive alone does not end the tables, and after a change of the job it is as far as they
+/// are: it had not been told of the epoch that publishes the difference.
 #[test]
 fn an_archive_is_as_far_as_a_changed_job() {
     let sink = "[[sink]]\nconnector = \"archive\"\n[time]";
