@@ -17,12 +17,13 @@ const STEP: Duration = Duration::from_secs(2);
 /// How long to wait before it is looked again what the client has to say.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
-/// Why a transaction did not come to its end. None of its records count.
+/// Why a transaction did not come to its end.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The brokers know another producer by our id, or have given up waiting for us.
+    /// The brokers know another producer by our id, or have given up waiting for us, or we for
+    /// them: only a successor of the same id knows whether the records count.
     Fenced,
-    /// It was taken back; the same may be tried again.
+    /// It was taken back, and none of its records count; the same may be tried again.
     TakenBack(String),
     /// It can't be tried again.
     Stop(KafkaError),
@@ -171,7 +172,8 @@ impl Transactions {
         Ok(self.producer.context().take_ends())
     }
 
-    /// Ends the transaction: all its records count from now on.
+    /// Ends the transaction: all its records count from now on. If that is not known after the
+    /// transaction's own timeout, a successor of the same id finds out.
     pub(super) fn commit(&self) -> Result<(), Fault> {
         let begun = Instant::now();
         loop {
@@ -182,8 +184,11 @@ impl Transactions {
                 ClientError::Flush(_) => true,
                 _ => false,
             };
-            if !again || begun.elapsed() >= self.spec.patience {
+            if !again {
                 return Err(self.fault(&error));
+            }
+            if begun.elapsed() >= self.spec.timeout {
+                return Err(Fault::Fenced);
             }
         }
     }
@@ -216,7 +221,9 @@ impl Transactions {
         let _ = self.take_back(String::new());
     }
 
-    /// Takes the transaction back.
+    /// Takes the transaction back. After the transaction's own timeout the brokers do that
+    /// themselves: a client that still waits for them then, as it may for minutes after they stood
+    /// still, is replaced.
     fn take_back(&self, cause: String) -> Fault {
         let begun = Instant::now();
         loop {
@@ -227,7 +234,7 @@ impl Transactions {
             match result {
                 Ok(()) => return Fault::TakenBack(cause),
                 Err(ClientError::Transaction(fault))
-                    if fault.is_retriable() && begun.elapsed() < self.spec.patience => {}
+                    if fault.is_retriable() && begun.elapsed() < self.spec.timeout => {}
                 // What can't even be taken back is left to the successor of the same id.
                 Err(_) => return Fault::Fenced,
             }
