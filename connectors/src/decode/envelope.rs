@@ -22,10 +22,11 @@ use operators::model::{
 use serde_json::Value as Json;
 use siphasher::sip::SipHasher13;
 
+use super::erased::is_erased;
 use super::plan::{Get, GetTime, Plan};
 use super::raw::{NoText, Raw};
 use super::time::in_range;
-use super::{Decoded, Decoder, is_erased};
+use super::{Decoded, Decoder, FieldPath};
 
 /// Why a record can't be used.
 #[derive(Debug)]
@@ -55,22 +56,32 @@ impl Decoder {
     ) -> Result<(), Refusal> {
         self.note(slots);
         let default = Arc::clone(&self.default_tenant);
-        let tenant = match text(&plan.tenant, slots, "tenant") {
-            Ok(Some(tenant)) => tenant,
-            Ok(None) => Cow::Borrowed(&*default),
-            Err((reason, detail)) => return Err(Refusal { tenant: None, reason, detail }),
+        let tenant = text(&plan.tenant, slots, "tenant");
+        let tenant = tenant.map(|tenant| tenant.unwrap_or(Cow::Borrowed(&*default)));
+        let event = match &tenant {
+            Ok(tenant) => self.event_of(plan, tenant, slots, origin),
+            Err(wrong) => Err(wrong.clone()),
         };
-        let refused = |(reason, detail)| {
-            let tenant = Some(Arc::from(&*tenant));
-            Refusal { tenant, reason, detail }
+        let tenant = tenant.ok();
+        let (mut event, received) = match event {
+            Ok((event, _)) if !self.erased.is_empty() && is_erased(&self.erased, &event) => {
+                out.erased += 1;
+                return Ok(());
+            }
+            Ok(event) => event,
+            Err(_)
+                if !self.erased.is_empty()
+                    && self.is_refused_erased(plan, tenant.as_deref(), slots) =>
+            {
+                out.erased += 1;
+                return Ok(());
+            }
+            Err((reason, detail)) => {
+                return Err(Refusal { tenant: tenant.as_deref().map(Arc::from), reason, detail });
+            }
         };
-        let mut event = self.event_of(plan, &tenant, slots, origin).map_err(refused)?;
-        if !self.erased.is_empty() && is_erased(&self.erased, &event.0) {
-            out.erased += 1;
-        } else {
-            event.0.content = content(&event.0, plan.properties.len(), &mut self.scratch);
-            out.events.push((event.0, event.1.unwrap_or(received_at)));
-        }
+        event.content = content(&event, plan.properties.len(), &mut self.scratch);
+        out.events.push((event, received.unwrap_or(received_at)));
         Ok(())
     }
 
@@ -122,19 +133,8 @@ impl Decoder {
     fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<Idents, Wrong> {
         let mut idents = Idents::new();
         for (kind, get, path) in &plan.idents {
-            let kind = *kind;
-            let mut add = |value: &str| idents.extend(self.ident(kind, value));
-            if let Get::Slot(slot) = get
-                && let Raw::Json(json) = &slots[*slot]
-                && let Json::Array(items) = &**json
-            {
-                for item in items {
-                    let item = Raw::from_json(item.clone());
-                    let value = item.text().map_err(|e| bad_field(&format!("{path}[]"), e))?;
-                    value.as_deref().into_iter().for_each(&mut add);
-                }
-            } else if let Some(value) = text(get, slots, path)? {
-                add(&value);
+            for value in texts(get, slots, path) {
+                idents.extend(self.ident(*kind, &value?));
             }
         }
         if idents.len() > 1 {
@@ -192,27 +192,13 @@ impl Decoder {
 
     /// The two of `identifiers: [{type, value}, {type, value}]`.
     fn named_pair(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<[Ident; 2], Wrong> {
-        let parsed: Json;
-        let list = match &plan.identifiers {
-            Get::Slot(slot) => match &slots[*slot] {
-                Raw::Json(json) => &**json,
-                // Flat records have it as text.
-                Raw::Str(s) | Raw::Field(s) if !s.is_empty() => {
-                    parsed = serde_json::from_str(s)
-                        .map_err(|_| bad_command("identifiers is not a list"))?;
-                    &parsed
-                }
-                _ => &Json::Null,
-            },
-            _ => &Json::Null,
-        };
-        match list.as_array().map(Vec::as_slice) {
+        match identifiers(plan, slots)?.as_array().map(Vec::as_slice) {
             Some([x, y]) => Ok([self.named(x)?, self.named(y)?]),
             _ => Err(bad_command("identifiers is not a list of two {type, value}")),
         }
     }
 
-    fn named(&mut self, named: &Json) -> Result<Ident, Wrong> {
+    pub(super) fn named(&mut self, named: &Json) -> Result<Ident, Wrong> {
         let name = named.get("type").and_then(Json::as_str);
         let name = name.ok_or_else(|| bad_command("an identifier without type"))?;
         let kind = self.kinds.iter().position(|kind| kind.name == *name);
@@ -241,7 +227,7 @@ impl Decoder {
     }
 
     /// The identifier of a value, unless that is blocked.
-    fn ident(&mut self, kind: u8, value: &str) -> Option<Ident> {
+    pub(super) fn ident(&mut self, kind: u8, value: &str) -> Option<Ident> {
         let of = &self.kinds[usize::from(kind)];
         let value = of.value(value);
         let blocked = self.blocked.contains(&value);
@@ -257,8 +243,46 @@ fn bad_field(field: &str, no_text: NoText) -> Wrong {
     (Reason::BadField, format!("{field} is {}", no_text.0))
 }
 
+/// What a command has under `identifiers`; null if nothing.
+pub(super) fn identifiers<'s>(plan: &Plan, slots: &'s [Raw<'_>]) -> Result<Cow<'s, Json>, Wrong> {
+    let Get::Slot(slot) = &plan.identifiers else { return Ok(Cow::Owned(Json::Null)) };
+    match &slots[*slot] {
+        Raw::Json(json) => Ok(Cow::Borrowed(json)),
+        // Flat records have it as text.
+        Raw::Str(s) | Raw::Field(s) if !s.is_empty() => {
+            let list = serde_json::from_str(s);
+            list.map(Cow::Owned).map_err(|_| bad_command("identifiers is not a list"))
+        }
+        _ => Ok(Cow::Owned(Json::Null)),
+    }
+}
+
+/// The texts of a field that is one or a list of them, each that is set or can't be read.
+pub(super) fn texts<'s>(
+    get: &'s Get,
+    slots: &'s [Raw<'_>],
+    path: &'s FieldPath,
+) -> impl Iterator<Item = Result<Cow<'s, str>, Wrong>> {
+    let (mut one, mut items) = (None, [].iter());
+    match get {
+        Get::Slot(slot)
+            if let Raw::Json(json) = &slots[*slot]
+                && let Json::Array(list) = &**json =>
+        {
+            items = list.iter();
+        }
+        _ => one = text(get, slots, path).transpose(),
+    }
+    let items = items.filter_map(move |item| {
+        let item = Raw::from_json(item.clone());
+        let value = item.text().map(|value| value.map(|value| Cow::Owned(value.into_owned())));
+        value.map_err(|e| bad_field(&format!("{path}[]"), e)).transpose()
+    });
+    one.into_iter().chain(items)
+}
+
 /// An envelope field as text; `None` if it is not set or empty.
-fn text<'s>(
+pub(super) fn text<'s>(
     get: &'s Get,
     slots: &'s [Raw<'_>],
     field: impl std::fmt::Display,

@@ -7,6 +7,7 @@ mod beside;
 mod cache;
 mod delimited;
 mod envelope;
+mod erased;
 mod json;
 mod missing;
 mod plan;
@@ -38,9 +39,9 @@ use table::Cells;
 
 pub use beside::Beside;
 pub(crate) use envelope::content;
+pub use erased::{Erased, ErasedIn, is_erased};
 pub use spec::{
-    DecodeSpec, Erased, ErasedIn, FieldMap, FieldPath, FieldSource, FieldValue, IdentityFields,
-    RecordPart, SpecError, is_erased,
+    DecodeSpec, FieldMap, FieldPath, FieldSource, FieldValue, IdentityFields, RecordPart, SpecError,
 };
 pub use time::{TimeFormat, TimeFormatError};
 
@@ -55,7 +56,7 @@ pub struct Decoded {
     pub events: Vec<(Event, Micros)>,
     /// Records that can't be used.
     pub letters: Vec<DeadLetter>,
-    /// Records that are on the erased list.
+    /// Records that are on the erased list, also those that could not be used.
     pub erased: u64,
     /// Lines with nothing but white space.
     pub blank: u64,

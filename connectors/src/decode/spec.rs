@@ -1,15 +1,15 @@
 //! What a source's records look like, and what the job wants of them.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use operators::identity::IdentityConfig;
-use operators::model::{Event, Ident, Secret};
+use operators::model::Secret;
 use operators::views::predicate::Matcher;
 
-use super::TimeFormat;
+use super::{Erased, TimeFormat};
 
 /// A path into a record or into the envelope: `context.traits.email`. A dot in a name is written
 /// `\.`; the path `.` is the whole record.
@@ -184,28 +184,6 @@ impl IdentityFields {
         }
         Cow::Owned(value.to_lowercase())
     }
-}
-
-/// What one tenant has erased.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ErasedIn {
-    /// Identifiers: records that carry one are dropped.
-    pub identifiers: HashSet<Ident>,
-    /// [`operators::model::message_hash`]es of erased events.
-    pub messages: HashSet<u128>,
-}
-
-/// The job's erased list, by tenant.
-pub type Erased = HashMap<Arc<str>, ErasedIn>;
-
-/// Whether an event is erased, or carries an identifier that is.
-pub fn is_erased(erased: &Erased, event: &Event) -> bool {
-    erased.get(&event.kind.tenant).is_some_and(|erased| {
-        let pair = event.command().map(|command| [command.x, command.y]);
-        let mut all = event.idents.iter().chain(pair.iter().flatten());
-        erased.messages.contains(&{ event.key.id })
-            || all.any(|ident| erased.identifiers.contains(ident))
-    })
 }
 
 /// How the records of one source become events. The fields after `identity` are the job's and the

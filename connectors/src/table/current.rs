@@ -95,6 +95,12 @@ impl Current {
         self.table.committed()
     }
 
+    /// Removes all of them: they are made anew of the changelog.
+    pub(super) fn clear(&mut self, runtime: &Runtime) -> Result<(), TableError> {
+        self.due.clear();
+        self.table.clear(runtime)
+    }
+
     /// Number of rows.
     pub(super) fn rows(&self) -> u64 {
         self.table.rows()

@@ -175,7 +175,8 @@ impl Delta {
         self.files.keys().cloned().collect()
     }
 
-    /// The rows of a partition; with `only`, these columns of them.
+    /// The rows of a partition; with `only`, these columns of them. Whole rows are read to be
+    /// written again, so the files must be as they were written.
     pub(super) fn read(
         &self,
         partition: &Partition,
@@ -184,7 +185,10 @@ impl Delta {
         let mut batches = Vec::new();
         for file in self.files.get(partition).into_iter().flatten() {
             let path = self.folder.join(&file.path);
-            let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
+            let input = match only {
+                None => disk::open(&path)?,
+                Some(_) => fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?,
+            };
             read_all(input, only, &mut batches).map_err(|e| TableError::parquet(&path, &e))?;
         }
         Ok(batches)
@@ -204,7 +208,7 @@ impl Delta {
         for file in self.files.values().flatten().filter(within) {
             let path = self.folder.join(&file.path);
             let fail = |e| TableError::parquet(&path, &e);
-            let input = fs::File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
+            let input = disk::open(&path)?;
             for batch in batches(input, None).map_err(fail)? {
                 each(&batch.map_err(|e| fail(e.into()))?)?;
             }
@@ -355,6 +359,16 @@ impl Delta {
         Ok(())
     }
 
+    /// Removes all rows, as if nothing had been committed.
+    pub(super) fn clear(&mut self, runtime: &Runtime) -> Result<(), TableError> {
+        let files = self.files.iter();
+        let files = files.flat_map(|(of, files)| files.iter().map(move |file| (of, file)));
+        let actions = files.map(|(partition, file)| self.remove(file, partition)).collect();
+        self.commit(runtime, 0, actions, &[])?;
+        self.files.clear();
+        Ok(())
+    }
+
     /// Writes a file of a partition; `None` if the table has that very file.
     fn write_file(
         &self,
@@ -364,13 +378,12 @@ impl Delta {
         written: &mut Written,
     ) -> Result<Option<TableFile>, TableError> {
         let (content, rows) = (&encoded.content, encoded.rows);
-        let hash = blake3::hash(content).to_hex();
         let mut path = String::new();
         // Writing to a string can't fail.
         for (name, value) in self.layout.partition_by.iter().zip(partition) {
             let _ = write!(path, "{name}={}/", disk::escaped(value));
         }
-        let _ = write!(path, "part-{}.parquet", &hash.as_str()[..32]);
+        path.push_str(&disk::name(content));
         let there = self.files.get(partition);
         if there.is_some_and(|files| files.iter().any(|file| file.path == path)) {
             return Ok(None);

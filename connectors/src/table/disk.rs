@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use deltalake_core::kernel::Action;
@@ -38,6 +38,34 @@ pub(super) fn escaped(value: &str) -> String {
     let cut = escaped[..room].rfind('~').filter(|at| at + 3 > room).unwrap_or(room);
     let hash = blake3::hash(value.as_bytes()).to_hex();
     format!("{}{CUT}{}", &escaped[..cut], &hash.as_str()[..HASH_DIGITS])
+}
+
+/// Digits of a file's hash in its name.
+const NAME_DIGITS: usize = 32;
+
+/// What a file of this content is called.
+pub(super) fn name(content: &[u8]) -> String {
+    format!("part-{}.parquet", &blake3::hash(content).to_hex().as_str()[..NAME_DIGITS])
+}
+
+/// Opens a file of a table that is read as a whole. If it is named as we name files, it must have
+/// the content that it is named after: of what has another, a reader may make anything. Files that
+/// others have put in its place, as when a table is compacted, have other names.
+pub(super) fn open(path: &Path) -> Result<File, TableError> {
+    let fail = |e| TableError::disk(path, &e);
+    let mut file = File::open(path).map_err(fail)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let digits = |digits: &&str| {
+        digits.len() == NAME_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    let Some(named) = name.strip_prefix("part-").filter(digits) else { return Ok(file) };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file).map_err(fail)?;
+    if hasher.finalize().to_hex().as_str()[..NAME_DIGITS] != *named {
+        return Err(TableError::Damaged { path: path.into() });
+    }
+    file.rewind().map_err(fail)?;
+    Ok(file)
 }
 
 /// Writes a file of a table whole or not at all. Its content is durable then; its name is with

@@ -2,6 +2,7 @@
 //!
 //! It is committed after the changelogs, so whatever epoch it has is whole in all of them.
 
+use std::fs;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -12,6 +13,7 @@ use super::columns::{Layout, cells};
 use super::delta::{Delta, EPOCH, TableLayout};
 use super::encode::encode;
 use super::{TableError, Written};
+use crate::durable;
 
 /// Name of the table.
 pub(super) const EPOCHS: &str = "epochs";
@@ -31,6 +33,25 @@ pub(super) fn lines(batch: &RecordBatch) -> Vec<(Epoch, Micros)> {
         _ => None,
     };
     column(0).into_iter().zip(column(1)).filter_map(line).collect()
+}
+
+/// Gives up the table below `out`: as if no epoch had been committed, whatever happens meanwhile.
+///
+/// # Errors
+///
+/// The disk's.
+pub fn forget_epochs(out: &Path) -> Result<(), TableError> {
+    let (path, gone) = (out.join(EPOCHS), out.join("epochs.gone"));
+    let fail = |e| TableError::disk(&path, &e);
+    // An earlier attempt may have been cut off.
+    if gone.exists() {
+        fs::remove_dir_all(&gone).map_err(fail)?;
+    }
+    if path.exists() {
+        fs::rename(&path, &gone).and_then(|()| durable::sync_folder(&path)).map_err(fail)?;
+        fs::remove_dir_all(&gone).map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// The table `<out>/epochs`.

@@ -31,6 +31,19 @@ pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
     Ok(epochs)
 }
 
+/// The views that have no changelog although there is one of epochs that have been committed.
+///
+/// # Errors
+///
+/// The table of epochs can't be read.
+pub fn changelogs_gone(out: &Path, schemas: &[ViewSchema]) -> Result<Vec<String>, TableError> {
+    if Stored::open(out, Which::Epochs)?.is_none_or(|epochs| epochs.rows() == 0) {
+        return Ok(Vec::new());
+    }
+    let gone = schemas.iter().filter(|schema| !Which::Changelog(schema).exists(out));
+    Ok(gone.map(|schema| schema.name.to_string()).collect())
+}
+
 fn replayed(
     changelog: &Stored,
     view: (u16, &ViewSchema),

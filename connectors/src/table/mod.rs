@@ -61,7 +61,8 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::archive::{Archive, ArchiveError, ArchiveSink, ArchiveSpec, Names, Reach};
 pub use self::archive::{import as import_app, live as archive_app};
 use self::epochs::Epochs;
-pub use self::known::{LoggedChange, epochs, known, logged, standing};
+pub use self::epochs::forget_epochs;
+pub use self::known::{LoggedChange, changelogs_gone, epochs, known, logged, standing};
 pub use self::progress::TableProgress;
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
@@ -161,6 +162,12 @@ pub enum TableError {
         /// What is wrong.
         source: Box<DeltaTableError>,
     },
+    /// A file is not as it was written.
+    #[error("{path} is damaged: its content is not what it is named after; {}", mended(.path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be encoded.
     #[error("the table {path}: {message}")]
     Encode {
@@ -202,6 +209,23 @@ pub enum TableError {
 /// What a job is called in a message.
 fn named(job: &str) -> String {
     if job.is_empty() { "another job".to_owned() } else { format!("the job {job:?}") }
+}
+
+/// How a damaged file is mended: what its table is made of is kept elsewhere.
+fn mended(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().collect();
+    let changelog = parts.iter().rposition(|part| *part == "changelog");
+    // The folder of a table is above those of its partitions.
+    let table = path.ancestors().find(|folder| folder.join("_delta_log").is_dir());
+    let table = table.unwrap_or(path).display();
+    match changelog {
+        Some(_) => {
+            format!("restore it, or remove {table}: the next run computes it anew from the sources")
+        }
+        None => {
+            format!("restore it, or remove {table}: the next run writes it anew from its changelog")
+        }
+    }
 }
 
 impl TableError {
@@ -299,6 +323,20 @@ impl TableSink {
     /// changes coming again.
     pub fn committed(&self) -> Option<Epoch> {
         self.epochs.committed()
+    }
+
+    /// For each view the epoch up to which its changelog is complete: further than
+    /// [`TableSink::committed`] if a commit was cut off.
+    pub fn logged(&self) -> Vec<Option<Epoch>> {
+        let committed = self.committed();
+        self.views.iter().map(|view| view.logged().max(committed)).collect()
+    }
+
+    /// Gives up current rows that are further than their changelog, which a commit leaves that was
+    /// cut off: whoever goes on does not say again what led there.
+    pub fn go_back(&mut self) -> Result<(), TableError> {
+        let runtime = runtime(&self.out)?;
+        self.views.iter_mut().try_for_each(|view| view.go_back(&runtime))
     }
 
     /// The last epoch that any table holds.

@@ -15,7 +15,7 @@ use super::batches::batches;
 use super::columns::{Layout, arrow_schema, constant};
 use super::delta::builder;
 use super::stats::Stats;
-use super::{Granularity, TableError, changelog, current, epochs};
+use super::{Granularity, TableError, changelog, current, disk, epochs};
 
 /// Which table.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,11 @@ impl Which<'_> {
             Self::Changelog(schema) => out.join("changelog").join(&*schema.name),
             Self::Epochs => out.join(epochs::EPOCHS),
         }
+    }
+
+    /// Whether there is one below `out`.
+    pub(super) fn exists(self, out: &Path) -> bool {
+        self.path(out).join("_delta_log").is_dir()
     }
 
     fn columns(self) -> Vec<Layout> {
@@ -75,7 +80,7 @@ impl Stored {
     /// It can't be read, or has other columns.
     pub fn open(out: &Path, which: Which<'_>) -> Result<Option<Self>, TableError> {
         let path = which.path(out);
-        if !path.join("_delta_log").is_dir() {
+        if !which.exists(out) {
             return Ok(None);
         }
         let fail = |e| TableError::delta(&path, e);
@@ -127,7 +132,8 @@ impl Stored {
         (0..).zip(&self.files).filter(move |(_, file)| within(file)).map(|(place, _)| place)
     }
 
-    /// The rows of a file, a batch at a time; of each the columns of these places.
+    /// The rows of a file, a batch at a time; of each the columns of these places. Who reads whole
+    /// rows must get them as they were written.
     ///
     /// # Errors
     ///
@@ -141,7 +147,11 @@ impl Stored {
         let StoredFile { path, values, .. } = self.files[file].clone();
         let schema = self.schema.project(columns).map_err(|e| wrong(&path, &e.to_string()))?;
         let schema = Arc::new(schema);
-        let input = File::open(&path).map_err(|e| TableError::disk(&path, &e))?;
+        let input = if columns.len() == self.schema.fields().len() {
+            disk::open(&path)?
+        } else {
+            File::open(&path).map_err(|e| TableError::disk(&path, &e))?
+        };
         let names = schema.fields().iter().map(|field| field.name().as_str());
         let names: Vec<&str> = names.filter(|name| !values.contains_key(*name)).collect();
         let batches = batches(input, Some(&names)).map_err(|e| TableError::parquet(&path, &e))?;

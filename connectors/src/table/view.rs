@@ -134,6 +134,20 @@ impl View {
         self.current.committed().max(self.changelog.committed())
     }
 
+    /// The epoch up to which its changelog is complete, if that tells.
+    pub(super) fn logged(&self) -> Option<Epoch> {
+        self.changelog.committed()
+    }
+
+    /// Gives up current rows that are further than the changelog: they come from it again.
+    pub(super) fn go_back(&mut self, runtime: &Runtime) -> Result<(), TableError> {
+        if self.current.committed() > self.changelog.committed() {
+            self.current.clear(runtime)?;
+            self.whole = !self.is_behind();
+        }
+        Ok(())
+    }
+
     /// Changes that the current rows lack.
     pub(super) fn lacking(&self) -> usize {
         self.lacking

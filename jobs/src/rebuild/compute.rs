@@ -42,8 +42,8 @@ pub struct Reading {
 ///
 /// # Errors
 ///
-/// Also that the live job has not bound what its scope asks for, and that another process works on
-/// it.
+/// Also that the live job has not bound what its scope asks for, that it was computed with another
+/// erased list, and that another process works on it.
 pub fn compute(
     live: &Plan,
     (replay, scope): (&Replay, &Scope),
@@ -51,6 +51,7 @@ pub fn compute(
     reading: Reading,
     around: Around<'_>,
 ) -> Result<Computed, RebuildError> {
+    replay.is_as_it_was()?;
     let _lock = replay.lock()?;
     let mut reach = scope.clone();
     // What it has computed before may be more: it can't go back.

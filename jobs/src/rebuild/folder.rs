@@ -39,6 +39,15 @@ impl Scope {
     }
 }
 
+/// What is written of a replay.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    #[serde(flatten)]
+    scope: Scope,
+    /// Hash of the job that it is computed with; `None` where an earlier version did not say.
+    job: Option<String>,
+}
+
 /// A replay.
 pub struct Replay {
     /// Its name.
@@ -47,6 +56,8 @@ pub struct Replay {
     pub scope: Scope,
     /// Its job; `out` is its folder.
     pub plan: Plan,
+    /// Hash of the job that it has been computed with, if that is known.
+    job: Option<String>,
 }
 
 /// Where a job's replays are.
@@ -56,6 +67,10 @@ fn root(live: &Plan) -> PathBuf {
 
 fn folder(live: &Plan, name: &str) -> PathBuf {
     root(live).join(name)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), RebuildError> {
+    durable::write(path, text.as_bytes(), true).map_err(RebuildError::disk(path))
 }
 
 fn check_name(name: &str) -> Result<(), RebuildError> {
@@ -83,10 +98,10 @@ impl Replay {
             return Ok(None);
         }
         let read = |path: &Path| fs::read_to_string(path).map_err(RebuildError::disk(path));
-        let scope = serde_json::from_str(&read(&meta)?)
+        let Description { scope, job: hash } = serde_json::from_str(&read(&meta)?)
             .map_err(|e| RebuildError::disk(&meta)(std::io::Error::other(e)))?;
         let plan = planned(job, &read(&out.join("job.toml"))?, out, (name, &scope))?;
-        Ok(Some(Self { name: name.to_owned(), scope, plan }))
+        Ok(Some(Self { name: name.to_owned(), scope, plan, job: hash }))
     }
 
     /// Makes a replay with a job of this text.
@@ -111,15 +126,38 @@ impl Replay {
             fs::remove_dir_all(&out).map_err(RebuildError::disk(&out))?;
         }
         fs::create_dir_all(&out).map_err(RebuildError::disk(&out))?;
-        let write = |name: &str, bytes: &[u8]| {
-            let path = out.join(name);
-            durable::write(&path, bytes, true).map_err(RebuildError::disk(&path))
-        };
-        write("job.toml", text.as_bytes())?;
-        let meta = serde_json::to_string_pretty(&scope).unwrap_or_default();
+        write(&out.join("job.toml"), text)?;
+        let name = name.to_owned();
+        let mut this = Self { name, scope, job: None, plan };
         // The last: with it, it is there.
-        write("replay.json", meta.as_bytes())?;
-        Ok(Self { name: name.to_owned(), scope, plan })
+        this.made_with(&this.plan.hash.clone())?;
+        Ok(this)
+    }
+
+    /// Writes down with which job it is computed.
+    pub(super) fn made_with(&mut self, hash: &str) -> Result<(), RebuildError> {
+        self.job = Some(hash.to_owned());
+        let description = Description { scope: self.scope.clone(), job: self.job.clone() };
+        let text = serde_json::to_string_pretty(&description).unwrap_or_default();
+        write(&self.plan.out.join("replay.json"), &text)
+    }
+
+    /// Whether it can be computed further: with the job that it has been computed with.
+    ///
+    /// # Errors
+    ///
+    /// What is beside its job file has changed: the erased list, a schema, or what this program
+    /// makes of records.
+    pub(super) fn is_as_it_was(&self) -> Result<(), RebuildError> {
+        match &self.job {
+            Some(job) if *job != self.plan.hash => Err(RebuildError::Usage(format!(
+                "{0} was computed with another erased list, schema or version of this program, and \
+                 what it holds would no more fit what follows: remove it, braid replay … {0} \
+                 --drop, and replay it anew",
+                self.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Names of a job's replays, in order.

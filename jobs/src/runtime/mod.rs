@@ -13,6 +13,7 @@ mod bound;
 mod errors;
 mod feeding;
 mod gather;
+mod gone;
 pub mod job_file;
 mod member;
 mod minting;

@@ -9,7 +9,7 @@ use operators::model::Epoch;
 use super::bound::Bound;
 use super::plan::Plan;
 use super::upgrade::{check_change, kept};
-use super::{RunError, peek_logged, snapshots};
+use super::{RunError, gone, peek_logged, snapshots};
 
 /// What a run of a job would begin with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +60,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
         let why = "only tables tell what stands published, and it has none".to_owned();
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });
     }
+    gone::check(plan, &bound.bindings, true)?;
     let old = fs::read_to_string(kept(plan, &last.job)).unwrap_or_default();
     let changed = sections_changed(&old, &plan.text);
     let (old, new) = (sections(&old), sections(&plan.text));

@@ -193,17 +193,14 @@ impl Outputs {
         if !self.archive.as_ref().is_none_or(|archive| archive.take(admitted())) {
             return Ok(false);
         }
-        let closed = |holds| {
-            let changes = vec![upgrade.changes(holds)?];
-            Ok::<_, TableError>(Closed::new(upgrade.epoch, watermark, changes))
-        };
+        let closed = |changes| Closed::new(upgrade.epoch, watermark, vec![changes]);
         for topic in &self.topics {
-            if !topic.take(closed(topic.holds())?) {
+            if !topic.take(closed(upgrade.of_topic(topic.holds())?)) {
                 return Ok(false);
             }
         }
         let Some(tables) = &self.tables else { return Ok(true) };
-        Ok(tables.take(closed(tables.holds())?))
+        Ok(tables.take(closed(upgrade.of_tables()?)))
     }
 }
 

@@ -30,7 +30,7 @@ use super::threads::{self, Team};
 use super::upgrade::{self, Upgrade};
 use super::worker::{Told, Work, work};
 use super::workers::{Shared, Workers};
-use super::{RunError, RunOptions, bound, shown};
+use super::{RunError, RunOptions, bound, gone, shown};
 use crate::cluster::{self, Addressed, Cluster, Inbox, Peers, Seat, Seated};
 use crate::serve::{ARCHIVE, Board, CHANGELOGS, TABLES};
 use crate::trace::Tracer;
@@ -172,7 +172,10 @@ fn compute(
     };
     let generation = bound.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
-    let (tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
+    if let Some(words) = gone::make_up(plan, &bound.bindings, past.is_none())? {
+        around.progress.note(&words);
+    }
+    let (mut tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
             .map(|sink| (sink, archive.every))
@@ -196,11 +199,14 @@ fn compute(
     }
     let upgrade = match upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| past.is_none()) {
         Some(epoch) => {
-            let newest = tables.as_ref().and_then(TableSink::newest);
-            Upgrade::begin(plan, epoch, (&published, newest))?
+            let logged = tables.as_ref().map(TableSink::logged).unwrap_or_default();
+            Upgrade::begin(plan, (epoch, &bound.bindings), (&published, logged))?
         }
         None => None,
     };
+    if let (Some(_), Some(tables)) = (&upgrade, &mut tables) {
+        tables.go_back()?;
+    }
     say_begin(around, upgrade.as_ref(), begin.as_ref());
     let (done, counts) = match &begin {
         Some(begin) => (begin.manifest.epoch, begin.manifest.counts.clone()),

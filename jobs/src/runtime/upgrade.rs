@@ -6,8 +6,10 @@
 //! difference.
 //!
 //! What stands published is read from the changelogs, which say it for every epoch; hence only jobs
-//! with tables can be changed, and topics must not be ahead of them. Nor may a table: a commit that
-//! was cut off is brought to its end by the job that began it.
+//! with tables can be changed, and topics must not be ahead of them. A commit that was cut off
+//! leaves some tables further than others, perhaps with half of an earlier difference: each view's
+//! difference begins where its own changelog ends. A changelog that is gone is computed anew first
+//! (`gone.rs`).
 //!
 //! What is only added to is no difference: what was said when stays said. But where a run did not
 //! come to its end, an output lacks the last epochs that are bound; what the changed job says of
@@ -17,7 +19,7 @@
 //! twice. Of what is only added to, what some output lacks.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
 
 use super::RunError;
-use super::job_file::{self, JobFile};
+use super::job_file::{self, JobFile, Text};
 use super::plan::{self, Plan};
 
 /// The epoch that publishes what a job's last change has changed; `None` if the job has not been
@@ -63,12 +65,24 @@ pub(super) fn keep(plan: &Plan) -> Result<(), RunError> {
 }
 
 /// A version of the job, if its text is kept.
-fn version(plan: &Plan, hash: &str) -> Option<JobFile> {
+fn version(plan: &Plan, hash: &str) -> Option<(Text, JobFile)> {
     let path = kept(plan, hash);
     let text = fs::read_to_string(&path).ok()?;
     // Names may be of the environment. Secrets that it has no more don't matter here.
     let env = |name: &str| Some(std::env::var(name).unwrap_or_default());
-    Some(job_file::parse(&path, &text, &env).ok()?.1)
+    job_file::parse(&path, &text, &env).ok()
+}
+
+/// The views of an earlier version of the job, if its text is kept.
+pub(super) fn views(plan: &Plan, hash: &str) -> Option<BTreeSet<String>> {
+    let (text, file) = version(plan, hash)?;
+    plan::view_names(&text, &file)
+}
+
+/// The version of the job before the one that publishes a difference at an epoch.
+pub(super) fn before(bindings: &[Binding], epoch: Epoch) -> Option<&str> {
+    let earlier = bindings.iter().rfind(|binding| binding.epoch < epoch);
+    earlier.map(|binding| binding.job.as_str())
 }
 
 /// Whether an earlier version of the job leaves what this one can go on from: the same sources in
@@ -76,7 +90,7 @@ fn version(plan: &Plan, hash: &str) -> Option<JobFile> {
 pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
     let out = plan.out.display().to_string();
     let refused = |why: String| Err(RunError::JobChanged { out, why });
-    let Some(file) = version(plan, before) else {
+    let Some((_, file)) = version(plan, before) else {
         return refused(format!("{} is not there", kept(plan, before).display()));
     };
     let name = file.job.name.get_ref();
@@ -113,23 +127,27 @@ pub(super) struct Upgrade {
     catalog: Arc<Catalog>,
     /// By view, what the changed job makes of everything up to the epoch.
     rows: Vec<Rows>,
+    /// By view, the epoch up to which its changelog tells what stands in the tables.
+    logged: Vec<Option<Epoch>>,
     /// Up to this epoch every output has what is only added to.
     said: Option<Epoch>,
     /// What was added to such views later, and when.
     added: Vec<(Epoch, Change)>,
+    /// Whether the version before had events: else nobody can tell whose they were.
+    had_events: bool,
 }
 
 impl Upgrade {
     /// The difference to be published at an epoch, if any output lacks it. `outputs` are complete
-    /// up to their epochs; `newest` is the last one that any table holds.
+    /// up to their epochs; `logged` is, by view, how far the changelogs are.
     ///
     /// # Errors
     ///
     /// What stands published in an output can't be told.
     pub(super) fn begin(
         plan: &Plan,
-        epoch: Epoch,
-        (outputs, newest): (&BTreeMap<String, Option<Epoch>>, Option<Epoch>),
+        (epoch, bindings): (Epoch, &[Binding]),
+        (outputs, logged): (&BTreeMap<String, Option<Epoch>>, Vec<Option<Epoch>>),
     ) -> Result<Option<Self>, RunError> {
         let lacks = |holds: &Option<Epoch>| *holds < Some(epoch);
         if !outputs.values().any(lacks) {
@@ -140,27 +158,23 @@ impl Upgrade {
             let why = "only tables tell what stands published, and it has none".to_owned();
             return Err(RunError::JobChanged { out, why });
         };
+        let before = before(bindings, epoch);
         if let Some((name, holds)) = outputs.iter().find(|(_, h)| lacks(h) && *h > tables) {
             let [holds, tables] = [holds, tables].map(|epoch| epoch.unwrap_or(0));
             let why = format!(
-                "{name} holds epoch {holds} and the tables {tables}; run the job as it was until \
-                 both are equally far, which it is when it is stopped"
-            );
-            return Err(RunError::JobChanged { out, why });
-        }
-        // From the epoch on they are what this version has written.
-        if newest > *tables && newest < Some(epoch) {
-            let [newest, tables] = [newest, *tables].map(|epoch| epoch.unwrap_or(0));
-            let why = format!(
-                "one of its tables holds epoch {newest} and others {tables}; run the job as it was \
-                 once, so that all are equally far"
+                "{name} holds epoch {holds} and the tables {tables}; run the job as it was{} until \
+                 both are equally far, which it is when it is stopped",
+                as_it_was(plan, before)
             );
             return Err(RunError::JobChanged { out, why });
         }
         let said = outputs.values().filter(|holds| lacks(holds)).min().copied().flatten();
         let rows = vec![Rows::default(); plan.catalog.schemas.len()];
         let (out, catalog) = (plan.out.clone(), Arc::clone(&plan.catalog));
-        Ok(Some(Self { epoch, out, catalog, rows, said, added: Vec::new() }))
+        let events = catalog.built_in.events.map(|view| &*catalog.schemas[usize::from(view)].name);
+        let views = before.and_then(|before| views(plan, before));
+        let had_events = views.zip(events).is_some_and(|(views, events)| views.contains(events));
+        Ok(Some(Self { epoch, out, catalog, rows, logged, said, added: Vec::new(), had_events }))
     }
 
     /// Takes in what the changed job says of an epoch.
@@ -186,22 +200,32 @@ impl Upgrade {
         }
     }
 
-    /// What an output that holds everything up to `holds` is told.
-    pub(super) fn changes(&self, holds: Option<Epoch>) -> Result<Vec<Change>, TableError> {
-        let added = self.added.iter().filter(|(epoch, _)| Some(*epoch) > holds);
+    /// What the tables are told.
+    pub(super) fn of_tables(&self) -> Result<Vec<Change>, TableError> {
+        self.changes(|view| self.logged[view])
+    }
+
+    /// What a topic is told that holds everything up to an epoch.
+    pub(super) fn of_topic(&self, holds: Option<Epoch>) -> Result<Vec<Change>, TableError> {
+        self.changes(|_| holds)
+    }
+
+    fn changes(&self, holds: impl Fn(usize) -> Option<Epoch>) -> Result<Vec<Change>, TableError> {
+        let holds = |view: u16| holds(usize::from(view));
+        let added = self.added.iter().filter(|(epoch, c)| Some(*epoch) > holds(c.row.view));
         let mut changes: Vec<Change> = added.map(|(_, change)| change.clone()).collect();
         for (view, schema) in (0..).zip(&self.catalog.schemas) {
             if schema.append_only {
                 continue;
             }
             let mut rows = self.rows[usize::from(view)].clone();
-            if let Some(holds) = holds {
+            if let Some(holds) = holds(view) {
                 for row in standing(&self.out, (view, schema), holds)? {
                     *rows.entry(row).or_default() -= 1;
                 }
             }
             rows.retain(|_, diff| *diff != 0);
-            if Some(view) == self.catalog.built_in.events {
+            if Some(view) == self.catalog.built_in.events && self.had_events {
                 self.id_changes(&rows, &mut changes);
             }
             let change = |(row, diff)| Change { row, diff, cause: Cause::Upgrade };
@@ -252,6 +276,12 @@ impl Upgrade {
     }
 }
 
+/// Where the job file of a version is kept, as words in a message.
+fn as_it_was(plan: &Plan, before: Option<&str>) -> String {
+    let kept = before.map(|before| kept(plan, before)).filter(|path| path.exists());
+    kept.map_or_else(String::new, |path| format!(", as {} has it,", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -265,7 +295,9 @@ mod tests {
     fn upgrade(folder: &Path) -> Upgrade {
         let catalog = Arc::new(Catalog::new(Vec::new(), &[], "UTC").unwrap());
         let rows = vec![Rows::default(); catalog.schemas.len()];
-        Upgrade { epoch: 9, out: folder.into(), catalog, rows, said: Some(3), added: Vec::new() }
+        let (logged, added) = (vec![None; rows.len()], Vec::new());
+        let (out, said, had_events) = (folder.into(), Some(3), true);
+        Upgrade { epoch: 9, out, catalog, rows, logged, said, added, had_events }
     }
 
     fn change(view: Option<u16>, cells: Vec<Cell>) -> Change {
@@ -285,7 +317,7 @@ mod tests {
             upgrade.add(epoch, vec![Vec::new(), vec![change(letters, cells)]]);
         }
         let told = |holds: Epoch| -> Vec<Cell> {
-            let changes = upgrade.changes(Some(holds)).unwrap();
+            let changes = upgrade.of_topic(Some(holds)).unwrap();
             changes.iter().map(|change| Cell::from(change.row.cells.get(3))).collect()
         };
         assert_eq!(told(3), [4, 5, 6].map(Cell::Int));

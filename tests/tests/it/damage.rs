@@ -1,6 +1,7 @@
 //! Files of every format with bytes changed at random: whatever is in them, the run ends by itself,
 //! each record is an event or a dead letter, and what stops a run is said to be the file.
 
+use std::fs;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,6 +11,7 @@ use jobs::runtime::RunError;
 use operators::identity::testing::Seeded;
 
 use crate::dead_letters::{gzip, job, parquet_file};
+use crate::support::tree;
 
 /// Records in a file.
 const RECORDS: usize = 40;
@@ -149,5 +151,51 @@ fn compressed_files_and_parquet_with_changed_bytes() {
         let mut content = content.clone();
         mutate(&mut random, &mut content);
         survive(name, &content, seed);
+    }
+}
+
+/// What tables are made of is read again to be written again: it must be what was written.
+#[test]
+fn tables_with_a_changed_byte() {
+    let record = |n: usize, event: &str| {
+        format!(
+            "{{\"messageId\":\"m{n}\",\"timestamp\":\"{}\",\"userId\":\"u{n}\",\
+             \"event\":\"{event}\"}}\n",
+            time(n)
+        )
+    };
+    let job = job("a-*.ndjson", b"");
+    // A name that is there is no pattern.
+    fs::remove_file(job.folder().join("a-*.ndjson")).unwrap();
+    job.write("a-0.ndjson", (0..9).map(|n| record(n, "e")).collect::<String>());
+    job.run(1, 3);
+    let damage = |table: &str| {
+        for (path, mut content) in tree(&job.out().join(table)) {
+            if path.extension().is_some_and(|extension| extension == "parquet") {
+                // In the middle of a column: most readers see nothing.
+                let at = content.len() / 3;
+                content[at] ^= 1;
+                fs::write(path, content).unwrap();
+            }
+        }
+    };
+    let rows = || job.table("events").rows.len();
+    for (part, (table, made)) in (1..).zip([
+        ("events", "writes it anew from its changelog"),
+        ("changelog/events", "computes it anew from the sources"),
+    ]) {
+        damage(table);
+        if table == "changelog/events" {
+            // Nobody else reads it.
+            fs::remove_dir_all(job.out().join("events")).unwrap();
+        }
+        job.write(&format!("a-{part}.ndjson"), record(part * 10, "f"));
+        let error = job.try_run(1, 3).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("is damaged") && said.contains(made), "{said}");
+        assert_eq!(error.exit_code(), 1);
+        fs::remove_dir_all(job.out().join(table)).unwrap();
+        job.run(1, 3);
+        assert_eq!(rows(), 9 + part);
     }
 }

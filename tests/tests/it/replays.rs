@@ -144,6 +144,29 @@ fn a_replay_follows_and_ends_where_it_is_told() {
     }
 }
 
+/// Who has been erased since stands in what it has computed: it does not go on from there.
+#[test]
+fn a_replay_does_not_outlive_the_erased_list() {
+    let text = job_text().replace("[identity]\n", "[identity]\nerased = \"erased\"\n");
+    assert_ne!(text, job_text());
+    let job = Job::new(&text);
+    job.write("erased", "");
+    write_part(&job, 0, &records(&mut Seeded(79), 60));
+    job.run(1, 7);
+    let replay = |arguments: &[&str]| {
+        let output = job.command("replay").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(replay(&["r1"]).0, Some(0));
+    assert_eq!(replay(&["r1"]).0, Some(0));
+    job.write("erased", "{\"type\": \"user_id\", \"value\": \"u1\"}\n");
+    let (code, said) = replay(&["r1"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("r1 was computed with another erased list"), "{said}");
+    assert_eq!(replay(&["r1", "--drop"]).0, Some(0));
+    assert_eq!(replay(&["r1"]).0, Some(0));
+}
+
 #[test]
 fn a_replay_that_was_killed_goes_on() {
     let moments = ["decoded:3", "table-file:5", "table-commit:2", "snapshot-taken:1"];

@@ -215,20 +215,96 @@ fn the_name_and_partitions_stay() {
     refused(&job, &others, "was written by the job \"upgrades\"");
 }
 
-/// A commit that was cut off is brought to its end by the job that began it.
+/// Where a commit of tables may be cut off: before, between and after files and versions of logs.
+const CUTS: [&str; 6] = [
+    "table-file:2",
+    "table-commit:1",
+    "table-committed:1",
+    "table-committed:2",
+    "table-committed:5",
+    "table-committed:9",
+];
+
+fn killed(job: &Job, moment: &str) {
+    let arguments = ["--epoch-records", "9", "--crash-at", &format!("{moment}:kill")];
+    let output = job.execute(&arguments);
+    assert_eq!(output.status.code(), None, "{moment}");
+}
+
+/// Then some tables are further than others, current rows perhaps than their changelog.
 #[test]
-fn tables_are_equally_far_before_a_change() {
-    let (job, calm, parts) = pair(70, 0);
+fn a_commit_that_was_cut_off_is_in_no_changes_way() {
+    for (seed, moment) in (70..).zip(CUTS) {
+        let (job, calm, parts) = pair(seed, 0);
+        write_part(&job, 0, &parts[0]);
+        job.run(1, 9);
+        write_part(&job, 1, &parts[1]);
+        killed(&job, moment);
+        change_to(&job, &text(Some(0)));
+        write_part(&job, 2, &parts[2]);
+        job.run(2, 9);
+        assert_alike(&job, &calm);
+    }
+}
+
+/// Half of its difference may stand in tables.
+#[test]
+fn a_change_that_was_cut_off_can_be_taken_back() {
+    for (seed, moment) in (80..).zip(CUTS) {
+        let (job, _, parts) = pair(seed, 0);
+        write_part(&job, 0, &parts[0]);
+        write_part(&job, 1, &parts[1]);
+        job.run(1, 9);
+        change_to(&job, &text(Some(0)));
+        killed(&job, moment);
+        change_to(&job, &text(None));
+        write_part(&job, 2, &parts[2]);
+        job.run(2, 9);
+        let calm = Job::new(&text(None));
+        for (part, records) in parts.iter().enumerate() {
+            write_part(&calm, part, records);
+        }
+        assert_alike(&job, &calm);
+    }
+}
+
+/// Whoever has removed one gets it again, line by line; but not with a change at the same time.
+#[test]
+fn a_changelog_that_is_gone_is_written_again() {
+    let (job, calm, parts) = pair(90, 0);
     write_part(&job, 0, &parts[0]);
     job.run(1, 9);
     write_part(&job, 1, &parts[1]);
-    let output = job.execute(&["--epoch-records", "9", "--crash-at", "table-committed:1:kill"]);
-    assert_eq!(output.status.code(), None);
-    refused(&job, &text(Some(0)), "run the job as it was once, so that all are equally far");
+    job.run(1, 9);
+    let lines = |view: &str| {
+        let mut lines = job.changelog(view).rows;
+        lines.sort();
+        lines
+    };
+    let remove = |view: &str| fs::remove_dir_all(job.out().join("changelog").join(view)).unwrap();
+    for (view, moment) in [("events", None), ("sessions", Some("table-committed:1"))] {
+        let before = lines(view);
+        assert!(!before.is_empty());
+        remove(view);
+        if let Some(moment) = moment {
+            killed(&job, moment);
+        }
+        let output = job.execute(&[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(moment.is_some() || said.contains("has no events any more"), "{said}");
+        assert_eq!(lines(view), before, "{view}");
+    }
+    remove("events");
+    refused(&job, &text(Some(0)), "the changelog of events is gone");
     change_to(&job, &text(None));
     job.run(1, 9);
     change_to(&job, &text(Some(0)));
     write_part(&job, 2, &parts[2]);
+    job.run(2, 9);
+    assert_alike(&job, &calm);
+    // What was published before the change can't be told again; what stands can.
+    remove("events");
     job.run(2, 9);
     assert_alike(&job, &calm);
 }

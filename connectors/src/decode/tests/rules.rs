@@ -287,6 +287,43 @@ fn what_is_erased_is_dropped_and_counted() {
     assert_eq!((out.erased, out.events.len(), out.letters.len()), (3, 2, 0));
 }
 
+/// A dead letter has the record's bytes: what is erased must not stay there.
+#[test]
+fn what_is_erased_and_cannot_be_used_leaves_no_letter() {
+    let erased = ErasedIn {
+        identifiers: [Ident { kind: 1, token: token("email", "e") }].into(),
+        messages: [message_hash("gone")].into(),
+    };
+    let mut spec = spec();
+    spec.erased = Arc::new([(Arc::from("t"), erased)].into());
+    let bad_time = |fields: &str| record(fields).replace("2026-03-01", "2026-33-01");
+    let named = |value: &str| {
+        let pair = format!(r#"{{"type":"email","value":"{value}"}},{{"type":"no","value":5}}"#);
+        record(&format!(r#""tenant":"t","type":"merge","identifiers":[{pair}]"#))
+    };
+    let gone = [
+        bad_time(r#""tenant":"t","traits":{"email":["x","e"]}"#),
+        bad_time(r#""tenant":"t""#).replace("\"m\"", "\"gone\""),
+        // What can't be read beside it.
+        record(r#""tenant":"t","traits":{"email":[[],"e"]}"#),
+        record(r#""tenant":"t","userId":{},"traits":{"email":"e"}"#),
+        record(r#""tenant":[],"traits":{"email":"e"}"#),
+        record(r#""tenant":"t","type":{},"traits":{"email":"e"}"#),
+        // The other one of a command is no identifier.
+        named("e"),
+    ];
+    let kept = [
+        bad_time(r#""tenant":"t","traits":{"email":"x"}"#),
+        bad_time(r#""tenant":"other","traits":{"email":"e"}"#),
+        record(r#""tenant":"t","userId":{}"#),
+        named("x"),
+    ];
+    let out = decode(&spec, &batch(&gone));
+    assert_eq!((out.erased, out.events.len(), out.letters.len()), (7, 0, 0));
+    let out = decode(&spec, &batch(&kept));
+    assert_eq!((out.erased, out.events.len(), out.letters.len()), (0, 0, 4));
+}
+
 #[test]
 fn content_is_everything_but_the_origin() {
     let content = |fields: &str| one(&spec(), &record(fields)).unwrap().content;

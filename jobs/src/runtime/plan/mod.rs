@@ -16,6 +16,7 @@ mod topics;
 mod trace;
 mod views;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,6 +232,17 @@ pub fn plan(text: &Text, file: &JobFile) -> Result<Plan, Vec<Problem>> {
             Err(problems)
         }
     }
+}
+
+/// The names of a job file's views, built-in ones and all: those of its tables. `None` if they are
+/// not what they should be.
+pub(super) fn view_names(text: &Text, file: &JobFile) -> Option<BTreeSet<String>> {
+    let mut check = Checker::new(text);
+    let specs = views::views(&mut check, file, &mut views::Needs::default());
+    let without: Vec<String> = file.job.without.iter().map(|w| w.get_ref().clone()).collect();
+    let catalog = Catalog::new(specs, &without, "UTC").ok()?;
+    let names = catalog.schemas.iter().map(|schema| schema.name.to_string()).collect();
+    check.done().is_empty().then_some(names)
 }
 
 /// What is wrong with the files of sources.
