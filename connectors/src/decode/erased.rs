@@ -34,8 +34,8 @@ pub fn is_erased(erased: &Erased, event: &Event) -> bool {
 }
 
 impl Decoder {
-    /// Whether a record that can't be used is erased, by what can be read of it: a dead letter would
-    /// keep all its bytes. Where its tenant can't be read, the lists of all tenants count.
+    /// Whether a record that can't be used is erased, by what can be read of it: a dead letter
+    /// would keep all its bytes. Where its tenant can't be read, the lists of all tenants count.
     pub(super) fn is_refused_erased(
         &mut self,
         plan: &Plan,

@@ -111,6 +111,18 @@ impl Changelog {
         self.table.append(runtime, upto, &files, written)
     }
 
+    /// Writes down that it is complete up to an epoch in which nothing happened to it.
+    pub(super) fn settle(
+        &mut self,
+        runtime: &Runtime,
+        upto: Option<Epoch>,
+    ) -> Result<(), TableError> {
+        match upto.filter(|upto| self.is_behind(*upto)) {
+            Some(upto) => self.table.append(runtime, upto, &[], &mut Written::default()),
+            None => Ok(()),
+        }
+    }
+
     /// The changes of the epochs after `after` and up to `upto`, to which it is complete; `index`
     /// is the view's place in the job's list.
     pub(super) fn since(

@@ -50,6 +50,8 @@ pub(super) struct Current {
     /// Partitions with rows that were written as provisional, and when the first of them becomes
     /// final.
     due: BTreeMap<Partition, Micros>,
+    /// Whether what stands does not count.
+    anew: bool,
 }
 
 /// The columns of a table of current rows, and those by which it is partitioned.
@@ -80,25 +82,30 @@ impl Current {
         let app = format!("{}/{name}", options.job);
         let table = Delta::open_own(runtime, &out.join(name), &app, layout)?;
         let (schema, granularity) = (Arc::clone(schema), options.partition);
-        let mut current = Self { schema, index, granularity, table, due: BTreeMap::new() };
+        let (due, anew) = (BTreeMap::new(), false);
+        let mut current = Self { schema, index, granularity, table, due, anew };
         current.find_due()?;
         Ok(current)
     }
 
     /// Whether a commit up to an epoch is news.
     pub(super) fn is_behind(&self, upto: Epoch) -> bool {
-        self.table.is_behind(upto)
+        self.anew || self.table.is_behind(upto)
     }
 
     /// The epoch up to which they are complete.
     pub(super) fn committed(&self) -> Option<Epoch> {
-        self.table.committed()
+        self.table.committed().filter(|_| !self.anew)
     }
 
-    /// Removes all of them: they are made anew of the changelog.
-    pub(super) fn clear(&mut self, runtime: &Runtime) -> Result<(), TableError> {
-        self.due.clear();
-        self.table.clear(runtime)
+    /// From the next commit on nothing counts that stands: all is made anew of the changelog.
+    pub(super) fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+
+    /// Whether the next commit makes all anew.
+    pub(super) fn is_anew(&self) -> bool {
+        self.anew
     }
 
     /// Number of rows.
@@ -119,7 +126,7 @@ impl Current {
         (waiting, sorted): (&Waiting, &[Place]),
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let new = waiting.after(self.table.committed(), sorted);
+        let new = waiting.after(self.committed(), sorted);
         let schema = Arc::clone(&self.schema);
         let net = by_partition(&schema, self.granularity, waiting, &new);
         let net = net.into_iter().map(|(partition, net)| (partition, Changes::Net(net)));
@@ -134,7 +141,7 @@ impl Current {
         changelog: &Changelog,
         written: &mut Written,
     ) -> Result<(), TableError> {
-        let replayed = changelog.since(self.index, self.table.committed(), upto)?;
+        let replayed = changelog.since(self.index, self.committed(), upto)?;
         let schema = Arc::clone(&self.schema);
         let outcomes = outcomes(&schema, self.granularity, &replayed).into_iter();
         let outcomes = outcomes.map(|(partition, list)| (partition, Changes::Outcomes(list)));
@@ -150,12 +157,16 @@ impl Current {
         written: &mut Written,
     ) -> Result<(), TableError> {
         let due = self.due.iter().filter(|(_, at)| watermark >= **at).map(|(p, _)| p.clone());
-        let touched: BTreeSet<Partition> = due.chain(changes.keys().cloned()).collect();
+        let mut touched: BTreeSet<Partition> = due.chain(changes.keys().cloned()).collect();
+        if self.anew {
+            touched.extend(self.table.partitions());
+        }
         let mut next_due = Vec::new();
         let mut replacing = Replacing::default();
         for partition in touched {
             let changes = changes.remove(&partition).unwrap_or(Changes::Net(Vec::new()));
-            let held = Held::new(&self.schema, &self.table.read(&partition, None)?)?;
+            let stands = if self.anew { Vec::new() } else { self.table.read(&partition, None)? };
+            let held = Held::new(&self.schema, &stands)?;
             let runs = held.merge(changes.steps()).map_err(|row| TableError::Inconsistent {
                 view: self.schema.name.to_string(),
                 row,
@@ -173,6 +184,7 @@ impl Current {
             next_due.push((partition, due));
         }
         self.table.replace(runtime, upto, replacing)?;
+        self.anew = false;
         for (partition, due) in next_due {
             match due {
                 Some(at) => drop(self.due.insert(partition, at)),

@@ -359,16 +359,6 @@ impl Delta {
         Ok(())
     }
 
-    /// Removes all rows, as if nothing had been committed.
-    pub(super) fn clear(&mut self, runtime: &Runtime) -> Result<(), TableError> {
-        let files = self.files.iter();
-        let files = files.flat_map(|(of, files)| files.iter().map(move |file| (of, file)));
-        let actions = files.map(|(partition, file)| self.remove(file, partition)).collect();
-        self.commit(runtime, 0, actions, &[])?;
-        self.files.clear();
-        Ok(())
-    }
-
     /// Writes a file of a partition; `None` if the table has that very file.
     fn write_file(
         &self,

@@ -3,16 +3,20 @@
 //! It is committed after the changelogs, so whatever epoch it has is whole in all of them.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros};
+use operators::model::{Cell, CellRef, ColumnType, Epoch, Micros, ViewSchema};
 use tokio::runtime::Runtime;
 
+use super::changelog::Changelog;
 use super::columns::{Layout, cells};
 use super::delta::{Delta, EPOCH, TableLayout};
 use super::encode::encode;
-use super::{TableError, Written};
+use super::stored::Which;
+use super::{TableError, TableOptions, Written};
 use crate::durable;
 
 /// Name of the table.
@@ -35,23 +39,41 @@ pub(super) fn lines(batch: &RecordBatch) -> Vec<(Epoch, Micros)> {
     column(0).into_iter().zip(column(1)).filter_map(line).collect()
 }
 
-/// Gives up the table below `out`: as if no epoch had been committed, whatever happens meanwhile.
+/// What the table is called while it goes.
+const GONE: &str = "epochs.gone";
+
+/// Gives up the table below `out`, as if no epoch had been committed, whatever happens meanwhile.
+/// Each changelog that is there knows by itself then how far it is.
 ///
 /// # Errors
 ///
-/// The disk's.
-pub fn forget_epochs(out: &Path) -> Result<(), TableError> {
-    let (path, gone) = (out.join(EPOCHS), out.join("epochs.gone"));
+/// A changelog can't be written, or the table not be removed.
+pub fn give_up_epochs(
+    out: &Path,
+    schemas: &[ViewSchema],
+    options: &TableOptions,
+) -> Result<(), TableError> {
+    let runtime = super::runtime(out)?;
+    let committed = Epochs::open(&runtime, out, &options.job)?.committed();
+    for schema in schemas.iter().filter(|schema| Which::Changelog(schema).exists(out)) {
+        let schema = Arc::new(schema.clone());
+        let mut changelog = Changelog::open(&runtime, out, &schema, options)?;
+        changelog.settle(&runtime, committed)?;
+    }
+    let path = out.join(EPOCHS);
     let fail = |e| TableError::disk(&path, &e);
-    // An earlier attempt may have been cut off.
-    if gone.exists() {
-        fs::remove_dir_all(&gone).map_err(fail)?;
+    remove_gone(out)?;
+    fs::rename(&path, out.join(GONE)).and_then(|()| durable::sync_folder(&path)).map_err(fail)?;
+    remove_gone(out)
+}
+
+/// Removes what is left of a table that was given up.
+fn remove_gone(out: &Path) -> Result<(), TableError> {
+    let path = out.join(GONE);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(TableError::disk(&path, &error)),
+        _ => Ok(()),
     }
-    if path.exists() {
-        fs::rename(&path, &gone).and_then(|()| durable::sync_folder(&path)).map_err(fail)?;
-        fs::remove_dir_all(&gone).map_err(fail)?;
-    }
-    Ok(())
 }
 
 /// The table `<out>/epochs`.
@@ -64,6 +86,7 @@ pub(super) struct Epochs {
 impl Epochs {
     /// Opens the table of a job.
     pub(super) fn open(runtime: &Runtime, out: &Path, job: &str) -> Result<Self, TableError> {
+        remove_gone(out)?;
         let app = format!("{job}/{EPOCHS}");
         let (columns, partition_by) = (COLUMNS.to_vec(), Vec::new());
         let layout = TableLayout { columns, partition_by, plain: Vec::new() };

@@ -23,7 +23,7 @@ pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
     let mut epochs = Vec::new();
     let Some(stored) = Stored::open(out, Which::Epochs)? else { return Ok(epochs) };
     for file in 0..stored.files() {
-        for batch in stored.read(file, &[0, 1])? {
+        for batch in stored.read_whole(file)? {
             epochs.extend(super::epochs::lines(&batch?));
         }
     }
@@ -50,9 +50,8 @@ fn replayed(
     upto: Epoch,
 ) -> Result<Replayed, TableError> {
     let mut replayed = Replayed::default();
-    let columns: Vec<usize> = (0..changelog.schema().fields().len()).collect();
     for file in changelog.files_upto(upto) {
-        for batch in changelog.read(file, &columns)? {
+        for batch in changelog.read_whole(file)? {
             replayed.read(view, &batch?, |epoch| epoch <= upto)?;
         }
     }

@@ -61,7 +61,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::archive::{Archive, ArchiveError, ArchiveSink, ArchiveSpec, Names, Reach};
 pub use self::archive::{import as import_app, live as archive_app};
 use self::epochs::Epochs;
-pub use self::epochs::forget_epochs;
+pub use self::epochs::give_up_epochs;
 pub use self::known::{LoggedChange, changelogs_gone, epochs, known, logged, standing};
 pub use self::progress::TableProgress;
 pub use self::read::read;
@@ -213,19 +213,15 @@ fn named(job: &str) -> String {
 
 /// How a damaged file is mended: what its table is made of is kept elsewhere.
 fn mended(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().collect();
-    let changelog = parts.iter().rposition(|part| *part == "changelog");
     // The folder of a table is above those of its partitions.
     let table = path.ancestors().find(|folder| folder.join("_delta_log").is_dir());
-    let table = table.unwrap_or(path).display();
-    match changelog {
-        Some(_) => {
-            format!("restore it, or remove {table}: the next run computes it anew from the sources")
-        }
-        None => {
-            format!("restore it, or remove {table}: the next run writes it anew from its changelog")
-        }
-    }
+    let table = table.unwrap_or(path);
+    let is = |path: Option<&Path>, name: &str| {
+        path.and_then(Path::file_name).is_some_and(|last| last == name)
+    };
+    let from_sources = is(table.parent(), "changelog") || is(Some(table), epochs::EPOCHS);
+    let from = if from_sources { "computes it anew from the sources" } else { "writes it anew" };
+    format!("restore it, or remove {}: the next run {from}", table.display())
 }
 
 impl TableError {
@@ -332,11 +328,10 @@ impl TableSink {
         self.views.iter().map(|view| view.logged().max(committed)).collect()
     }
 
-    /// Gives up current rows that are further than their changelog, which a commit leaves that was
-    /// cut off: whoever goes on does not say again what led there.
-    pub fn go_back(&mut self) -> Result<(), TableError> {
-        let runtime = runtime(&self.out)?;
-        self.views.iter_mut().try_for_each(|view| view.go_back(&runtime))
+    /// Makes current rows that are further than their changelog anew of it, with the next commit. A
+    /// commit leaves such that was cut off, and whoever goes on does not say again what led there.
+    pub fn go_back(&mut self) {
+        self.views.iter_mut().for_each(View::go_back);
     }
 
     /// The last epoch that any table holds.

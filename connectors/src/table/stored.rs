@@ -132,8 +132,7 @@ impl Stored {
         (0..).zip(&self.files).filter(move |(_, file)| within(file)).map(|(place, _)| place)
     }
 
-    /// The rows of a file, a batch at a time; of each the columns of these places. Who reads whole
-    /// rows must get them as they were written.
+    /// The rows of a file, a batch at a time; of each the columns of these places.
     ///
     /// # Errors
     ///
@@ -144,14 +143,31 @@ impl Stored {
         columns: &[usize],
     ) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>> + Send + use<>, TableError>
     {
+        let path = &self.files[file].path;
+        let input = File::open(path).map_err(|e| TableError::disk(path, &e))?;
+        self.read_from(input, file, columns)
+    }
+
+    /// The rows of a file, a batch at a time, with all columns. It must be as it was written: what
+    /// is read is to be written on.
+    pub(super) fn read_whole(
+        &self,
+        file: usize,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>> + use<>, TableError> {
+        let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
+        self.read_from(disk::open(&self.files[file].path)?, file, &columns)
+    }
+
+    fn read_from(
+        &self,
+        input: File,
+        file: usize,
+        columns: &[usize],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>> + Send + use<>, TableError>
+    {
         let StoredFile { path, values, .. } = self.files[file].clone();
         let schema = self.schema.project(columns).map_err(|e| wrong(&path, &e.to_string()))?;
         let schema = Arc::new(schema);
-        let input = if columns.len() == self.schema.fields().len() {
-            disk::open(&path)?
-        } else {
-            File::open(&path).map_err(|e| TableError::disk(&path, &e))?
-        };
         let names = schema.fields().iter().map(|field| field.name().as_str());
         let names: Vec<&str> = names.filter(|name| !values.contains_key(*name)).collect();
         let batches = batches(input, Some(&names)).map_err(|e| TableError::parquet(&path, &e))?;

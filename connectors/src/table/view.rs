@@ -139,13 +139,12 @@ impl View {
         self.changelog.committed()
     }
 
-    /// Gives up current rows that are further than the changelog: they come from it again.
-    pub(super) fn go_back(&mut self, runtime: &Runtime) -> Result<(), TableError> {
+    /// Makes current rows that are further than the changelog anew of it.
+    pub(super) fn go_back(&mut self) {
         if self.current.committed() > self.changelog.committed() {
-            self.current.clear(runtime)?;
+            self.current.begin_anew();
             self.whole = !self.is_behind();
         }
-        Ok(())
     }
 
     /// Changes that the current rows lack.
@@ -178,7 +177,10 @@ impl View {
         };
         let busy = match scope {
             Scope::Changelogs => new > 0,
-            Scope::Rows => new > 0 || self.is_behind() || self.current.is_due(watermark),
+            Scope::Rows => {
+                let lacks = new > 0 || self.is_behind();
+                lacks || self.current.is_anew() || self.current.is_due(watermark)
+            }
             Scope::End => true,
         };
         let waiting = || std::mem::take(&mut self.waiting);

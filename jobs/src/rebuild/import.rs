@@ -37,7 +37,9 @@ pub fn import(
         let mut variant = Variant::new(&live.text).map_err(RebuildError::Usage)?;
         variant.leave_out(|_| false, &BUILT_IN);
         let scope = Scope { to: Some(begin), ..Scope::default() };
-        Replay::create((job, &variant.text()), live, IMPORT, scope)?
+        let mut replay = Replay::create((job, &variant.text()), live, IMPORT, scope)?;
+        replay.made_with(&live.hash)?;
+        replay
     };
     // What events are to be kept with is what the live job asks for.
     replay.plan.sources.clone_from(&live.sources);

@@ -52,6 +52,18 @@ pub enum RunError {
         /// What is in the way.
         why: String,
     },
+    /// A changelog is gone, and can't be computed anew.
+    #[error(
+        "{changelogs} has no {names} any more, and it can't be computed anew: {error}; restore it"
+    )]
+    ChangelogGone {
+        /// The folder.
+        changelogs: String,
+        /// Views.
+        names: String,
+        /// Why not.
+        error: Box<RunError>,
+    },
     /// A file of the job's own can't be written.
     #[error("can't write {path}: {message}")]
     Disk {
@@ -116,6 +128,7 @@ impl RunError {
             Self::Snapshot(SnapshotError::TakenOver { .. })
             | Self::Binding(BindingError::Held { .. }) => 4,
             Self::Cluster(end) => end.code,
+            Self::ChangelogGone { error, .. } => error.exit_code(),
             Self::Spec(_) | Self::JobChanged { .. } => 2,
             error if error.is_disk_full() => DISK_FULL,
             Self::Source(_)

@@ -50,8 +50,8 @@ pub struct JobChange {
 ///
 /// Bindings that can't be read; a change that can't be carried over.
 pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
-    let bound = Bound::past(peek_logged(plan)?);
-    let Some(last) = bound.last() else { return Ok(Outlook::New) };
+    let mut bound = Bound::past(peek_logged(plan)?);
+    let Some(last) = bound.last().cloned() else { return Ok(Outlook::New) };
     if last.job == plan.hash {
         return Ok(Outlook::Unchanged { epoch: last.epoch });
     }
@@ -60,7 +60,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
         let why = "only tables tell what stands published, and it has none".to_owned();
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });
     }
-    gone::check(plan, &bound.bindings, true)?;
+    gone::check(plan, &mut bound)?;
     let old = fs::read_to_string(kept(plan, &last.job)).unwrap_or_default();
     let changed = sections_changed(&old, &plan.text);
     let (old, new) = (sections(&old), sections(&plan.text));

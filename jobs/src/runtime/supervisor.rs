@@ -172,9 +172,8 @@ fn compute(
     };
     let generation = bound.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
-    if let Some(words) = gone::make_up(plan, &bound.bindings, past.is_none())? {
-        around.progress.note(&words);
-    }
+    let told_by = (past.is_none(), kept.is_some());
+    let gone = gone::make_up(plan, &mut bound, told_by, around)?;
     let (mut tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
@@ -200,12 +199,12 @@ fn compute(
     let upgrade = match upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| past.is_none()) {
         Some(epoch) => {
             let logged = tables.as_ref().map(TableSink::logged).unwrap_or_default();
-            Upgrade::begin(plan, (epoch, &bound.bindings), (&published, logged))?
+            Upgrade::begin(plan, (epoch, &bound.bindings), (&published, logged), &gone)?
         }
         None => None,
     };
     if let (Some(_), Some(tables)) = (&upgrade, &mut tables) {
-        tables.go_back()?;
+        tables.go_back();
     }
     say_begin(around, upgrade.as_ref(), begin.as_ref());
     let (done, counts) = match &begin {

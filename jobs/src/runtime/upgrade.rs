@@ -8,8 +8,7 @@
 //! What stands published is read from the changelogs, which say it for every epoch; hence only jobs
 //! with tables can be changed, and topics must not be ahead of them. A commit that was cut off
 //! leaves some tables further than others, perhaps with half of an earlier difference: each view's
-//! difference begins where its own changelog ends. A changelog that is gone is computed anew first
-//! (`gone.rs`).
+//! difference begins where its own changelog ends. Of changelogs that are gone see `gone.rs`.
 //!
 //! What is only added to is no difference: what was said when stays said. But where a run did not
 //! come to its end, an output lacks the last epochs that are bound; what the changed job says of
@@ -26,7 +25,7 @@ use std::sync::Arc;
 
 use connectors::bindings::Binding;
 use connectors::durable;
-use connectors::table::{Granularity, TableError, standing};
+use connectors::table::{Granularity, TableError, logged, standing};
 use foldhash::fast::FixedState;
 use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
@@ -139,7 +138,8 @@ pub(super) struct Upgrade {
 
 impl Upgrade {
     /// The difference to be published at an epoch, if any output lacks it. `outputs` are complete
-    /// up to their epochs; `logged` is, by view, how far the changelogs are.
+    /// up to their epochs; `logged` is, by view, how far the changelogs are; the tables of views
+    /// that are `gone` begin anew.
     ///
     /// # Errors
     ///
@@ -147,7 +147,8 @@ impl Upgrade {
     pub(super) fn begin(
         plan: &Plan,
         (epoch, bindings): (Epoch, &[Binding]),
-        (outputs, logged): (&BTreeMap<String, Option<Epoch>>, Vec<Option<Epoch>>),
+        (outputs, mut logged): (&BTreeMap<String, Option<Epoch>>, Vec<Option<Epoch>>),
+        gone: &[String],
     ) -> Result<Option<Self>, RunError> {
         let lacks = |holds: &Option<Epoch>| *holds < Some(epoch);
         if !outputs.values().any(lacks) {
@@ -168,7 +169,12 @@ impl Upgrade {
             );
             return Err(RunError::JobChanged { out, why });
         }
-        let said = outputs.values().filter(|holds| lacks(holds)).min().copied().flatten();
+        let mut said = outputs.values().filter(|holds| lacks(holds)).min().copied().flatten();
+        for (schema, logged) in plan.catalog.schemas.iter().zip(&mut logged) {
+            if gone.iter().any(|name| **name == *schema.name) {
+                (*logged, said) = (None, None);
+            }
+        }
         let rows = vec![Rows::default(); plan.catalog.schemas.len()];
         let (out, catalog) = (plan.out.clone(), Arc::clone(&plan.catalog));
         let events = catalog.built_in.events.map(|view| &*catalog.schemas[usize::from(view)].name);
@@ -212,30 +218,68 @@ impl Upgrade {
 
     fn changes(&self, holds: impl Fn(usize) -> Option<Epoch>) -> Result<Vec<Change>, TableError> {
         let holds = |view: u16| holds(usize::from(view));
+        let lacks = |view: u16| holds(view) < Some(self.epoch);
         let added = self.added.iter().filter(|(epoch, c)| Some(*epoch) > holds(c.row.view));
         let mut changes: Vec<Change> = added.map(|(_, change)| change.clone()).collect();
+        let built_in = self.catalog.built_in;
         for (view, schema) in (0..).zip(&self.catalog.schemas) {
             if schema.append_only {
                 continue;
             }
-            let mut rows = self.rows[usize::from(view)].clone();
-            if let Some(holds) = holds(view) {
-                for row in standing(&self.out, (view, schema), holds)? {
-                    *rows.entry(row).or_default() -= 1;
+            let mut rows = None;
+            if lacks(view) {
+                rows = Some(self.difference(view, holds(view))?);
+            }
+            // Persons are told from where both begin: a commit may have been cut off between them.
+            let told = built_in
+                .id_changes
+                .filter(|told| Some(view) == built_in.events && self.had_events && lacks(*told));
+            if let Some(told) = told
+                && let Some(base) = holds(view).min(holds(told))
+            {
+                let since = match holds(told) {
+                    Some(upto) if upto > base => self.told_since(told, (base, upto))?,
+                    _ => Vec::new(),
+                };
+                match &rows {
+                    Some(rows) if holds(view) == Some(base) => {
+                        self.id_changes(rows, &since, &mut changes);
+                    }
+                    _ => {
+                        let rows = self.difference(view, Some(base))?;
+                        self.id_changes(&rows, &since, &mut changes);
+                    }
                 }
             }
-            rows.retain(|_, diff| *diff != 0);
-            if Some(view) == self.catalog.built_in.events && self.had_events {
-                self.id_changes(&rows, &mut changes);
-            }
             let change = |(row, diff)| Change { row, diff, cause: Cause::Upgrade };
-            changes.extend(rows.into_iter().map(change));
+            changes.extend(rows.into_iter().flatten().map(change));
         }
         Ok(changes)
     }
 
+    /// What the changed job makes of a view, less what stood after an epoch.
+    fn difference(&self, view: u16, epoch: Option<Epoch>) -> Result<Rows, TableError> {
+        let mut rows = self.rows[usize::from(view)].clone();
+        if let Some(epoch) = epoch {
+            let schema = &self.catalog.schemas[usize::from(view)];
+            for row in standing(&self.out, (view, schema), epoch)? {
+                *rows.entry(row).or_default() -= 1;
+            }
+        }
+        rows.retain(|_, diff| *diff != 0);
+        Ok(rows)
+    }
+
+    /// The rows that the tables have of a view that is only added to, of the epochs after one and
+    /// up to another.
+    fn told_since(&self, view: u16, (after, upto): (Epoch, Epoch)) -> Result<Vec<Row>, TableError> {
+        let schema = &self.catalog.schemas[usize::from(view)];
+        let told = logged(&self.out, (view, schema), upto)?.into_iter();
+        Ok(told.filter(|line| line.epoch > after).map(|line| line.row).collect())
+    }
+
     /// Whose events are somebody else's now: who became whom, but for what is told already.
-    fn id_changes(&self, events: &Rows, changes: &mut Vec<Change>) {
+    fn id_changes(&self, events: &Rows, told: &[Row], changes: &mut Vec<Change>) {
         let Some(view) = self.catalog.built_in.id_changes else { return };
         let mut persons: BTreeMap<(Cell, Cell, Cell), [Option<Cell>; 2]> = BTreeMap::new();
         for (row, diff) in events {
@@ -252,8 +296,9 @@ impl Upgrade {
                 pairs.entry((tenant, before, now)).or_insert(message);
             }
         }
-        for change in changes.iter().filter(|change| change.row.view == view) {
-            let [tenant, before, now] = [0, 1, 2].map(|c| Cell::from(change.row.cells.get(c)));
+        let added = changes.iter().map(|change| &change.row).filter(|row| row.view == view);
+        for row in added.chain(told) {
+            let [tenant, before, now] = [0, 1, 2].map(|c| Cell::from(row.cells.get(c)));
             pairs.remove(&(tenant, before, now));
         }
         let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
@@ -341,7 +386,7 @@ mod tests {
         };
         let rows: Rows = [(event(1), -1), (event(2), 1)].into_iter().collect();
         let told = |mut changes: Vec<Change>| {
-            upgrade.id_changes(&rows, &mut changes);
+            upgrade.id_changes(&rows, &[], &mut changes);
             changes.len()
         };
         let by_itself = |before: u128, now: u128| {
@@ -352,6 +397,12 @@ mod tests {
         assert_eq!(told(Vec::new()), 1);
         assert_eq!(told(vec![by_itself(1, 2)]), 1);
         assert_eq!(told(vec![by_itself(1, 3)]), 2);
+        // Nor is what stands in the table already.
+        for (row, count) in [(by_itself(1, 2).row, 0), (by_itself(2, 1).row, 1)] {
+            let mut changes = Vec::new();
+            upgrade.id_changes(&rows, &[row], &mut changes);
+            assert_eq!(changes.len(), count);
+        }
     }
 
     fn binding(epoch: Epoch, job: &str) -> Binding {

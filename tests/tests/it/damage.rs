@@ -181,7 +181,7 @@ fn tables_with_a_changed_byte() {
     };
     let rows = || job.table("events").rows.len();
     for (part, (table, made)) in (1..).zip([
-        ("events", "writes it anew from its changelog"),
+        ("events", "the next run writes it anew"),
         ("changelog/events", "computes it anew from the sources"),
     ]) {
         damage(table);

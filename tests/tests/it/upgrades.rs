@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use braid_tests::histories::{RULES, records};
 use connectors::bindings::{BindingLog as _, FileBindingLog};
+use connectors::table::epochs;
 use jobs::rebuild::trial;
 use jobs::runtime::RunOptions;
 use operators::identity::testing::Seeded;
@@ -148,22 +149,38 @@ fn a_change_without_effect_publishes_nothing() {
     assert_eq!(last_epoch(&job), before + 1);
 }
 
+/// Who became whom is told too, and once.
 #[test]
 fn killed_while_a_difference_is_published() {
-    let moments = ["bound:1", "table-file:3", "table-commit:1", "table-committed:4"];
+    let moments =
+        ["bound:1", "table-file:3", "table-commit:1", "table-committed:4", "table-committed:7"];
     for (seed, moment) in (50..).zip(moments) {
-        let (job, calm, parts) = pair(seed, 0);
-        for (part, records) in parts.iter().take(2).enumerate() {
-            write_part(&job, part, records);
+        let [(job, calm, parts), (twin, ..)] = [pair(seed, 0), pair(seed, 0)];
+        for job in [&job, &twin] {
+            for (part, records) in parts.iter().take(2).enumerate() {
+                write_part(job, part, records);
+            }
+            job.run(2, 9);
+            change_to(job, &text(Some(0)));
         }
-        job.run(2, 9);
-        change_to(&job, &text(Some(0)));
         let output = job.execute(&["-w", "2", "--crash-at", &format!("{moment}:kill")]);
         assert_eq!(output.status.code(), None, "{moment}");
-        write_part(&job, 2, &parts[2]);
-        job.run(1, 9);
+        twin.run(2, 9);
+        for job in [&job, &twin] {
+            write_part(job, 2, &parts[2]);
+            job.run(1, 9);
+        }
         assert_alike(&job, &calm);
+        let [is, should] = [&job, &twin].map(|job| sorted(job.changelog("id_changes")));
+        assert_eq!(is, should, "{moment}");
     }
+}
+
+/// The rows of a table, in an order of their own.
+fn sorted(table: Table) -> Vec<Vec<Cell>> {
+    let mut rows = table.rows;
+    rows.sort();
+    rows
 }
 
 /// Bindings tell sources apart by their place.
@@ -240,10 +257,20 @@ fn a_commit_that_was_cut_off_is_in_no_changes_way() {
         job.run(1, 9);
         write_part(&job, 1, &parts[1]);
         killed(&job, moment);
+        let committed = epochs(&job.out()).unwrap().last().unwrap().0;
+        let told = job.changelog("id_changes");
         change_to(&job, &text(Some(0)));
         write_part(&job, 2, &parts[2]);
         job.run(2, 9);
         assert_alike(&job, &calm);
+        // What the half of the commit has told is not told again.
+        let (epoch, cause) = (told.place("_epoch"), told.place("_cause"));
+        let is_later = |row: &&Vec<Cell>| row[epoch] > Cell::Int(committed as i64);
+        let pairs = told.rows.iter().filter(is_later).map(|row| row[..3].to_vec());
+        let pairs: Vec<Vec<Cell>> = pairs.collect();
+        for row in job.changelog("id_changes").rows {
+            assert!(row[cause] != Cell::str("upgrade") || !pairs.contains(&row[..3].to_vec()));
+        }
     }
 }
 
@@ -268,7 +295,7 @@ fn a_change_that_was_cut_off_can_be_taken_back() {
     }
 }
 
-/// Whoever has removed one gets it again, line by line; but not with a change at the same time.
+/// Whoever has removed one gets it again, line by line.
 #[test]
 fn a_changelog_that_is_gone_is_written_again() {
     let (job, calm, parts) = pair(90, 0);
@@ -276,37 +303,58 @@ fn a_changelog_that_is_gone_is_written_again() {
     job.run(1, 9);
     write_part(&job, 1, &parts[1]);
     job.run(1, 9);
-    let lines = |view: &str| {
-        let mut lines = job.changelog(view).rows;
-        lines.sort();
-        lines
-    };
     let remove = |view: &str| fs::remove_dir_all(job.out().join("changelog").join(view)).unwrap();
+    let run = |expected: &str| {
+        let output = job.execute(&["--epoch-records", "9"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains(expected), "{said}");
+    };
     for (view, moment) in [("events", None), ("sessions", Some("table-committed:1"))] {
-        let before = lines(view);
+        let before = sorted(job.changelog(view));
         assert!(!before.is_empty());
         remove(view);
         if let Some(moment) = moment {
             killed(&job, moment);
         }
-        let output = job.execute(&[]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        assert!(moment.is_some() || said.contains("has no events any more"), "{said}");
-        assert_eq!(lines(view), before, "{view}");
+        run(if moment.is_some() { "" } else { "has no events any more: computes everything" });
+        assert_eq!(sorted(job.changelog(view)), before, "{view}");
     }
+    // Together with a change nobody knows what stood in it.
     remove("events");
-    refused(&job, &text(Some(0)), "the changelog of events is gone");
-    change_to(&job, &text(None));
-    job.run(1, 9);
+    remove("dead_letters");
     change_to(&job, &text(Some(0)));
     write_part(&job, 2, &parts[2]);
-    job.run(2, 9);
+    run("has no events, dead_letters any more: begins it anew with the change");
     assert_alike(&job, &calm);
-    // What was published before the change can't be told again; what stands can.
+    // After the change, too; and what is said of persons is what the changed job says.
     remove("events");
-    job.run(2, 9);
+    remove("id_changes");
+    run("any more: computes everything");
     assert_alike(&job, &calm);
+    assert_eq!(sorted(job.table("id_changes")), sorted(calm.table("id_changes")));
+}
+
+/// Nothing is given up before it is sure that it can be computed.
+#[test]
+fn a_changelog_of_what_is_gone_too_is_to_be_restored() {
+    let job = Job::new(&(text(None) + "[snapshot]\nevery = \"1m\"\n"));
+    let (_, _, parts) = pair(91, 0);
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 9);
+    // The snapshot has what was in them.
+    for source in ["web", "backend"] {
+        fs::remove_dir_all(job.folder().join(source)).unwrap();
+    }
+    write_part(&job, 1, &parts[1]);
+    job.run(1, 9);
+    let folder = job.out().join("changelog/events");
+    fs::rename(&folder, job.out().join("kept")).unwrap();
+    let error = job.try_run(1, 9).unwrap_err();
+    assert_eq!(error.exit_code(), 3, "{error}");
+    assert!(error.to_string().contains("changelog has no events any more"), "{error}");
+    fs::rename(job.out().join("kept"), &folder).unwrap();
+    write_part(&job, 2, &parts[2]);
+    job.run(1, 9);
 }
 
 /// What a run found that was killed before it committed anything is found again by the changed job,
