@@ -66,7 +66,7 @@ fn replay(size: u64, reading: Reading) -> Result<Sample, String> {
     let (shop, path, live) = ran(size)?;
     let before = run(&live, ONE_WORKER, &Silent).map_err(|e| e.to_string())?;
     let scope = Scope::default();
-    let replay = Replay::create((&path, &live.text), &live, "again", scope.clone())
+    let replay = Replay::create((&path, &live.text), &live, ("again", None), scope.clone())
         .map_err(|e| e.to_string())?;
     let (stop, board) = (AtomicBool::new(false), Arc::default());
     let around = Around { progress: &Silent, stop: &stop, board: &board, cluster: None };

@@ -133,9 +133,10 @@ impl Decoder {
     fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<Idents, Wrong> {
         let mut idents = Idents::new();
         for (kind, get, path) in &plan.idents {
-            for value in texts(get, slots, path) {
+            each_text((get, path), slots, |value| {
                 idents.extend(self.ident(*kind, &value?));
-            }
+                Ok(())
+            })?;
         }
         if idents.len() > 1 {
             idents.sort_unstable_by_key(|ident| self.identity.strength(*ident));
@@ -257,28 +258,25 @@ pub(super) fn identifiers<'s>(plan: &Plan, slots: &'s [Raw<'_>]) -> Result<Cow<'
     }
 }
 
-/// The texts of a field that is one or a list of them, each that is set or can't be read.
-pub(super) fn texts<'s>(
-    get: &'s Get,
-    slots: &'s [Raw<'_>],
-    path: &'s FieldPath,
-) -> impl Iterator<Item = Result<Cow<'s, str>, Wrong>> {
-    let (mut one, mut items) = (None, [].iter());
-    match get {
-        Get::Slot(slot)
-            if let Raw::Json(json) = &slots[*slot]
-                && let Json::Array(list) = &**json =>
-        {
-            items = list.iter();
+/// Hands on the texts of a field that is one or a list of them: each that is set or can't be read.
+#[inline]
+pub(super) fn each_text(
+    (get, path): (&Get, &FieldPath),
+    slots: &[Raw<'_>],
+    mut each: impl FnMut(Result<Cow<'_, str>, Wrong>) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    if let Get::Slot(slot) = get
+        && let Raw::Json(json) = &slots[*slot]
+        && let Json::Array(items) = &**json
+    {
+        for item in items {
+            let item = Raw::from_json(item.clone());
+            let value = item.text().map_err(|e| bad_field(&format!("{path}[]"), e));
+            value.transpose().map_or(Ok(()), &mut each)?;
         }
-        _ => one = text(get, slots, path).transpose(),
+        return Ok(());
     }
-    let items = items.filter_map(move |item| {
-        let item = Raw::from_json(item.clone());
-        let value = item.text().map(|value| value.map(|value| Cow::Owned(value.into_owned())));
-        value.map_err(|e| bad_field(&format!("{path}[]"), e)).transpose()
-    });
-    one.into_iter().chain(items)
+    text(get, slots, path).transpose().map_or(Ok(()), each)
 }
 
 /// An envelope field as text; `None` if it is not set or empty.

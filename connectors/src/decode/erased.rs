@@ -7,7 +7,7 @@ use operators::model::{Event, Ident, message_hash};
 use serde_json::Value as Json;
 
 use super::Decoder;
-use super::envelope::{identifiers, text, texts};
+use super::envelope::{each_text, identifiers, text};
 use super::plan::Plan;
 use super::raw::Raw;
 
@@ -62,8 +62,11 @@ impl Decoder {
     fn readable_idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Vec<Ident> {
         let mut idents = Vec::new();
         for (kind, get, path) in &plan.idents {
-            let values = texts(get, slots, path);
-            idents.extend(values.flatten().filter_map(|value| self.ident(*kind, &value)));
+            // What can't be read among them does not hide the others.
+            let _ = each_text((get, path), slots, |value| {
+                idents.extend(value.ok().and_then(|value| self.ident(*kind, &value)));
+                Ok(())
+            });
         }
         let kind = text(&plan.kind, slots, "");
         let kind = kind.as_ref().map(|kind| kind.as_deref().unwrap_or("track")).ok();

@@ -191,10 +191,13 @@ impl KafkaSink {
     /// How far a sink is that another run may be writing; `None` if it has never been.
     ///
     /// # Errors
-    /// Brokers that don't answer; no such topic.
+    /// Brokers that don't answer.
     pub fn peek(spec: &KafkaSinkSpec) -> Result<Option<Claim>, KafkaError> {
-        let (topic, key) = (spec.topic("progress"), spec.transactional().id);
-        Progress::at(&spec.client, &spec.what(), &topic, &key, spec.patience).peek()
+        let (topic, key, what) = (spec.topic("progress"), spec.transactional().id, spec.what());
+        if !Topics::open(&spec.client, &what, spec.patience)?.is_there(&topic)? {
+            return Ok(None);
+        }
+        Progress::at(&spec.client, &what, &topic, &key, spec.patience).peek()
     }
 
     /// The transactions that are open in its topics, as seen a few seconds ago at most. Its own end

@@ -109,8 +109,19 @@ impl Topics {
         }
     }
 
+    /// Whether a topic is there.
+    pub(super) fn is_there(&self, name: &str) -> Result<bool, KafkaError> {
+        Ok(self.look_up(name)?.is_some())
+    }
+
     /// How many partitions a topic has; `None` if it isn't there, or not yet with all its leaders.
     fn partitions(&self, name: &str) -> Result<Option<usize>, KafkaError> {
+        let found = self.look_up(name)?;
+        Ok(found.filter(|(count, led)| *count > 0 && *led).map(|(count, _)| count))
+    }
+
+    /// How many partitions a topic has, and whether all have a leader; `None` if it isn't there.
+    fn look_up(&self, name: &str) -> Result<Option<(usize, bool)>, KafkaError> {
         self.ask(async || {
             let metadata = self.client.fetch_metadata(Some(name), ANSWER)?;
             let Some(topic) = metadata.topics().first() else { return Ok(None) };
@@ -120,7 +131,7 @@ impl Topics {
                 None => {}
             }
             let led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
-            Ok(Some(topic.partitions().len()).filter(|count| *count > 0 && led))
+            Ok(Some((topic.partitions().len(), led)))
         })
     }
 

@@ -1,7 +1,8 @@
 //! A view's current rows, rewritten partition by partition.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,6 +19,10 @@ use super::merged::{Held, Run, Step};
 use super::replayed::{FINAL_AT, Outcome, STATUS, outcomes, provisional};
 use super::view::{own_columns, unfit, unique_columns};
 use super::{Granularity, TableError, TableOptions, Written};
+use crate::durable;
+
+/// The file of a table that says that what stands in it does not count.
+const ANEW: &str = "_anew";
 
 /// What happened to the rows of a partition, in order.
 enum Changes<'a> {
@@ -82,7 +87,7 @@ impl Current {
         let app = format!("{}/{name}", options.job);
         let table = Delta::open_own(runtime, &out.join(name), &app, layout)?;
         let (schema, granularity) = (Arc::clone(schema), options.partition);
-        let (due, anew) = (BTreeMap::new(), false);
+        let (due, anew) = (BTreeMap::new(), table.folder().join(ANEW).exists());
         let mut current = Self { schema, index, granularity, table, due, anew };
         current.find_due()?;
         Ok(current)
@@ -98,9 +103,17 @@ impl Current {
         self.table.committed().filter(|_| !self.anew)
     }
 
-    /// From the next commit on nothing counts that stands: all is made anew of the changelog.
-    pub(super) fn begin_anew(&mut self) {
+    /// From now on nothing counts that stands, also after a crash: the next commit makes all anew of
+    /// the changelog. Readers see what stands until then.
+    pub(super) fn begin_anew(&mut self) -> Result<(), TableError> {
+        let path = self.note();
+        durable::write(&path, b"", false).map_err(|e| TableError::disk(&path, &e))?;
         self.anew = true;
+        Ok(())
+    }
+
+    fn note(&self) -> PathBuf {
+        self.table.folder().join(ANEW)
     }
 
     /// Whether the next commit makes all anew.
@@ -184,7 +197,12 @@ impl Current {
             next_due.push((partition, due));
         }
         self.table.replace(runtime, upto, replacing)?;
-        self.anew = false;
+        if self.anew {
+            // If a crash brings it back, all is made anew once more.
+            let path = self.note();
+            fs::remove_file(&path).map_err(|e| TableError::disk(&path, &e))?;
+            self.anew = false;
+        }
         for (partition, due) in next_due {
             match due {
                 Some(at) => drop(self.due.insert(partition, at)),

@@ -116,6 +116,20 @@ pub(super) fn sync_created(table: &Path) -> Result<(), TableError> {
     sync(table)
 }
 
+/// Digits of a version in the name of its file.
+const VERSION_DIGITS: usize = 20;
+
+/// Whether a folder is a table: its log has a version. A crash may have left one without.
+pub(super) fn is_table(path: &Path) -> bool {
+    let is_version = |name: &str| {
+        let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+        let rest = &name[digits..];
+        digits == VERSION_DIGITS && (rest == ".json" || rest.starts_with(".checkpoint."))
+    };
+    let entries = fs::read_dir(path.join("_delta_log")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| is_version(&name.to_string_lossy()))
+}
+
 /// The application that wrote a table last, as its log has it.
 pub(super) fn writer(table: &Path) -> Option<String> {
     let entries = fs::read_dir(table.join("_delta_log")).ok()?.flatten();
@@ -152,6 +166,27 @@ mod tests {
         write(table, "_delta_log/00000000000000000007.json", b"{}").unwrap();
         sync_version(table, 7).unwrap();
         assert!(sync_version(table, 8).is_err());
+    }
+
+    /// A crash while a table is made leaves a folder that is none yet.
+    #[test]
+    fn a_table_has_a_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path();
+        let log = table.join("_delta_log");
+        assert!(!is_table(table));
+        for (name, is) in [
+            ("_commit_1234.json.tmp", false),
+            ("00000000000000000000.json#1", false),
+            ("_last_checkpoint", false),
+            ("00000000000000000012.checkpoint.0001.0002.parquet", true),
+            ("00000000000000000000.json", true),
+        ] {
+            fs::create_dir_all(&log).unwrap();
+            fs::write(log.join(name), "{}").unwrap();
+            assert_eq!(is_table(table), is, "{name}");
+            fs::remove_dir_all(&log).unwrap();
+        }
     }
 
     /// The last version may be of somebody who names no application.

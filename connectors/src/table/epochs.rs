@@ -15,7 +15,6 @@ use super::changelog::Changelog;
 use super::columns::{Layout, cells};
 use super::delta::{Delta, EPOCH, TableLayout};
 use super::encode::encode;
-use super::stored::Which;
 use super::{TableError, TableOptions, Written};
 use crate::durable;
 
@@ -43,19 +42,20 @@ pub(super) fn lines(batch: &RecordBatch) -> Vec<(Epoch, Micros)> {
 const GONE: &str = "epochs.gone";
 
 /// Gives up the table below `out`, as if no epoch had been committed, whatever happens meanwhile.
-/// Each changelog that is there knows by itself then how far it is.
+/// Each changelog that is not `gone` knows by itself then how far it is.
 ///
 /// # Errors
 ///
 /// A changelog can't be written, or the table not be removed.
 pub fn give_up_epochs(
     out: &Path,
-    schemas: &[ViewSchema],
+    (schemas, gone): (&[ViewSchema], &[String]),
     options: &TableOptions,
 ) -> Result<(), TableError> {
     let runtime = super::runtime(out)?;
     let committed = Epochs::open(&runtime, out, &options.job)?.committed();
-    for schema in schemas.iter().filter(|schema| Which::Changelog(schema).exists(out)) {
+    let is_gone = |schema: &&ViewSchema| gone.iter().any(|name| **name == *schema.name);
+    for schema in schemas.iter().filter(|schema| !is_gone(schema)) {
         let schema = Arc::new(schema.clone());
         let mut changelog = Changelog::open(&runtime, out, &schema, options)?;
         changelog.settle(&runtime, committed)?;

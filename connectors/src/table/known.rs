@@ -12,7 +12,7 @@ use super::encode::ROWS_AT_ONCE;
 use super::replayed::{FINAL_AT, Outcome, Replayed, STATUS, final_cell, outcomes};
 use super::stored::{Stored, Which};
 use super::view::{own_columns, unfit};
-use super::{Granularity, TableError};
+use super::{Begins, Granularity, TableError};
 
 /// The epochs that the changelogs hold, in order, with the watermark after each.
 ///
@@ -31,17 +31,31 @@ pub fn epochs(out: &Path) -> Result<Vec<(Epoch, Micros)>, TableError> {
     Ok(epochs)
 }
 
-/// The views that have no changelog although there is one of epochs that have been committed.
+/// The views that have no changelog although epochs up to one have been committed, and those of
+/// which it was begun anew and has nothing yet.
 ///
 /// # Errors
 ///
-/// The table of epochs can't be read.
-pub fn changelogs_gone(out: &Path, schemas: &[ViewSchema]) -> Result<Vec<String>, TableError> {
-    if Stored::open(out, Which::Epochs)?.is_none_or(|epochs| epochs.rows() == 0) {
-        return Ok(Vec::new());
+/// A changelog can't be read.
+pub fn changelogs_gone(
+    out: &Path,
+    (schemas, begins): (&[ViewSchema], &Begins),
+    committed: Epoch,
+) -> Result<Vec<String>, TableError> {
+    let mut gone = Vec::new();
+    for schema in schemas {
+        let begun_anew = begins.of(&schema.name).is_some_and(|begin| begin > committed);
+        let is_gone = match Which::Changelog(schema).exists(out) {
+            true if begun_anew => {
+                Stored::open(out, Which::Changelog(schema))?.is_none_or(|log| log.rows() == 0)
+            }
+            exists => !exists,
+        };
+        if is_gone {
+            gone.push(schema.name.to_string());
+        }
     }
-    let gone = schemas.iter().filter(|schema| !Which::Changelog(schema).exists(out));
-    Ok(gone.map(|schema| schema.name.to_string()).collect())
+    Ok(gone)
 }
 
 fn replayed(

@@ -26,6 +26,7 @@
 mod ahead;
 mod archive;
 mod batches;
+mod begins;
 mod changelog;
 mod changes;
 mod columns;
@@ -60,10 +61,11 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use self::archive::{Archive, ArchiveError, ArchiveSink, ArchiveSpec, Names, Reach};
 pub use self::archive::{import as import_app, live as archive_app};
+pub use self::begins::Begins;
 use self::epochs::Epochs;
 pub use self::epochs::give_up_epochs;
 pub use self::known::{LoggedChange, changelogs_gone, epochs, known, logged, standing};
-pub use self::progress::TableProgress;
+pub use self::progress::{TableProgress, committed_epochs};
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
 use self::view::{Scope, View};
@@ -221,7 +223,7 @@ fn mended(path: &Path) -> String {
     };
     let from_sources = is(table.parent(), "changelog") || is(Some(table), epochs::EPOCHS);
     let from = if from_sources { "computes it anew from the sources" } else { "writes it anew" };
-    format!("restore it, or remove {}: the next run {from}", table.display())
+    format!("restore it, or move {} away: the next run {from}", table.display())
 }
 
 impl TableError {
@@ -330,8 +332,9 @@ impl TableSink {
 
     /// Makes current rows that are further than their changelog anew of it, with the next commit. A
     /// commit leaves such that was cut off, and whoever goes on does not say again what led there.
-    pub fn go_back(&mut self) {
-        self.views.iter_mut().for_each(View::go_back);
+    /// It stands before anything is written to the changelogs, which then tell no more.
+    pub fn go_back(&mut self) -> Result<(), TableError> {
+        self.views.iter_mut().try_for_each(View::go_back)
     }
 
     /// The last epoch that any table holds.

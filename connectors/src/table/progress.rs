@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::delta::{builder, transaction};
 use super::epochs::EPOCHS;
-use super::{TableError, runtime};
+use super::{TableError, disk, runtime};
 
 /// How far the tables of a job are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,9 +40,18 @@ impl TableProgress {
     }
 }
 
+/// The epoch up to which every changelog of a job below `out` is complete, as their table says.
+///
+/// # Errors
+///
+/// Its log can't be read.
+pub fn committed_epochs(out: &Path, job: &str) -> Result<Option<Epoch>, TableError> {
+    committed(&runtime(out)?, &out.join(EPOCHS), &format!("{job}/{EPOCHS}"))
+}
+
 /// The epoch that a table's log has for an application, if the table is there.
 fn committed(runtime: &Runtime, path: &Path, app: &str) -> Result<Option<Epoch>, TableError> {
-    if !path.join("_delta_log").is_dir() {
+    if !disk::is_table(path) {
         return Ok(None);
     }
     let fail = |e| TableError::delta(path, e);

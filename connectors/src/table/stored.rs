@@ -37,9 +37,9 @@ impl Which<'_> {
         }
     }
 
-    /// Whether there is one below `out`.
-    pub(super) fn exists(self, out: &Path) -> bool {
-        self.path(out).join("_delta_log").is_dir()
+    /// Whether there is one below `out`: its log has a version.
+    pub fn exists(self, out: &Path) -> bool {
+        disk::is_table(&self.path(out))
     }
 
     fn columns(self) -> Vec<Layout> {

@@ -140,11 +140,12 @@ impl View {
     }
 
     /// Makes current rows that are further than the changelog anew of it.
-    pub(super) fn go_back(&mut self) {
+    pub(super) fn go_back(&mut self) -> Result<(), TableError> {
         if self.current.committed() > self.changelog.committed() {
-            self.current.begin_anew();
+            self.current.begin_anew()?;
             self.whole = !self.is_behind();
         }
+        Ok(())
     }
 
     /// Changes that the current rows lack.

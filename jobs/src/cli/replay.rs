@@ -257,7 +257,7 @@ fn create(options: &Options, live: &Plan, name: &str) -> Result<Replay, RebuildE
     let scope = scope(options, live)?;
     let text = text(options, live)?;
     settled(live, &scope)?;
-    Replay::create((&options.job, &text), live, name, scope)
+    Replay::create((&options.job, &text), live, (name, None), scope)
 }
 
 /// The text of the replay's job.

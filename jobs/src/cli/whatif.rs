@@ -146,6 +146,6 @@ fn named((job, live): (&PathBuf, &Plan), text: &str) -> Result<Replay, RebuildEr
     let name = format!("whatif-{}", hash.get(..8).unwrap_or(&hash));
     match Replay::open(job, live, &name)? {
         Some(replay) => Ok(replay),
-        None => Replay::create((job, text), live, &name, Scope::default()),
+        None => Replay::create((job, text), live, (&name, None), Scope::default()),
     }
 }

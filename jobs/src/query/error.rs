@@ -2,8 +2,8 @@
 
 use connectors::bindings::BindingError;
 use connectors::table::TableError;
-use datafusion::error::DataFusionError;
 use operators::model::Epoch;
+use sql::SqlError;
 use thiserror::Error;
 
 use super::quoted;
@@ -51,6 +51,17 @@ pub enum QueryError {
         /// The first epoch and when it was bound.
         first: String,
     },
+    /// The changelog of a view was gone, and was begun anew.
+    #[error(
+        "the changelog of {view} was removed once and begins with epoch {begin}: what was known \
+         before is gone; ask for that epoch or a later one"
+    )]
+    Gone {
+        /// The view.
+        view: String,
+        /// The first epoch that it tells of.
+        begin: Epoch,
+    },
     /// A table can't be read.
     #[error("{0}")]
     Table(#[from] TableError),
@@ -70,6 +81,7 @@ impl QueryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Table(_) | Self::Binding(_) | Self::Run(_) => 1,
+            Self::Gone { .. } => 3,
             Self::History(error) => error.exit_code(),
             _ => 2,
         }
@@ -83,24 +95,16 @@ impl QueryError {
         Self::UnknownView { name: name.to_owned(), hint, names: names.join(", ") }
     }
 
-    /// What is wrong with the SQL.
-    pub(super) fn sql(error: &DataFusionError) -> Self {
-        match error.find_root() {
-            DataFusionError::External(_) => Self::run(error),
-            DataFusionError::SQL(error, _) => Self::Sql(error.to_string()),
-            root => Self::Sql(root.strip_backtrace()),
-        }
-    }
-
-    /// What went wrong while it was computed. An overflow or a division by zero is too.
-    pub(super) fn run(error: &DataFusionError) -> Self {
-        Self::Run(match error.find_root() {
-            DataFusionError::External(error) => error.to_string(),
-            root => root.strip_backtrace(),
-        })
-    }
-
     pub(super) fn write(error: impl std::fmt::Display) -> Self {
         Self::Run(format!("can't write the answer: {error}"))
+    }
+}
+
+impl From<SqlError> for QueryError {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Question(words) => Self::Sql(words),
+            SqlError::Run(words) => Self::Run(words),
+        }
     }
 }

@@ -13,13 +13,10 @@ mod provider;
 use std::io::Write;
 use std::sync::Arc;
 
-use connectors::table::{Granularity, Stored, Which};
-use datafusion::arrow::array::RecordBatch;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use futures::StreamExt as _;
+use arrow::array::RecordBatch;
+use connectors::table::{Begins, Granularity, Stored, Which};
 use operators::model::ViewSchema;
-use tokio::runtime::{Builder, Runtime};
+use sql::{Answer, Question};
 
 pub use self::error::QueryError;
 pub(crate) use self::moment::last;
@@ -45,11 +42,10 @@ pub fn query(
     format: Format,
     out: &mut dyn Write,
 ) -> Result<(), QueryError> {
-    let runtime = runtime()?;
-    let mut rows = ask(plan, sql, known, &runtime)?;
+    let rows = ask(plan, sql, known)?;
     let mut writer = output::Writer::new(format, &rows.schema(), out)?;
-    while let Some(batch) = runtime.block_on(rows.next()) {
-        writer.write(&batch.map_err(|e| QueryError::run(&e))?)?;
+    for batch in rows {
+        writer.write(&batch?)?;
     }
     writer.finish()
 }
@@ -60,57 +56,29 @@ pub fn query(
 ///
 /// As for [`query`].
 pub fn rows(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Vec<RecordBatch>, QueryError> {
-    let runtime = runtime()?;
-    let mut rows = ask(plan, sql, known, &runtime)?;
-    let mut batches = Vec::new();
-    while let Some(batch) = runtime.block_on(rows.next()) {
-        batches.push(batch.map_err(|e| QueryError::run(&e))?);
-    }
-    Ok(batches)
+    Ok(ask(plan, sql, known)?.collect::<Result<_, _>>()?)
 }
 
-fn runtime() -> Result<Runtime, QueryError> {
-    Builder::new_multi_thread().build().map_err(|e| QueryError::Run(e.to_string()))
-}
-
-fn ask(
-    plan: &Plan,
-    sql: &str,
-    known: Option<Known>,
-    runtime: &Runtime,
-) -> Result<SendableRecordBatchStream, QueryError> {
+fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryError> {
     let Some(options) = &plan.tables else { return Err(QueryError::NoTables) };
-    let context =
-        SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
-    let state = context.state();
-    let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect).map_err(|e| QueryError::sql(&e))?;
+    let question = Question::parse(sql)?;
     let names: Vec<String> = names(plan).collect();
     let mut asked = Vec::new();
-    for reference in state.resolve_table_references(&statement).map_err(|e| QueryError::sql(&e))? {
-        if reference.schema() == Some("information_schema") {
+    for named in question.tables()? {
+        if named.schema.as_deref() == Some("information_schema") {
             asked.clone_from(&names);
             break;
         }
-        let name = reference.table();
-        if !names.iter().any(|known| known == name) || reference.schema().is_some() {
-            return Err(QueryError::unknown_view(&reference.to_string(), &names));
+        if named.schema.is_some() || !names.contains(&named.table) {
+            return Err(QueryError::unknown_view(&named.text, &names));
         }
-        asked.push(name.to_owned());
+        asked.push(named.table);
     }
     for name in asked {
-        let provider = Arc::new(provider(plan, &name, options.partition, known)?);
-        context.register_table(quoted(&name), provider).map_err(|e| QueryError::run(&e))?;
+        let provider = provider(plan, &name, options.partition, known)?;
+        question.register(&quoted(&name), Arc::new(provider))?;
     }
-    let only_read =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let answer = async {
-        let plan = context.state().statement_to_plan(statement).await?;
-        only_read.verify_plan(&plan)?;
-        context.execute_logical_plan(plan).await
-    };
-    let answer = runtime.block_on(answer).map_err(|e| QueryError::sql(&e))?;
-    runtime.block_on(answer.execute_stream()).map_err(|e| QueryError::run(&e))
+    Ok(question.answer()?)
 }
 
 /// The names of the tables of the SQL.
@@ -144,6 +112,10 @@ fn provider(
         (Some((index, schema)), _) => {
             let which = Which::Current(schema, granularity);
             if let Some(known) = known {
+                let begin = Begins::read(&plan.out)?.of(name).filter(|begin| *begin > known.epoch);
+                if let Some(begin) = begin {
+                    return Err(QueryError::Gone { view: name.to_owned(), begin });
+                }
                 let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
                 let content = changelog.map_or(Content::None, |changelog| {
                     let schema = Arc::new(schema.clone());

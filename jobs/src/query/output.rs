@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::json::WriterBuilder;
+use arrow::json::writer::LineDelimited;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches;
 use clap::ValueEnum;
-use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::arrow::json::WriterBuilder;
-use datafusion::arrow::json::writer::LineDelimited;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::arrow::util::pretty::pretty_format_batches;
 
 use super::QueryError;
 

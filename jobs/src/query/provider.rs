@@ -1,29 +1,16 @@
-//! Tables as the engine of the SQL reads them: those columns that a question asks for, a file at a
-//! time.
+//! Tables as questions read them: those columns that are asked for, a file at a time.
 
-use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use connectors::table::{Granularity, Stored, TableError, known};
-use datafusion::arrow::array::{AsArray as _, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
-use datafusion::arrow::error::ArrowError;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::stream;
 use operators::model::{Epoch, ViewSchema};
+use sql::{Batches, ReadError, Table};
 
 use super::Known;
-
-/// Files of a table are read in so many threads at most.
-const PARTS_MAX: usize = 8;
 
 /// Where the rows of a table are.
 #[derive(Clone, Debug)]
@@ -65,101 +52,44 @@ impl Provider {
     }
 }
 
-#[async_trait]
-impl TableProvider for Provider {
+impl Table for Provider {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = projection.cloned().unwrap_or((0..self.schema.fields().len()).collect());
-        let schema = Arc::new(self.schema.project(&columns)?);
-        let files = match &self.content {
+    fn files(&self) -> Vec<usize> {
+        match &self.content {
             Content::None => Vec::new(),
             Content::Stored { stored, upto: Some(upto) } => stored.files_upto(*upto).collect(),
             Content::Stored { stored, upto: None } => (0..stored.files()).collect(),
             Content::Known { .. } => vec![0],
-        };
-        let size = files.len().div_ceil(PARTS_MAX).max(1);
-        let part = |files: &[usize]| {
-            let (columns, files) = (columns.clone(), files.to_vec());
-            let (schema, content) = (Arc::clone(&schema), self.content.clone());
-            Arc::new(Part { schema, columns, content, files }) as Arc<dyn PartitionStream>
-        };
-        let mut parts: Vec<_> = files.chunks(size).map(part).collect();
-        if parts.is_empty() {
-            parts.push(part(&[]));
         }
-        let plan = StreamingTableExec::try_new(Arc::clone(&schema), parts, None, [], false, limit)?;
-        Ok(Arc::new(plan))
-    }
-}
-
-/// A part of a table: some of its files.
-struct Part {
-    schema: SchemaRef,
-    /// Places of the columns.
-    columns: Vec<usize>,
-    content: Content,
-    files: Vec<usize>,
-}
-
-impl fmt::Debug for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} files", self.files.len())
-    }
-}
-
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
-
-fn unread(error: TableError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
-}
-
-impl PartitionStream for Part {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (content, columns) = (self.content.clone(), self.columns.clone());
-        let read = move |file| read(&content, file, &columns);
-        let batches = self.files.clone().into_iter().flat_map(read);
-        let schema = Arc::clone(&self.schema);
-        Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches)))
-    }
-}
-
-/// The rows of a file.
-fn read(content: &Content, file: usize, columns: &[usize]) -> Batches {
-    let batches: Result<Batches, TableError> = match content {
-        Content::None => return Box::new(std::iter::empty()),
-        Content::Stored { stored, upto: None } => stored.read(file, columns).map(|batches| {
-            let batches: Batches = Box::new(batches.map(|batch| batch.map_err(unread)));
-            batches
-        }),
-        Content::Stored { stored, upto: Some(upto) } => read_upto(stored, file, columns, *upto),
-        Content::Known { changelog, index, schema, granularity, known: at } => {
-            let view = (*index, &**schema);
-            known(changelog, view, *granularity, (at.epoch, at.watermark)).map(|batches| {
-                let columns = columns.to_vec();
-                let batches = batches.into_iter().map(move |batch| Ok(batch.project(&columns)?));
-                let batches: Batches = Box::new(batches);
+    fn read(&self, file: usize, columns: &[usize]) -> Batches {
+        let batches: Result<Batches, TableError> = match &self.content {
+            Content::None => return Box::new(std::iter::empty()),
+            Content::Stored { stored, upto: None } => stored.read(file, columns).map(|batches| {
+                let batches: Batches = Box::new(batches.map(|batch| batch.map_err(unread)));
                 batches
-            })
-        }
-    };
-    batches.unwrap_or_else(|error| Box::new(std::iter::once(Err(unread(error)))))
+            }),
+            Content::Stored { stored, upto: Some(upto) } => read_upto(stored, file, columns, *upto),
+            Content::Known { changelog, index, schema, granularity, known: at } => {
+                let view = (*index, &**schema);
+                known(changelog, view, *granularity, (at.epoch, at.watermark)).map(|batches| {
+                    let columns = columns.to_vec();
+                    let projected = move |batch: RecordBatch| Ok(batch.project(&columns)?);
+                    let batches: Batches = Box::new(batches.into_iter().map(projected));
+                    batches
+                })
+            }
+        };
+        batches.unwrap_or_else(|error| Box::new(std::iter::once(Err(unread(error)))))
+    }
+}
+
+fn unread(error: TableError) -> ReadError {
+    Box::new(error)
 }
 
 /// The rows of a file that are of epochs up to one.

@@ -104,7 +104,8 @@ impl Replay {
         Ok(Some(Self { name: name.to_owned(), scope, plan, job: hash }))
     }
 
-    /// Makes a replay with a job of this text.
+    /// Makes a replay with a job of this text; `made_with` is the hash of the job that it is
+    /// computed with, if that is not its own.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Replay {
     pub fn create(
         (job, text): (&Path, &str),
         live: &Plan,
-        name: &str,
+        (name, made_with): (&str, Option<&str>),
         scope: Scope,
     ) -> Result<Self, RebuildError> {
         check_name(name)?;
@@ -128,18 +129,12 @@ impl Replay {
         fs::create_dir_all(&out).map_err(RebuildError::disk(&out))?;
         write(&out.join("job.toml"), text)?;
         let name = name.to_owned();
-        let mut this = Self { name, scope, job: None, plan };
-        // The last: with it, it is there.
-        this.made_with(&this.plan.hash.clone())?;
-        Ok(this)
-    }
-
-    /// Writes down with which job it is computed.
-    pub(super) fn made_with(&mut self, hash: &str) -> Result<(), RebuildError> {
-        self.job = Some(hash.to_owned());
-        let description = Description { scope: self.scope.clone(), job: self.job.clone() };
+        let job = Some(made_with.unwrap_or(&plan.hash).to_owned());
+        let description = Description { scope: scope.clone(), job: job.clone() };
         let text = serde_json::to_string_pretty(&description).unwrap_or_default();
-        write(&self.plan.out.join("replay.json"), &text)
+        // The last: with it, it is there.
+        write(&out.join("replay.json"), &text)?;
+        Ok(Self { name, scope, job, plan })
     }
 
     /// Whether it can be computed further: with the job that it has been computed with.

@@ -37,9 +37,7 @@ pub fn import(
         let mut variant = Variant::new(&live.text).map_err(RebuildError::Usage)?;
         variant.leave_out(|_| false, &BUILT_IN);
         let scope = Scope { to: Some(begin), ..Scope::default() };
-        let mut replay = Replay::create((job, &variant.text()), live, IMPORT, scope)?;
-        replay.made_with(&live.hash)?;
-        replay
+        Replay::create((job, &variant.text()), live, (IMPORT, Some(&live.hash)), scope)?
     };
     // What events are to be kept with is what the live job asks for.
     replay.plan.sources.clone_from(&live.sources);

@@ -114,8 +114,7 @@ fn keep((job, live): (&Path, &Plan), last: Option<&Binding>) -> Result<String, R
     }
     let text = job_text_of(live, hash);
     let text = fs::read_to_string(&text).map_err(RebuildError::disk(&text))?;
-    let mut before = Replay::create((job, &text), live, &name, Scope::default())?;
-    before.made_with(hash)?;
+    let before = Replay::create((job, &text), live, (&name, Some(hash)), Scope::default())?;
     let places = [snapshots_of(live)?, snapshots_of(&before.plan)?];
     if let [Some(from), Some(to)] = &places
         && let Some(mut begin) = find(from, hash, epoch, |_| Some(true), |_, _| {})?.begin

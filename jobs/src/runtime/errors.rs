@@ -13,6 +13,8 @@ use crate::cluster::End;
 
 /// What Unix calls it (`ENOSPC`).
 const NO_SPACE: i32 = 28;
+/// The exit code of a run whose history is gone.
+const HISTORY_GONE: u8 = 3;
 /// The exit code of a run that found no room on a disk.
 pub const DISK_FULL: u8 = 8;
 
@@ -53,14 +55,10 @@ pub enum RunError {
         why: String,
     },
     /// A changelog is gone, and can't be computed anew.
-    #[error(
-        "{changelogs} has no {names} any more, and it can't be computed anew: {error}; restore it"
-    )]
+    #[error("{words}, and it can't be computed anew: {error}; restore it")]
     ChangelogGone {
-        /// The folder.
-        changelogs: String,
-        /// Views.
-        names: String,
+        /// Which, of where.
+        words: String,
         /// Why not.
         error: Box<RunError>,
     },
@@ -104,6 +102,11 @@ impl RunError {
         }
     }
 
+    /// Whether what is needed is gone, which no retry brings back.
+    pub(super) fn is_gone(&self) -> bool {
+        self.exit_code() == HISTORY_GONE
+    }
+
     /// Whether a disk is full. Of what the system says, errors of libraries keep the words only.
     fn is_disk_full(&self) -> bool {
         let full = std::io::Error::from_raw_os_error(NO_SPACE).to_string();
@@ -114,9 +117,9 @@ impl RunError {
     /// [`DISK_FULL`].
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Source(error) if error.is_gone() => 3,
-            Self::BindingsLost { .. } => 3,
-            Self::Archive(error) if error.is_gone() => 3,
+            Self::Source(error) if error.is_gone() => HISTORY_GONE,
+            Self::BindingsLost { .. } => HISTORY_GONE,
+            Self::Archive(error) if error.is_gone() => HISTORY_GONE,
             Self::Archive(error) if error.is_usage() => 2,
             Self::Source(error) if error.is_usage() => 2,
             Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_fenced() => {

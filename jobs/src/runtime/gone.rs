@@ -7,11 +7,15 @@
 //! lacking anything.
 //!
 //! Where the job has changed and the difference is not published yet, nobody can say what stood in
-//! it: its tables begin anew with the difference. Topics can't, so they must have it.
+//! it: its tables begin anew with the difference, which is written down before anything else
+//! ([`Begins`]). Topics can't begin anew, so they must have the difference.
 
 use connectors::bindings::Binding;
 use connectors::kafka::KafkaSink;
-use connectors::table::{changelogs_gone, epochs, give_up_epochs};
+use connectors::table::{
+    Archive, ArchiveError, Begins, Reach, Stored, Which, changelogs_gone, committed_epochs,
+    give_up_epochs,
+};
 use operators::model::Epoch;
 use replay::history::Source;
 
@@ -20,17 +24,29 @@ use super::plan::Plan;
 use super::upgrade::{self, kept};
 use super::{Around, RunError};
 
+/// What a run reads.
+pub(super) struct Reads<'a> {
+    /// Whether it publishes a change of the job.
+    pub changes: bool,
+    /// Nothing up to this epoch is read.
+    pub after: Epoch,
+    /// What is read instead of the sources.
+    pub archive: Option<&'a Archive>,
+}
+
 /// Changelogs that are gone.
 struct Gone {
     /// The views.
     names: Vec<String>,
-    /// Whether the job's change is not published in the tables yet.
+    begins: Begins,
+    /// The epoch that publishes the job's last change, if there is one.
+    change: Option<Epoch>,
+    /// Whether it is not published in the tables yet.
     changing: bool,
 }
 
 /// Makes up for changelogs that are gone, before tables are opened; returns the views whose tables
-/// begin anew with a change of the job. `changes` is whether the run publishes one, `archived`
-/// whether it reads the archive instead of the sources.
+/// begin anew with a change of the job.
 ///
 /// # Errors
 ///
@@ -38,32 +54,40 @@ struct Gone {
 pub(super) fn make_up(
     plan: &Plan,
     bound: &mut Bound,
-    (changes, archived): (bool, bool),
+    reads: &Reads<'_>,
     around: Around<'_>,
 ) -> Result<Vec<String>, RunError> {
     let Some(options) = &plan.tables else { return Ok(Vec::new()) };
-    let Some(gone) = find(plan, bound, changes)? else { return Ok(Vec::new()) };
-    let (names, folder) = (gone.names.join(", "), plan.out.join("changelog"));
-    let changelogs = folder.display().to_string();
+    let Some(mut gone) = find(plan, bound, reads.changes)? else {
+        if epochs_are_gone(plan)? {
+            let words = format!("{} has no epochs any more", plan.out.display());
+            check_readable(plan, bound, reads, &words, around)?;
+            around.progress.note(&format!("{words}: computes everything from the first epoch on"));
+        }
+        return Ok(Vec::new());
+    };
+    let changelogs = plan.out.join("changelog");
+    let words = format!("{} has no {} any more", changelogs.display(), gone.names.join(", "));
+    // What is only added to is told from the first epoch on too, and no snapshot has it.
+    if !gone.changing || is_only_added_to(plan, &gone.names) {
+        check_readable(plan, bound, reads, &words, around)?;
+    }
+    gone.begins.set(&gone.names, gone.change)?;
     if gone.changing {
-        around.progress.note(&format!(
-            "{changelogs} has no {names} any more: begins it anew with the change of the job"
-        ));
+        around.progress.note(&format!("{words}: begins it anew with the change of the job"));
         return Ok(gone.names);
     }
-    for source in plan.sources.iter().filter(|_| !archived) {
-        let opened = || Source::open(&source.records, &bound.bindings, 0);
-        if let Err(error) = around.board.beating(opened) {
-            let error = Box::new(error.into());
-            return Err(RunError::ChangelogGone { changelogs, names, error });
-        }
-    }
-    give_up_epochs(&plan.out, &plan.catalog.schemas, options)?;
-    around.progress.note(&format!(
-        "{changelogs} has no {names} any more: computes everything from the first epoch on to \
-         write it again"
-    ));
+    give_up_epochs(&plan.out, (&plan.catalog.schemas, &gone.names), options)?;
+    around
+        .progress
+        .note(&format!("{words}: computes everything from the first epoch on to write it again"));
     Ok(Vec::new())
+}
+
+/// Whether rows of one of some views, once there, are only added to.
+pub(super) fn is_only_added_to(plan: &Plan, names: &[String]) -> bool {
+    let mut views = plan.catalog.schemas.iter().filter(|schema| schema.append_only);
+    views.any(|schema| names.iter().any(|name| **name == *schema.name))
 }
 
 /// Whether what a run makes of changelogs that are gone is refused.
@@ -75,43 +99,91 @@ pub(super) fn check(plan: &Plan, bound: &mut Bound) -> Result<(), RunError> {
     find(plan, bound, true).map(drop)
 }
 
-fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, RunError> {
-    if plan.tables.is_none() {
-        return Ok(None);
+/// Whether changelogs have rows, and the table that says of which epochs is not there.
+fn epochs_are_gone(plan: &Plan) -> Result<bool, RunError> {
+    if Which::Epochs.exists(&plan.out) {
+        return Ok(false);
     }
-    let mut names = changelogs_gone(&plan.out, &plan.catalog.schemas)?;
-    if names.is_empty() {
+    for schema in &plan.catalog.schemas {
+        let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
+        if changelog.is_some_and(|changelog| changelog.rows() > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Nothing is given up before it is sure that it can be computed anew.
+fn check_readable(
+    plan: &Plan,
+    bound: &Bound,
+    reads: &Reads<'_>,
+    words: &str,
+    around: Around<'_>,
+) -> Result<(), RunError> {
+    let gone = |error: RunError| match error {
+        error if error.is_gone() => {
+            RunError::ChangelogGone { words: words.to_owned(), error: Box::new(error) }
+        }
+        error => error,
+    };
+    let (from, to) = (reads.after + 1, bound.epoch());
+    if let Some(archive) = reads.archive {
+        let Reach { first, last } = archive.reach();
+        if from <= to && (from < first || to > last) {
+            return Err(gone(ArchiveError::Gap { first, last, from, to }.into()));
+        }
+        return Ok(());
+    }
+    for source in &plan.sources {
+        let open = || Source::open(&source.records, &bound.bindings, reads.after);
+        around.board.beating(open).map_err(|error| gone(error.into()))?;
+    }
+    Ok(())
+}
+
+fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, RunError> {
+    let Some(options) = &plan.tables else { return Ok(None) };
+    let begins = Begins::read(&plan.out)?;
+    let Some(committed) = committed_epochs(&plan.out, &options.job)? else { return Ok(None) };
+    let mut names = changelogs_gone(&plan.out, (&plan.catalog.schemas, &begins), committed)?;
+    if names.is_empty() && begins.after(0).next().is_none() {
         return Ok(None);
     }
     bound.read()?;
     let change = upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| changes);
-    let committed = epochs(&plan.out)?.last().map(|(epoch, _)| *epoch);
-    let changing = change.is_some_and(|change| committed < Some(change));
+    let changing = change.is_some_and(|change| committed < change);
     if let Some(change) = change.filter(|_| changing) {
         // Those of views that are new are not there yet.
         let before = upgrade::before(&bound.bindings, change);
         let were = before.and_then(|before| upgrade::views(plan, before));
         names.retain(|name| were.as_ref().is_none_or(|were| were.contains(name)));
     }
-    if names.is_empty() {
-        return Ok(None);
-    }
     if let Some(change) = change {
-        have_told(plan, &bound.bindings, (change, &names))?;
+        have_told(plan, &bound.bindings, change, (&names, &begins))?;
     }
-    Ok(Some(Gone { names, changing }))
+    Ok((!names.is_empty()).then_some(Gone { names, begins, change, changing }))
 }
 
-/// Topics that have been told something must have been told a change too: what differs can't be
-/// said any more.
+/// Topics that have been told something must have been told a change too where the changelogs
+/// don't tell what stood then: what differs can't be said any more.
 fn have_told(
     plan: &Plan,
     bindings: &[Binding],
-    (change, names): (Epoch, &[String]),
+    change: Epoch,
+    (names, begins): (&[String], &Begins),
 ) -> Result<(), RunError> {
     for topics in &plan.topics {
         let holds = KafkaSink::peek(topics)?.and_then(|claim| claim.epoch);
         let Some(holds) = holds.filter(|holds| (1..change).contains(holds)) else { continue };
+        let is_there = |name: &&str| plan.catalog.schemas.iter().any(|s| *s.name == **name);
+        let mut lost: Vec<&str> = begins.after(holds).filter(is_there).collect();
+        lost.extend(names.iter().map(String::as_str));
+        lost.sort_unstable();
+        lost.dedup();
+        if lost.is_empty() {
+            continue;
+        }
         let folder = plan.out.join("changelog");
         // As long as nothing of the change is bound, the job as it was can write them again.
         let before = upgrade::before(bindings, change);
@@ -129,7 +201,7 @@ fn have_told(
              there; restore them in {}{}; or give the sink another prefix, under which everything \
              is written anew",
             topics.prefix,
-            names.join(", "),
+            lost.join(", "),
             folder.display(),
             as_it_was.unwrap_or_default()
         );

@@ -9,6 +9,7 @@
 //! With several processes (`cluster`) all this is process 0; of the others only the workers run.
 
 mod archive;
+mod became;
 mod bound;
 mod errors;
 mod feeding;

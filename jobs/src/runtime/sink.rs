@@ -247,7 +247,7 @@ impl Sink {
         let start = |sink| topics::start(sink, shown());
         let topics: Vec<TopicWriter> = topics.into_iter().map(start).collect();
         let outputs = Outputs { tables, topics, snapshots, archive };
-        if let (Some(tables), epoch @ 1..) = (&outputs.tables, self.begin.0) {
+        if let (Some(tables), epoch @ 1.., None) = (&outputs.tables, self.begin.0, &self.upgrade) {
             // No epoch up to it comes again, and current rows may lack some. If the thread has
             // failed, it says so in the end.
             tables.take(Closed::new(epoch, self.watermark, Vec::new()));

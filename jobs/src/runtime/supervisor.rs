@@ -172,8 +172,9 @@ fn compute(
     };
     let generation = bound.last().map_or(1, |binding| binding.generation + 1);
     around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
-    let told_by = (past.is_none(), kept.is_some());
-    let gone = gone::make_up(plan, &mut bound, told_by, around)?;
+    let after = past.map_or(0, |past| past.after);
+    let reads = gone::Reads { changes: past.is_none(), after, archive: kept.as_ref() };
+    let gone = gone::make_up(plan, &mut bound, &reads, around)?;
     let (mut tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
@@ -189,8 +190,9 @@ fn compute(
         outputs.insert(ARCHIVE.to_owned(), Some(epoch));
         shown::opened(around.board, ARCHIVE, Some(epoch));
     }
-    let newest =
-        |bound: &Bound| snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around));
+    // No snapshot has what is only added to.
+    let place_of = place.as_ref().filter(|_| !gone::is_only_added_to(plan, &gone));
+    let newest = |bound: &Bound| snapshots::newest(plan, place_of, (bound, &outputs), Some(around));
     let mut begin = newest(&bound)?;
     if begin.is_none() && !bound.whole {
         bound.read()?;
@@ -204,12 +206,12 @@ fn compute(
         None => None,
     };
     if let (Some(_), Some(tables)) = (&upgrade, &mut tables) {
-        tables.go_back();
+        tables.go_back()?;
     }
     say_begin(around, upgrade.as_ref(), begin.as_ref());
     let (done, counts) = match &begin {
         Some(begin) => (begin.manifest.epoch, begin.manifest.counts.clone()),
-        None => (past.map_or(0, |past| past.after), Counts::default()),
+        None => (after, Counts::default()),
     };
     let watermark = snapshots::watermark(plan, begin.as_ref());
     let mut sources = Vec::new();

@@ -31,6 +31,7 @@ use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
 
 use super::RunError;
+use super::became::{Said, beside};
 use super::job_file::{self, JobFile, Text};
 use super::plan::{self, Plan};
 
@@ -117,6 +118,13 @@ pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
 
 /// Rows with how many of each there are.
 type Rows = HashMap<Row, i64, FixedState>;
+
+/// What was told of persons since a time, and who had events then, by tenant.
+#[derive(Default)]
+struct Told {
+    said: Vec<Said>,
+    stood: BTreeSet<(Cell, Cell)>,
+}
 
 /// A difference that some outputs lack.
 pub(super) struct Upgrade {
@@ -238,8 +246,8 @@ impl Upgrade {
                 && let Some(base) = holds(view).min(holds(told))
             {
                 let since = match holds(told) {
-                    Some(upto) if upto > base => self.told_since(told, (base, upto))?,
-                    _ => Vec::new(),
+                    Some(upto) if upto > base => self.told_since(told, view, (base, upto))?,
+                    _ => Told::default(),
                 };
                 match &rows {
                     Some(rows) if holds(view) == Some(base) => {
@@ -270,16 +278,28 @@ impl Upgrade {
         Ok(rows)
     }
 
-    /// The rows that the tables have of a view that is only added to, of the epochs after one and
-    /// up to another.
-    fn told_since(&self, view: u16, (after, upto): (Epoch, Epoch)) -> Result<Vec<Row>, TableError> {
-        let schema = &self.catalog.schemas[usize::from(view)];
-        let told = logged(&self.out, (view, schema), upto)?.into_iter();
-        Ok(told.filter(|line| line.epoch > after).map(|line| line.row).collect())
+    /// What the table of `id_changes`, `told`, has of the epochs after one and up to another.
+    fn told_since(
+        &self,
+        told: u16,
+        events: u16,
+        (after, upto): (Epoch, Epoch),
+    ) -> Result<Told, TableError> {
+        let schema = |view: u16| &self.catalog.schemas[usize::from(view)];
+        let lines = logged(&self.out, (told, schema(told)), upto)?.into_iter();
+        let said = lines.filter(|line| line.epoch > after).map(|line| {
+            let cell = |place: usize| Cell::from(line.row.cells.get(place));
+            let is_merge = line.row.cells.get(3) == CellRef::Str("merge");
+            Said { pair: (cell(0), cell(1), cell(2)), is_merge, message: cell(6) }
+        });
+        let said = said.collect();
+        let stood = standing(&self.out, (events, schema(events)), after)?.into_iter();
+        let stood = stood.map(|row| (row.cells.get(0).into(), row.cells.get(5).into())).collect();
+        Ok(Told { said, stood })
     }
 
     /// Whose events are somebody else's now: who became whom, but for what is told already.
-    fn id_changes(&self, events: &Rows, told: &[Row], changes: &mut Vec<Change>) {
+    fn id_changes(&self, events: &Rows, told: &Told, changes: &mut Vec<Change>) {
         let Some(view) = self.catalog.built_in.id_changes else { return };
         let mut persons: BTreeMap<(Cell, Cell, Cell), [Option<Cell>; 2]> = BTreeMap::new();
         for (row, diff) in events {
@@ -296,14 +316,16 @@ impl Upgrade {
                 pairs.entry((tenant, before, now)).or_insert(message);
             }
         }
-        let added = changes.iter().map(|change| &change.row).filter(|row| row.view == view);
-        for row in added.chain(told) {
+        for row in changes.iter().map(|change| &change.row).filter(|row| row.view == view) {
             let [tenant, before, now] = [0, 1, 2].map(|c| Cell::from(row.cells.get(c)));
             pairs.remove(&(tenant, before, now));
         }
         let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
-        let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !pairs.is_empty());
+        let idle = pairs.is_empty() && told.said.is_empty();
+        let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !idle);
         let left: HashSet<CellRef<'_>> = people.collect();
+        let is_left = |person: &Cell| left.contains(&person.as_ref());
+        let pairs = beside(pairs, &told.said, &told.stood, is_left);
         for ((tenant, before, now), message) in pairs {
             let kind = if left.contains(&before.as_ref()) { "split" } else { "merge" };
             let cells = [
@@ -386,7 +408,7 @@ mod tests {
         };
         let rows: Rows = [(event(1), -1), (event(2), 1)].into_iter().collect();
         let told = |mut changes: Vec<Change>| {
-            upgrade.id_changes(&rows, &[], &mut changes);
+            upgrade.id_changes(&rows, &Told::default(), &mut changes);
             changes.len()
         };
         let by_itself = |before: u128, now: u128| {
@@ -398,9 +420,13 @@ mod tests {
         assert_eq!(told(vec![by_itself(1, 2)]), 1);
         assert_eq!(told(vec![by_itself(1, 3)]), 2);
         // Nor is what stands in the table already.
-        for (row, count) in [(by_itself(1, 2).row, 0), (by_itself(2, 1).row, 1)] {
+        for (now, count) in [(2, 0), (3, 2)] {
+            let [before, now] = [1, now].map(person);
+            let (pair, message) = ((Cell::str("t"), before.clone(), now), Cell::str("m"));
+            let stood = [(Cell::str("t"), before)].into_iter().collect();
+            let told = Told { said: vec![Said { pair, is_merge: false, message }], stood };
             let mut changes = Vec::new();
-            upgrade.id_changes(&rows, &[row], &mut changes);
+            upgrade.id_changes(&rows, &told, &mut changes);
             assert_eq!(changes.len(), count);
         }
     }

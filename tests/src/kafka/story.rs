@@ -282,6 +282,16 @@ impl Story {
         self.changed = true;
     }
 
+    /// Runs the job while something of its `out` is not there: it is refused with these words.
+    pub fn refused_without(&self, part: &str, why: &str) {
+        let [there, away] = [part, "away"].map(|name| self.at("work/out").join(name));
+        std::fs::rename(&there, &away).unwrap();
+        let mut job = self.start(&[]);
+        let status = wait("the refusal", || job.ended());
+        assert!(status.code() == Some(2) && job.said().contains(why), "{}", job.said());
+        std::fs::rename(&away, &there).unwrap();
+    }
+
     /// Runs `braid replay` on the job, which may be running.
     pub fn replay(&self, arguments: &[&str]) {
         let mut command = Command::new(&self.braid);

@@ -17,6 +17,7 @@ mod delta_python;
 mod deploy;
 mod full;
 mod generated;
+mod gone;
 mod histories;
 mod identity_spec;
 mod job_files;

@@ -73,7 +73,7 @@ fn a_replays_topics_are_not_called_as_another_output() {
     let plan = job.plan();
     let made = |prefix: &str| {
         let scope = Scope { prefix: Some(prefix.to_owned()), ..Scope::default() };
-        Replay::create((&path(&job), &plan.text), &plan, "r1", scope)
+        Replay::create((&path(&job), &plan.text), &plan, ("r1", None), scope)
     };
     for prefix in ["archive", "changelogs", "tables", "a b"] {
         let Err(RebuildError::Usage(words)) = made(prefix) else { panic!("{prefix} is taken") };

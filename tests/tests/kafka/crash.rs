@@ -53,6 +53,19 @@ fn killed_while_a_change_of_the_job_is_published() {
     story.finish();
 }
 
+/// What stands in topics is told by changelogs only: nothing can be said without them.
+#[test]
+fn a_changelog_is_gone_while_topics_lack_a_change() {
+    let mut story = Story::begin(braid(), shared(), 5);
+    story.run(200);
+    story.change("owners_max = 2", "owners_max = 1");
+    story.refused_without("changelog/events", "as it was");
+    story.kill_at(Moment::TopicSent, 1);
+    story.refused_without("changelog/events", "which tell what stands there; restore them");
+    story.run(50);
+    story.finish();
+}
+
 /// The broker goes while the job is in the middle of something, and the job afterwards.
 #[test]
 fn killed_with_its_broker() {

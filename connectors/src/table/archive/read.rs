@@ -12,6 +12,7 @@ use operators::views::predicate::Matcher;
 use super::super::batches::batches;
 use super::super::columns;
 use super::super::delta::{builder, transaction};
+use super::super::disk;
 use super::super::stats::Stats;
 use super::super::{TableError, runtime};
 use super::row::{COLUMNS, Names, Reader};
@@ -67,7 +68,7 @@ impl Archive {
         erased: Arc<Erased>,
     ) -> Result<Self, ArchiveError> {
         let path = out.join(ARCHIVE);
-        if !path.join("_delta_log").is_dir() {
+        if !disk::is_table(&path) {
             return Err(ArchiveError::None { path });
         }
         let fail = |e| TableError::delta(&path, e);

@@ -12,6 +12,9 @@ const LISTS: [&str; 4] = ["source", "view", "sink", "type"];
 /// Tables of which there is one.
 const SINGLE: [&str; 4] = ["job", "time", "identity", "dedup"];
 
+/// Tables of which there may be several.
+const SEVERAL: [&str; 3] = ["source", "sink", "view"];
+
 /// A value that fits a key, as it is written.
 fn example(key: &str) -> Option<&'static str> {
     Some(match key {
@@ -84,8 +87,12 @@ fn spans(value: &DeValue<'_>, span: &Range<usize>, at: usize) -> bool {
     inside || (span.start..span.end.max(span.start + 1)).contains(&at)
 }
 
-/// Says what is wrong at a place, and what to write.
-pub(super) fn explain(message: &str, span: &Range<usize>, tree: &DeTable<'_>) -> String {
+/// Says what is wrong at a place, and what to write; `here` is what stands there.
+pub(super) fn explain(
+    message: &str,
+    (span, here): (&Range<usize>, &str),
+    tree: &DeTable<'_>,
+) -> String {
     let message = message.trim();
     let key = key_at(tree, span.start, "").unwrap_or_default();
     let single = |key: &&&str| tree.get(**key).is_some_and(|value| value.get_ref().is_array());
@@ -111,6 +118,10 @@ pub(super) fn explain(message: &str, span: &Range<usize>, tree: &DeTable<'_>) ->
     }
     let plain = message.replace('\n', "; ");
     match &*plain {
+        "duplicate key" if SEVERAL.contains(&here) => format!(
+            "this stands here a second time; where there are several, write [[{here}]] at each, in \
+             double brackets"
+        ),
         "duplicate key" => "this stands here a second time; remove or rename it".to_owned(),
         // The others say what they expect.
         _ => format!("this is not TOML: {plain}"),

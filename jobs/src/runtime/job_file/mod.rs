@@ -116,7 +116,10 @@ pub fn parse(
 ) -> Result<(Text, JobFile), Problem> {
     let mut text = Text::new(path, content);
     let wrong = |text: &Text, tree: &DeTable<'_>, error: &toml::de::Error| match error.span() {
-        Some(span) => text.problem(&span, explain::explain(error.message(), &span, tree)),
+        Some(span) => {
+            let here = content.get(span.clone()).unwrap_or_default().trim_matches(['[', ']']);
+            text.problem(&span, explain::explain(error.message(), (&span, here), tree))
+        }
         None => text.whole(error.message()),
     };
     let mut tree = DeTable::parse(content).map_err(|e| wrong(&text, &DeTable::default(), &e))?;

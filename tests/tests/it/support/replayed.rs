@@ -23,7 +23,7 @@ pub(crate) fn path(job: &Job) -> PathBuf {
 }
 
 pub(crate) fn create(job: &Job, name: &str, text: &str, scope: Scope) -> Replay {
-    Replay::create((&path(job), text), &job.plan(), name, scope)
+    Replay::create((&path(job), text), &job.plan(), (name, None), scope)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
