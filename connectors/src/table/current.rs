@@ -103,8 +103,8 @@ impl Current {
         self.table.committed().filter(|_| !self.anew)
     }
 
-    /// From now on nothing counts that stands, also after a crash: the next commit makes all anew of
-    /// the changelog. Readers see what stands until then.
+    /// From now on nothing counts that stands, also after a crash: the next commit makes all anew
+    /// of the changelog. Readers see what stands until then.
     pub(super) fn begin_anew(&mut self) -> Result<(), TableError> {
         let path = self.note();
         durable::write(&path, b"", false).map_err(|e| TableError::disk(&path, &e))?;

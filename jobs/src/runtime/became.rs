@@ -17,9 +17,9 @@ pub(super) struct Said {
     pub message: Cell,
 }
 
-/// What is to be told beside what was said: `pairs` are who became whom between a time and now, each
-/// with a message, `said` is what was told of the time since then, and `stood` who had events at
-/// that time. `is_left` is whether somebody has events now.
+/// What is to be told beside what was said: `pairs` are who became whom between a time and now,
+/// each with a message, `said` is what was told of the time since then, and `stood` who had events
+/// at that time. `is_left` is whether somebody has events now.
 ///
 /// What was said and is so is not told again. Of what was said and is not so, the way back is told.
 pub(super) fn beside(
