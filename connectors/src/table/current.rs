@@ -55,8 +55,8 @@ pub(super) struct Current {
     /// Partitions with rows that were written as provisional, and when the first of them becomes
     /// final.
     due: BTreeMap<Partition, Micros>,
-    /// Whether what stands does not count.
-    anew: bool,
+    /// If what stands does not count, the epoch that it is of.
+    anew: Option<Epoch>,
 }
 
 /// The columns of a table of current rows, and those by which it is partitioned.
@@ -87,28 +87,30 @@ impl Current {
         let app = format!("{}/{name}", options.job);
         let table = Delta::open_own(runtime, &out.join(name), &app, layout)?;
         let (schema, granularity) = (Arc::clone(schema), options.partition);
-        let (due, anew) = (BTreeMap::new(), table.folder().join(ANEW).exists());
+        let noted = table.folder().join(ANEW).exists();
+        let (due, anew) = (BTreeMap::new(), table.committed().filter(|_| noted));
         let mut current = Self { schema, index, granularity, table, due, anew };
         current.find_due()?;
         Ok(current)
     }
 
-    /// Whether a commit up to an epoch is news.
+    /// Whether a commit up to an epoch is news. What does not count stands until there is something
+    /// of the same time to take its place.
     pub(super) fn is_behind(&self, upto: Epoch) -> bool {
-        self.anew || self.table.is_behind(upto)
+        self.anew.map_or_else(|| self.table.is_behind(upto), |stands| upto >= stands)
     }
 
     /// The epoch up to which they are complete.
     pub(super) fn committed(&self) -> Option<Epoch> {
-        self.table.committed().filter(|_| !self.anew)
+        self.table.committed().filter(|_| self.anew.is_none())
     }
 
-    /// From now on nothing counts that stands, also after a crash: the next commit makes all anew
-    /// of the changelog. Readers see what stands until then.
+    /// From now on nothing counts that stands, also after a crash: the next commit that comes up to
+    /// it makes all anew of the changelog. Readers see what stands until then.
     pub(super) fn begin_anew(&mut self) -> Result<(), TableError> {
         let path = self.note();
         durable::write(&path, b"", false).map_err(|e| TableError::disk(&path, &e))?;
-        self.anew = true;
+        self.anew = self.table.committed();
         Ok(())
     }
 
@@ -118,7 +120,7 @@ impl Current {
 
     /// Whether the next commit makes all anew.
     pub(super) fn is_anew(&self) -> bool {
-        self.anew
+        self.anew.is_some()
     }
 
     /// Number of rows.
@@ -171,14 +173,15 @@ impl Current {
     ) -> Result<(), TableError> {
         let due = self.due.iter().filter(|(_, at)| watermark >= **at).map(|(p, _)| p.clone());
         let mut touched: BTreeSet<Partition> = due.chain(changes.keys().cloned()).collect();
-        if self.anew {
+        if self.is_anew() {
             touched.extend(self.table.partitions());
         }
         let mut next_due = Vec::new();
         let mut replacing = Replacing::default();
         for partition in touched {
             let changes = changes.remove(&partition).unwrap_or(Changes::Net(Vec::new()));
-            let stands = if self.anew { Vec::new() } else { self.table.read(&partition, None)? };
+            let stands =
+                if self.is_anew() { Vec::new() } else { self.table.read(&partition, None)? };
             let held = Held::new(&self.schema, &stands)?;
             let runs = held.merge(changes.steps()).map_err(|row| TableError::Inconsistent {
                 view: self.schema.name.to_string(),
@@ -197,11 +200,11 @@ impl Current {
             next_due.push((partition, due));
         }
         self.table.replace(runtime, upto, replacing)?;
-        if self.anew {
+        if self.is_anew() {
             // If a crash brings it back, all is made anew once more.
             let path = self.note();
             fs::remove_file(&path).map_err(|e| TableError::disk(&path, &e))?;
-            self.anew = false;
+            self.anew = None;
         }
         for (partition, due) in next_due {
             match due {

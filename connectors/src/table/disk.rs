@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Seek as _, Write as _};
+use std::io::{ErrorKind, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use deltalake_core::kernel::Action;
@@ -120,14 +120,24 @@ pub(super) fn sync_created(table: &Path) -> Result<(), TableError> {
 const VERSION_DIGITS: usize = 20;
 
 /// Whether a folder is a table: its log has a version. A crash may have left one without.
-pub(super) fn is_table(path: &Path) -> bool {
+pub(super) fn is_table(path: &Path) -> Result<bool, TableError> {
     let is_version = |name: &str| {
         let digits = name.bytes().take_while(u8::is_ascii_digit).count();
         let rest = &name[digits..];
         digits == VERSION_DIGITS && (rest == ".json" || rest.starts_with(".checkpoint."))
     };
-    let entries = fs::read_dir(path.join("_delta_log")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name()).any(|name| is_version(&name.to_string_lossy()))
+    let log = path.join("_delta_log");
+    let entries = match fs::read_dir(&log) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(|e| TableError::disk(&log, &e))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(|e| TableError::disk(&log, &e))?.file_name();
+        if is_version(&name.to_string_lossy()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The application that wrote a table last, as its log has it.
@@ -174,7 +184,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let table = folder.path();
         let log = table.join("_delta_log");
-        assert!(!is_table(table));
+        assert!(!is_table(table).unwrap());
         for (name, is) in [
             ("_commit_1234.json.tmp", false),
             ("00000000000000000000.json#1", false),
@@ -184,7 +194,7 @@ mod tests {
         ] {
             fs::create_dir_all(&log).unwrap();
             fs::write(log.join(name), "{}").unwrap();
-            assert_eq!(is_table(table), is, "{name}");
+            assert_eq!(is_table(table).unwrap(), is, "{name}");
             fs::remove_dir_all(&log).unwrap();
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! It is committed after the changelogs, so whatever epoch it has is whole in all of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -49,13 +50,12 @@ const GONE: &str = "epochs.gone";
 /// A changelog can't be written, or the table not be removed.
 pub fn give_up_epochs(
     out: &Path,
-    (schemas, gone): (&[ViewSchema], &[String]),
+    (schemas, gone): (&[ViewSchema], &BTreeSet<String>),
     options: &TableOptions,
 ) -> Result<(), TableError> {
     let runtime = super::runtime(out)?;
     let committed = Epochs::open(&runtime, out, &options.job)?.committed();
-    let is_gone = |schema: &&ViewSchema| gone.iter().any(|name| **name == *schema.name);
-    for schema in schemas.iter().filter(|schema| !is_gone(schema)) {
+    for schema in schemas.iter().filter(|schema| !gone.contains(&*schema.name)) {
         let schema = Arc::new(schema.clone());
         let mut changelog = Changelog::open(&runtime, out, &schema, options)?;
         changelog.settle(&runtime, committed)?;

@@ -1,6 +1,7 @@
 //! The past of a view, from its changelog: its rows as they were known after an epoch, and the
 //! changes that led there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -41,18 +42,15 @@ pub fn changelogs_gone(
     out: &Path,
     (schemas, begins): (&[ViewSchema], &Begins),
     committed: Epoch,
-) -> Result<Vec<String>, TableError> {
-    let mut gone = Vec::new();
+) -> Result<BTreeSet<String>, TableError> {
+    let mut gone = BTreeSet::new();
     for schema in schemas {
+        let which = Which::Changelog(schema);
         let begun_anew = begins.of(&schema.name).is_some_and(|begin| begin > committed);
-        let is_gone = match Which::Changelog(schema).exists(out) {
-            true if begun_anew => {
-                Stored::open(out, Which::Changelog(schema))?.is_none_or(|log| log.rows() == 0)
-            }
-            exists => !exists,
-        };
-        if is_gone {
-            gone.push(schema.name.to_string());
+        if !which.exists(out)?
+            || (begun_anew && Stored::open(out, which)?.is_none_or(|log| log.rows() == 0))
+        {
+            gone.insert(schema.name.to_string());
         }
     }
     Ok(gone)

@@ -51,7 +51,7 @@ pub fn committed_epochs(out: &Path, job: &str) -> Result<Option<Epoch>, TableErr
 
 /// The epoch that a table's log has for an application, if the table is there.
 fn committed(runtime: &Runtime, path: &Path, app: &str) -> Result<Option<Epoch>, TableError> {
-    if !disk::is_table(path) {
+    if !disk::is_table(path)? {
         return Ok(None);
     }
     let fail = |e| TableError::delta(path, e);

@@ -38,7 +38,11 @@ impl Which<'_> {
     }
 
     /// Whether there is one below `out`: its log has a version.
-    pub fn exists(self, out: &Path) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be read.
+    pub fn exists(self, out: &Path) -> Result<bool, TableError> {
         disk::is_table(&self.path(out))
     }
 
@@ -80,7 +84,7 @@ impl Stored {
     /// It can't be read, or has other columns.
     pub fn open(out: &Path, which: Which<'_>) -> Result<Option<Self>, TableError> {
         let path = which.path(out);
-        if !which.exists(out) {
+        if !which.exists(out)? {
             return Ok(None);
         }
         let fail = |e| TableError::delta(&path, e);
@@ -124,6 +128,11 @@ impl Stored {
     /// Number of rows.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// The first epoch that its rows are of, as far as they say so.
+    pub fn first_epoch(&self) -> Option<Epoch> {
+        self.files.iter().filter_map(|file| file.epochs).map(|(first, _)| first).min()
     }
 
     /// The files that may have rows of epochs up to this one.

@@ -94,7 +94,8 @@ impl Task<'_> {
             Self::Current(_) => Ok(()),
             Self::Both(changelog, current) => {
                 commit.log(changelog, runtime, schema, written)?;
-                if !current.is_behind(commit.upto) {
+                let is_whole = changelog.committed() <= Some(commit.upto);
+                if !current.is_behind(commit.upto) || (current.is_anew() && !is_whole) {
                     return Ok(());
                 }
                 current.catch_up(runtime, (commit.upto, commit.watermark), changelog, written)

@@ -1,21 +1,24 @@
 //! Questions to a job's tables in SQL, of now or as of an earlier epoch, and why a number changed.
 //!
-//! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there is `epochs`. Of
-//! a running job each table is read in the version that is its last one when the question is asked.
-//! As known at an epoch, all of them are of that epoch.
+//! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there are `epochs`
+//! and `files`, unless a view has that name. Of a running job each table is read in the version
+//! that is its last one when the question is asked. As known at an epoch, all of them are of that
+//! epoch.
 
 mod error;
 pub mod explain;
+mod files;
 mod moment;
 mod output;
 mod provider;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use connectors::table::{Begins, Granularity, Stored, Which};
-use operators::model::ViewSchema;
+use operators::model::{Epoch, ViewSchema};
 use sql::{Answer, Question};
 
 pub use self::error::QueryError;
@@ -29,6 +32,8 @@ use crate::runtime::Plan;
 const CHANGELOG: &str = "changelog_";
 /// The table of epochs.
 const EPOCHS: &str = "epochs";
+/// The table of the sources' files.
+const FILES: &str = "files";
 
 /// Answers a question in SQL.
 ///
@@ -63,16 +68,17 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryErro
     let Some(options) = &plan.tables else { return Err(QueryError::NoTables) };
     let question = Question::parse(sql)?;
     let names: Vec<String> = names(plan).collect();
-    let mut asked = Vec::new();
+    let mut asked = BTreeSet::new();
     for named in question.tables()? {
         if named.schema.as_deref() == Some("information_schema") {
-            asked.clone_from(&names);
-            break;
+            asked.extend(names.iter().cloned());
+            continue;
         }
         if named.schema.is_some() || !names.contains(&named.table) {
             return Err(QueryError::unknown_view(&named.text, &names));
         }
-        asked.push(named.table);
+        known.map_or(Ok(()), |known| is_told(plan, &named.table, known.epoch))?;
+        asked.insert(named.table);
     }
     for name in asked {
         let provider = provider(plan, &name, options.partition, known)?;
@@ -81,11 +87,21 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryErro
     Ok(question.answer()?)
 }
 
+/// Whether the changelog of a view, if it is one, tells of an epoch.
+fn is_told(plan: &Plan, name: &str, epoch: Epoch) -> Result<(), QueryError> {
+    let begin = Begins::read(&plan.out, &plan.catalog.schemas)?.of(name);
+    match begin.filter(|begin| *begin > epoch) {
+        Some(begin) => Err(QueryError::Gone { view: name.to_owned(), begin }),
+        None => Ok(()),
+    }
+}
+
 /// The names of the tables of the SQL.
 fn names(plan: &Plan) -> impl Iterator<Item = String> {
     let views = || plan.catalog.schemas.iter().map(|schema| schema.name.to_string());
     let changelogs = views().map(|view| format!("{CHANGELOG}{view}"));
-    views().chain(changelogs).chain([EPOCHS.to_owned()])
+    let others = [EPOCHS, FILES].into_iter().filter(|name| view(plan, name).is_none());
+    views().chain(changelogs).chain(others.map(str::to_owned))
 }
 
 /// A name as it is written in SQL.
@@ -112,10 +128,6 @@ fn provider(
         (Some((index, schema)), _) => {
             let which = Which::Current(schema, granularity);
             if let Some(known) = known {
-                let begin = Begins::read(&plan.out)?.of(name).filter(|begin| *begin > known.epoch);
-                if let Some(begin) = begin {
-                    return Err(QueryError::Gone { view: name.to_owned(), begin });
-                }
                 let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
                 let content = changelog.map_or(Content::None, |changelog| {
                     let schema = Arc::new(schema.clone());
@@ -127,6 +139,10 @@ fn provider(
             which
         }
         (None, Some((_, schema))) => Which::Changelog(schema),
+        (None, None) if name == FILES => {
+            let rows = files::rows(plan, known.map(|known| known.epoch))?;
+            return Ok(Provider::new(files::schema(), Content::Rows(rows)));
+        }
         (None, None) => Which::Epochs,
     };
     let content = Stored::open(&plan.out, which)?.map_or(Content::None, |stored| Content::Stored {

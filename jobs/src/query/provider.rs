@@ -24,6 +24,8 @@ pub(super) enum Content {
         /// The epoch.
         upto: Option<Epoch>,
     },
+    /// In memory.
+    Rows(RecordBatch),
     /// In the changelog of its view.
     Known {
         /// The changelog.
@@ -62,13 +64,17 @@ impl Table for Provider {
             Content::None => Vec::new(),
             Content::Stored { stored, upto: Some(upto) } => stored.files_upto(*upto).collect(),
             Content::Stored { stored, upto: None } => (0..stored.files()).collect(),
-            Content::Known { .. } => vec![0],
+            Content::Rows(_) | Content::Known { .. } => vec![0],
         }
     }
 
     fn read(&self, file: usize, columns: &[usize]) -> Batches {
         let batches: Result<Batches, TableError> = match &self.content {
             Content::None => return Box::new(std::iter::empty()),
+            Content::Rows(rows) => {
+                let rows = rows.project(columns).map_err(Into::into);
+                return Box::new(std::iter::once(rows));
+            }
             Content::Stored { stored, upto: None } => stored.read(file, columns).map(|batches| {
                 let batches: Batches = Box::new(batches.map(|batch| batch.map_err(unread)));
                 batches

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use connectors::bindings::Binding;
+use connectors::table::Begins;
 use replay::snapshot::{Shelf, find};
 
 use super::folder::Scope;
@@ -129,6 +130,8 @@ fn keep((job, live): (&Path, &Plan), last: Option<&Binding>) -> Result<String, R
         let (from, to) = (live.out.join(&table), before.plan.out.join(&table));
         link(&from, &to).map_err(RebuildError::disk(&to))?;
     }
+    let begins = Begins::read(&live.out, &live.catalog.schemas).map_err(RunError::from)?;
+    begins.copy(&before.plan.out).map_err(RunError::from)?;
     Ok(name)
 }
 

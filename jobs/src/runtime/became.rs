@@ -4,82 +4,90 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use operators::model::Cell;
 
-/// Of a tenant, who became whom.
-pub(super) type Pair = (Cell, Cell, Cell);
+/// A tenant and a person id.
+pub(super) type Person = (Cell, Cell);
 
-/// What was told of persons: rows of `id_changes`.
+/// Who became whom: by person the ids that it became, each with a message that brought it about.
+pub(super) type Became = BTreeMap<Person, BTreeMap<Cell, Cell>>;
+
+/// What was told of persons: a row of `id_changes`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Said {
-    pub pair: Pair,
+    pub from: Person,
+    pub to: Cell,
     /// Whether who became another is no more.
     pub is_merge: bool,
-    /// The message that brought it about.
     pub message: Cell,
 }
 
-/// What is to be told beside what was said: `pairs` are who became whom between a time and now,
-/// each with a message, `said` is what was told of the time since then, and `stood` who had events
-/// at that time. `is_left` is whether somebody has events now.
+/// What is to be told beside what was said: `became` is who became whom between a time and now,
+/// `said` what was told of the time since then, in order, and `stood` who had events at that time,
+/// and whether some of them are still theirs.
 ///
-/// What was said and is so is not told again. Of what was said and is not so, the way back is told.
+/// Whoever follows a person from that time on is led to where its events are now, and from where
+/// they are not. What was said and is so is not told again.
 pub(super) fn beside(
-    mut pairs: BTreeMap<Pair, Cell>,
+    mut became: Became,
     said: &[Said],
-    stood: &BTreeSet<(Cell, Cell)>,
-    is_left: impl Fn(&Cell) -> bool,
-) -> BTreeMap<Pair, Cell> {
-    let mut from: BTreeMap<(&Cell, &Cell), Vec<&Said>> = BTreeMap::new();
-    for said in said {
-        from.entry((&said.pair.0, &said.pair.1)).or_default().push(said);
-    }
-    let next = |tenant, person| from.get(&(tenant, person)).into_iter().flatten().copied();
-    let stays = |tenant, person| !next(tenant, person).any(|said| said.is_merge);
-    let mut back = BTreeMap::new();
-    for &(tenant, person) in from.keys() {
-        if !stood.contains(&(tenant.clone(), person.clone())) {
-            continue; // on the way of somebody else
-        }
-        let mut reached: BTreeMap<&Cell, &Cell> = BTreeMap::new();
-        let mut open = vec![person];
-        while let Some(at) = open.pop() {
-            for said in next(tenant, at) {
-                let to = &said.pair.2;
-                if to != person && !reached.contains_key(to) {
-                    reached.insert(to, &said.message);
-                    open.push(to);
-                }
-            }
-        }
-        let became = |now: &Cell| (tenant.clone(), person.clone(), now.clone());
-        let ends = reached.iter().filter(|(to, _)| stays(tenant, to));
-        let wrong = ends.filter(|(to, _)| !pairs.contains_key(&became(to)));
-        let wrong: Vec<(&Cell, &Cell)> = wrong.map(|(to, message)| (*to, *message)).collect();
-        pairs.retain(|(of, before, now), _| {
-            (&*of, &*before) != (tenant, person) || !reached.contains_key(now)
-        });
-        if wrong.is_empty() {
-            continue;
-        }
-        let now = if is_left(person) {
-            Some(person.clone())
-        } else {
-            let mut others = pairs.keys().filter(|(of, b, _)| (of, b) == (tenant, person));
-            others.next().map(|(_, _, now)| now.clone())
-        };
-        let Some(now) = now else { continue };
-        for (to, message) in wrong.into_iter().filter(|(to, _)| **to != now) {
-            back.insert((tenant.clone(), to.clone(), now.clone()), message.clone());
-        }
-        if now != *person && !stays(tenant, person) {
-            pairs.remove(&became(&now));
+    stood: &BTreeMap<Person, bool>,
+) -> BTreeMap<(Cell, Cell, Cell), Cell> {
+    let mut told = BTreeMap::new();
+    for (person, places) in followed(said, stood) {
+        let nows = became.remove(&person).unwrap_or_default();
+        let mut truth: BTreeSet<&Cell> = nows.keys().collect();
+        truth.extend(stood.get(&person).is_some_and(|stays| *stays).then_some(&person.1));
+        let Some(any) = truth.first() else { continue }; // its events are no more
+        let wrong: Vec<&Cell> = places.keys().filter(|place| !truth.contains(place)).collect();
+        let missing: Vec<&Cell> =
+            truth.iter().copied().filter(|now| !places.contains_key(*now)).collect();
+        let itself = places.get_key_value(&person.1).map(|(place, _)| place);
+        let here = wrong.first().copied().or(itself).or(places.keys().next());
+        let there = missing.first().unwrap_or(any);
+        let ways = wrong.iter().map(|place| (*place, *there));
+        for (from, to) in ways.chain(missing.iter().filter_map(|now| Some((here?, *now)))) {
+            let message = nows.get(to).or(places.get(from)).cloned().unwrap_or(Cell::Null);
+            told.entry((person.0.clone(), from.clone(), to.clone())).or_insert(message);
         }
     }
-    pairs.extend(back);
-    pairs
+    for ((tenant, person), nows) in became {
+        for (now, message) in nows {
+            told.entry((tenant.clone(), person.clone(), now)).or_insert(message);
+        }
+    }
+    told
+}
+
+/// Where those are led who follow the persons that something was said of, each with the last
+/// message that led there.
+fn followed(said: &[Said], stood: &BTreeMap<Person, bool>) -> Became {
+    // By place, who are led there.
+    let mut led: BTreeMap<Person, BTreeMap<Cell, Cell>> = BTreeMap::new();
+    let begin = |place: &Person| {
+        let itself = stood.contains_key(place).then(|| (place.1.clone(), Cell::Null));
+        itself.into_iter().collect::<BTreeMap<Cell, Cell>>()
+    };
+    for Said { from, to, is_merge, message } in said {
+        let here = led.entry(from.clone()).or_insert_with(|| begin(from));
+        let who: Vec<Cell> = here.keys().cloned().collect();
+        if *is_merge {
+            here.clear();
+        }
+        let to = (from.0.clone(), to.clone());
+        let there = led.entry(to.clone()).or_insert_with(|| begin(&to));
+        there.extend(who.into_iter().map(|person| (person, message.clone())));
+    }
+    let mut followed = Became::new();
+    for ((tenant, place), who) in led {
+        for (person, message) in who {
+            followed.entry((tenant.clone(), person)).or_default().insert(place.clone(), message);
+        }
+    }
+    followed
 }
 
 #[cfg(test)]
 mod tests {
+    use operators::identity::testing::Seeded;
     use operators::model::Token;
 
     use super::*;
@@ -88,23 +96,23 @@ mod tests {
         Cell::Id(Token(u128::from(u32::from(name))))
     }
 
-    fn pair(before: char, now: char) -> Pair {
-        (Cell::str("t"), person(before), person(now))
-    }
-
-    /// `pairs` such as "ab ac"; `said` too, a split with `/` between; the answer as `pairs`.
-    fn told(pairs: &str, said: &str, (stood, left): (&str, &str)) -> String {
+    /// `became` such as "ab ac"; `said` too, a split with `/` between; who `stood`, in capitals
+    /// those with events that are still theirs; the answer as `became`.
+    fn told(became: &str, said: &str, stood: &str) -> String {
         let ends = |word: &str| (word.chars().next().unwrap(), word.chars().last().unwrap());
-        let pairs = pairs.split_whitespace().map(ends);
-        let pairs = pairs.map(|(before, now)| (pair(before, now), Cell::str("new"))).collect();
+        let of = |name: char| (Cell::str("t"), person(name));
+        let mut all = Became::new();
+        for (before, now) in became.split_whitespace().map(ends) {
+            all.entry(of(before)).or_default().insert(person(now), Cell::str("new"));
+        }
         let said = said.split_whitespace().map(|word| {
-            let (before, now) = ends(word);
-            let is_merge = !word.contains('/');
-            Said { pair: pair(before, now), is_merge, message: Cell::str("said") }
+            let ((from, to), is_merge) = (ends(word), !word.contains('/'));
+            Said { from: of(from), to: person(to), is_merge, message: Cell::str("said") }
         });
-        let stood = stood.chars().map(|name| (Cell::str("t"), person(name))).collect();
-        let is_left = |of: &Cell| left.chars().any(|name| person(name) == *of);
-        let told = beside(pairs, &said.collect::<Vec<_>>(), &stood, is_left);
+        let stays = |name: char| (of(name.to_ascii_lowercase()), name.is_ascii_uppercase());
+        let stood = stood.chars().map(stays).collect();
+        let told = beside(all, &said.collect::<Vec<_>>(), &stood);
+        assert!(told.values().all(|message| *message != Cell::Null));
         let name = |of: &Cell| ('a'..='z').find(|name| person(*name) == *of).unwrap();
         let words = told.keys().map(|(_, b, n)| [name(b), name(n)].iter().collect::<String>());
         words.collect::<Vec<_>>().join(" ")
@@ -112,23 +120,77 @@ mod tests {
 
     #[test]
     fn what_was_said_is_not_told_again_and_what_is_not_so_is_taken_back() {
-        for (what, pairs, said, stood, left, expected) in [
-            ("nothing was said", "ab cd", "", "abcd", "bd", "ab cd"),
-            ("it was said", "ab", "ab", "ab", "b", ""),
-            ("it was said by way of another", "ac", "ab bc", "a", "c", ""),
-            ("so it was of that one too", "ac bc", "ab bc", "ab", "c", ""),
-            ("it is not so any more", "", "ab", "ab", "ab", "ba"),
-            ("neither is the way on", "", "ab bc", "abc", "abc", "ca cb"),
-            ("it became a third one", "ac", "ab", "abc", "bc", "bc"),
-            ("some of it was another's, and is not", "", "a/b", "ab", "ab", "ba"),
-            ("some of it is another's", "ab", "a/b", "a", "ab", ""),
-            ("all of it is a third one's", "ac", "a/b", "a", "c", "ac bc"),
-            ("one of two was wrong", "cb", "ab cb", "abc", "ab", "ba"),
-            ("its events are no more", "", "ab", "ab", "b", ""),
-            ("round and round", "", "ab ba", "ab", "ab", ""),
-            ("who had no events then is only on the way", "", "ba", "a", "a", ""),
+        for (what, became, said, stood, expected) in [
+            ("nothing was said", "ab cd", "", "abcd", "ab cd"),
+            ("it was said", "ab", "ab", "aB", ""),
+            ("it was said by way of another", "ac", "ab bc", "a", ""),
+            ("so it was of that one too", "ac bc", "ab bc", "ab", ""),
+            ("it is not so any more", "", "ab", "AB", "ba"),
+            ("neither is the way on", "", "ab bc", "ABC", "ca cb"),
+            ("it became a third one", "ac", "ab", "aBC", "bc"),
+            ("some of it was another's, and is not", "", "a/b", "AB", "ba"),
+            ("some of it is another's", "ab", "a/b", "A", ""),
+            ("all of it is a third one's", "ac", "a/b", "a", "ac bc"),
+            ("all of it is another's, and not some", "ab", "a/b", "aB", "ab"),
+            ("one of two was wrong", "cb", "ab cb", "ABc", "ba"),
+            ("its events are no more", "", "ab", "aB", ""),
+            ("both were one, and are two", "", "ab ba", "AB", "ab"),
+            ("who had no events then is only on the way", "", "ba", "A", ""),
+            ("another way on was said", "ab", "ab bc", "aC", "cb"),
+            ("it came back, and did not", "ab", "ab b/a", "aB", "ab"),
+            ("by way of some of another", "ac bc", "a/b bc", "ab", "ac"),
+            ("its name is somebody else's", "ac da", "ab", "ad", "bc da"),
         ] {
-            assert_eq!(told(pairs, said, (stood, left)), expected, "{what}");
+            assert_eq!(told(became, said, stood), expected, "{what}");
+        }
+    }
+
+    /// Whoever follows a person ends where its events are, and nowhere else.
+    #[test]
+    fn followers_end_where_the_events_are() {
+        let mut random = Seeded(17);
+        for _ in 0..2000 {
+            let names = ['a', 'b', 'c', 'd'];
+            let tenant = Cell::str("t");
+            let of = |name: char| (tenant.clone(), person(name));
+            let said: Vec<Said> = (0..random.below(4))
+                .map(|_| Said {
+                    from: of(random.pick(&names)),
+                    to: person(random.pick(&names)),
+                    is_merge: random.below(2) == 0,
+                    message: Cell::str("said"),
+                })
+                .filter(|said| said.from.1 != said.to)
+                .collect();
+            let (mut became, mut stood) = (Became::new(), BTreeMap::new());
+            for name in names {
+                if random.below(4) == 0 {
+                    continue;
+                }
+                stood.insert(of(name), random.below(2) == 0);
+                for now in names.iter().filter(|now| **now != name && random.below(4) == 0) {
+                    became.entry(of(name)).or_default().insert(person(*now), Cell::str("new"));
+                }
+            }
+            let concerned = followed(&said, &stood);
+            let told = beside(became.clone(), &said, &stood);
+            for (who, places) in concerned {
+                let nows = became.get(&who).into_iter().flat_map(BTreeMap::keys).cloned();
+                let itself = stood[&who].then(|| who.1.clone());
+                let truth: BTreeSet<Cell> = nows.chain(itself).collect();
+                // What is told leads on from where they are, and from where they are wrongly away.
+                let mut reached: BTreeSet<Cell> = BTreeSet::new();
+                for place in places.into_keys() {
+                    let ways = told.keys().filter(|(_, from, _)| *from == place);
+                    reached.extend(ways.map(|(.., to)| to.clone()));
+                    let right = truth.contains(&place);
+                    let leads =
+                        told.keys().any(|(_, from, to)| *from == place && truth.contains(to));
+                    assert!(right || leads || truth.is_empty(), "{said:?} {became:?} {stood:?}");
+                    reached.extend(right.then_some(place));
+                }
+                assert!(truth.iter().all(|now| reached.contains(now)), "{said:?} {became:?}");
+            }
         }
     }
 }

@@ -10,13 +10,19 @@
 //! it: its tables begin anew with the difference, which is written down before anything else
 //! ([`Begins`]). Topics can't begin anew, so they must have the difference.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
 use connectors::bindings::Binding;
-use connectors::kafka::KafkaSink;
+use connectors::durable;
+use connectors::kafka::{KafkaSink, KafkaSinkSpec};
 use connectors::table::{
     Archive, ArchiveError, Begins, Reach, Stored, Which, changelogs_gone, committed_epochs,
     give_up_epochs,
 };
-use operators::model::Epoch;
+use operators::model::{Epoch, ViewSchema};
 use replay::history::Source;
 
 use super::bound::Bound;
@@ -37,7 +43,7 @@ pub(super) struct Reads<'a> {
 /// Changelogs that are gone.
 struct Gone {
     /// The views.
-    names: Vec<String>,
+    names: BTreeSet<String>,
     begins: Begins,
     /// The epoch that publishes the job's last change, if there is one.
     change: Option<Epoch>,
@@ -45,8 +51,16 @@ struct Gone {
     changing: bool,
 }
 
-/// Makes up for changelogs that are gone, before tables are opened; returns the views whose tables
-/// begin anew with a change of the job.
+/// What a run begins anew.
+#[derive(Default)]
+pub(super) struct Anew {
+    /// Views whose tables begin anew with a change of the job.
+    pub views: BTreeSet<String>,
+    /// Whether one of them has what no snapshot has: rows that are only added to.
+    pub from_first: bool,
+}
+
+/// Makes up for changelogs that are gone, before tables are opened.
 ///
 /// # Errors
 ///
@@ -56,38 +70,53 @@ pub(super) fn make_up(
     bound: &mut Bound,
     reads: &Reads<'_>,
     around: Around<'_>,
-) -> Result<Vec<String>, RunError> {
-    let Some(options) = &plan.tables else { return Ok(Vec::new()) };
+) -> Result<Anew, RunError> {
+    let Some(options) = &plan.tables else { return Ok(Anew::default()) };
     let Some(mut gone) = find(plan, bound, reads.changes)? else {
         if epochs_are_gone(plan)? {
             let words = format!("{} has no epochs any more", plan.out.display());
             check_readable(plan, bound, reads, &words, around)?;
             around.progress.note(&format!("{words}: computes everything from the first epoch on"));
         }
-        return Ok(Vec::new());
+        return Ok(Anew::default());
     };
-    let changelogs = plan.out.join("changelog");
-    let words = format!("{} has no {} any more", changelogs.display(), gone.names.join(", "));
-    // What is only added to is told from the first epoch on too, and no snapshot has it.
-    if !gone.changing || is_only_added_to(plan, &gone.names) {
+    let names = gone.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let words = format!("{} has no {names} any more", folder(plan).display());
+    let of_gone = |schema: &&ViewSchema| gone.names.contains(&*schema.name);
+    let from_first = plan.catalog.schemas.iter().filter(of_gone).any(|schema| schema.append_only);
+    if !gone.changing || from_first {
         check_readable(plan, bound, reads, &words, around)?;
     }
-    gone.begins.set(&gone.names, gone.change)?;
     if gone.changing {
+        gone.begins.set(&gone.names, gone.change)?;
         around.progress.note(&format!("{words}: begins it anew with the change of the job"));
-        return Ok(gone.names);
+        return Ok(Anew { views: gone.names, from_first });
     }
+    // Of a change that was taken back there may be some that have nothing.
+    for name in &gone.names {
+        remove(&folder(plan).join(name))?;
+    }
+    gone.begins.set(&gone.names, gone.change)?;
     give_up_epochs(&plan.out, (&plan.catalog.schemas, &gone.names), options)?;
     around
         .progress
         .note(&format!("{words}: computes everything from the first epoch on to write it again"));
-    Ok(Vec::new())
+    Ok(Anew::default())
 }
 
-/// Whether rows of one of some views, once there, are only added to.
-pub(super) fn is_only_added_to(plan: &Plan, names: &[String]) -> bool {
-    let mut views = plan.catalog.schemas.iter().filter(|schema| schema.append_only);
-    views.any(|schema| names.iter().any(|name| **name == *schema.name))
+/// Where changelogs are.
+fn folder(plan: &Plan) -> PathBuf {
+    plan.out.join("changelog")
+}
+
+fn remove(path: &Path) -> Result<(), RunError> {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Err(_) => Ok(()),
+        Ok(()) => durable::sync_folder(path),
+    };
+    let fail = |e: io::Error| (path.display().to_string(), e.to_string());
+    removed.map_err(fail).map_err(|(path, message)| RunError::Disk { path, message })
 }
 
 /// Whether what a run makes of changelogs that are gone is refused.
@@ -101,7 +130,7 @@ pub(super) fn check(plan: &Plan, bound: &mut Bound) -> Result<(), RunError> {
 
 /// Whether changelogs have rows, and the table that says of which epochs is not there.
 fn epochs_are_gone(plan: &Plan) -> Result<bool, RunError> {
-    if Which::Epochs.exists(&plan.out) {
+    if Which::Epochs.exists(&plan.out)? {
         return Ok(false);
     }
     for schema in &plan.catalog.schemas {
@@ -144,10 +173,12 @@ fn check_readable(
 
 fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, RunError> {
     let Some(options) = &plan.tables else { return Ok(None) };
-    let begins = Begins::read(&plan.out)?;
     let Some(committed) = committed_epochs(&plan.out, &options.job)? else { return Ok(None) };
-    let mut names = changelogs_gone(&plan.out, (&plan.catalog.schemas, &begins), committed)?;
-    if names.is_empty() && begins.after(0).next().is_none() {
+    let schemas = &plan.catalog.schemas;
+    let begins = Begins::read(&plan.out, schemas)?;
+    let mut names = changelogs_gone(&plan.out, (schemas, &begins), committed)?;
+    let topics = if changes { topics(plan, (&names, &begins))? } else { Vec::new() };
+    if names.is_empty() && topics.is_empty() {
         return Ok(None);
     }
     bound.read()?;
@@ -157,12 +188,34 @@ fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, R
         // Those of views that are new are not there yet.
         let before = upgrade::before(&bound.bindings, change);
         let were = before.and_then(|before| upgrade::views(plan, before));
-        names.retain(|name| were.as_ref().is_none_or(|were| were.contains(name)));
+        for schema in schemas {
+            let was = were.as_ref().is_none_or(|were| were.contains(&*schema.name));
+            if !was && !Which::Current(schema, options.partition).exists(&plan.out)? {
+                names.remove(&*schema.name);
+            }
+        }
     }
     if let Some(change) = change {
-        have_told(plan, &bound.bindings, change, (&names, &begins))?;
+        have_told(plan, &bound.bindings, change, (&names, &begins, topics))?;
     }
     Ok((!names.is_empty()).then_some(Gone { names, begins, change, changing }))
+}
+
+/// Topics with the epochs that they hold, of which changelogs may not tell what stood then.
+fn topics<'a>(
+    plan: &'a Plan,
+    (names, begins): (&BTreeSet<String>, &Begins),
+) -> Result<Vec<(&'a KafkaSinkSpec, Epoch)>, RunError> {
+    let mut told = Vec::new();
+    if names.is_empty() && begins.after(0).next().is_none() {
+        return Ok(told);
+    }
+    for topics in &plan.topics {
+        let holds = KafkaSink::peek(topics)?.and_then(|claim| claim.epoch).filter(|h| *h > 0);
+        let untold = |holds: &Epoch| !names.is_empty() || begins.after(*holds).next().is_some();
+        told.extend(holds.filter(untold).map(|holds| (topics, holds)));
+    }
+    Ok(told)
 }
 
 /// Topics that have been told something must have been told a change too where the changelogs
@@ -171,20 +224,16 @@ fn have_told(
     plan: &Plan,
     bindings: &[Binding],
     change: Epoch,
-    (names, begins): (&[String], &Begins),
+    (names, begins, topics): (&BTreeSet<String>, &Begins, Vec<(&KafkaSinkSpec, Epoch)>),
 ) -> Result<(), RunError> {
-    for topics in &plan.topics {
-        let holds = KafkaSink::peek(topics)?.and_then(|claim| claim.epoch);
-        let Some(holds) = holds.filter(|holds| (1..change).contains(holds)) else { continue };
-        let is_there = |name: &&str| plan.catalog.schemas.iter().any(|s| *s.name == **name);
-        let mut lost: Vec<&str> = begins.after(holds).filter(is_there).collect();
-        lost.extend(names.iter().map(String::as_str));
-        lost.sort_unstable();
-        lost.dedup();
+    for (topics, holds) in topics.into_iter().filter(|(_, holds)| *holds < change) {
+        let views = plan.catalog.schemas.iter().map(|schema| &*schema.name);
+        let begun: BTreeSet<&str> = begins.after(holds).collect();
+        let lost: Vec<&str> =
+            views.filter(|view| names.contains(*view) || begun.contains(view)).collect();
         if lost.is_empty() {
             continue;
         }
-        let folder = plan.out.join("changelog");
         // As long as nothing of the change is bound, the job as it was can write them again.
         let before = upgrade::before(bindings, change);
         let unbound = before == bindings.last().map(|binding| binding.job.as_str());
@@ -202,7 +251,7 @@ fn have_told(
              is written anew",
             topics.prefix,
             lost.join(", "),
-            folder.display(),
+            folder(plan).display(),
             as_it_was.unwrap_or_default()
         );
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });

@@ -174,7 +174,7 @@ fn compute(
     around.board.figures().begin(&plan.name, generation, Some(bound.epoch()));
     let after = past.map_or(0, |past| past.after);
     let reads = gone::Reads { changes: past.is_none(), after, archive: kept.as_ref() };
-    let gone = gone::make_up(plan, &mut bound, &reads, around)?;
+    let anew = gone::make_up(plan, &mut bound, &reads, around)?;
     let (mut tables, topics) = around.board.beating(|| sinks(plan, bound.epoch(), generation))?;
     let archive = plan.archive.as_ref().map(|archive| {
         ArchiveSink::open(&archive.out, plan.archive_spec(archive))
@@ -190,18 +190,17 @@ fn compute(
         outputs.insert(ARCHIVE.to_owned(), Some(epoch));
         shown::opened(around.board, ARCHIVE, Some(epoch));
     }
-    // No snapshot has what is only added to.
-    let place_of = place.as_ref().filter(|_| !gone::is_only_added_to(plan, &gone));
-    let newest = |bound: &Bound| snapshots::newest(plan, place_of, (bound, &outputs), Some(around));
-    let mut begin = newest(&bound)?;
-    if begin.is_none() && !bound.whole {
+    let newest =
+        |bound: &Bound| snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around));
+    let mut begin = if anew.from_first { None } else { newest(&bound)? };
+    if begin.is_none() && !anew.from_first && !bound.whole {
         bound.read()?;
         begin = newest(&bound)?;
     }
     let upgrade = match upgrade::epoch(&bound.bindings, &plan.hash).filter(|_| past.is_none()) {
         Some(epoch) => {
             let logged = tables.as_ref().map(TableSink::logged).unwrap_or_default();
-            Upgrade::begin(plan, (epoch, &bound.bindings), (&published, logged), &gone)?
+            Upgrade::begin(plan, (epoch, &bound.bindings), (&published, logged), &anew.views)?
         }
         None => None,
     };

@@ -31,7 +31,7 @@ use operators::model::{Cause, Cell, CellRef, Cells, Change, Epoch, Micros, Row};
 use operators::views::catalog::Catalog;
 
 use super::RunError;
-use super::became::{Said, beside};
+use super::became::{Became, Person, Said, beside};
 use super::job_file::{self, JobFile, Text};
 use super::plan::{self, Plan};
 
@@ -119,11 +119,11 @@ pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
 /// Rows with how many of each there are.
 type Rows = HashMap<Row, i64, FixedState>;
 
-/// What was told of persons since a time, and who had events then, by tenant.
+/// What was told of persons since a time, and how many events they had then.
 #[derive(Default)]
 struct Told {
     said: Vec<Said>,
-    stood: BTreeSet<(Cell, Cell)>,
+    stood: BTreeMap<Person, usize>,
 }
 
 /// A difference that some outputs lack.
@@ -156,7 +156,7 @@ impl Upgrade {
         plan: &Plan,
         (epoch, bindings): (Epoch, &[Binding]),
         (outputs, mut logged): (&BTreeMap<String, Option<Epoch>>, Vec<Option<Epoch>>),
-        gone: &[String],
+        gone: &BTreeSet<String>,
     ) -> Result<Option<Self>, RunError> {
         let lacks = |holds: &Option<Epoch>| *holds < Some(epoch);
         if !outputs.values().any(lacks) {
@@ -179,7 +179,7 @@ impl Upgrade {
         }
         let mut said = outputs.values().filter(|holds| lacks(holds)).min().copied().flatten();
         for (schema, logged) in plan.catalog.schemas.iter().zip(&mut logged) {
-            if gone.iter().any(|name| **name == *schema.name) {
+            if gone.contains(&*schema.name) {
                 (*logged, said) = (None, None);
             }
         }
@@ -290,11 +290,15 @@ impl Upgrade {
         let said = lines.filter(|line| line.epoch > after).map(|line| {
             let cell = |place: usize| Cell::from(line.row.cells.get(place));
             let is_merge = line.row.cells.get(3) == CellRef::Str("merge");
-            Said { pair: (cell(0), cell(1), cell(2)), is_merge, message: cell(6) }
+            Said { from: (cell(0), cell(1)), to: cell(2), is_merge, message: cell(6) }
         });
-        let said = said.collect();
-        let stood = standing(&self.out, (events, schema(events)), after)?.into_iter();
-        let stood = stood.map(|row| (row.cells.get(0).into(), row.cells.get(5).into())).collect();
+        let (said, mut stood) = (said.collect::<Vec<_>>(), BTreeMap::new());
+        if !said.is_empty() {
+            for row in standing(&self.out, (events, schema(events)), after)? {
+                let person = (row.cells.get(0).into(), row.cells.get(5).into());
+                *stood.entry(person).or_default() += 1;
+            }
+        }
         Ok(Told { said, stood })
     }
 
@@ -308,24 +312,37 @@ impl Upgrade {
             let place = usize::from(*diff > 0);
             persons.entry((tenant, message, time)).or_default()[place] = Some(person);
         }
-        let mut pairs: BTreeMap<(Cell, Cell, Cell), Cell> = BTreeMap::new();
+        let (mut became, mut kept) = (Became::new(), BTreeSet::new());
+        let mut stood = told.stood.clone();
         for ((tenant, message, _), [before, now]) in persons {
-            if let (Some(before @ Cell::Id(_)), Some(now @ Cell::Id(_))) = (before, now)
-                && before != now
-            {
-                pairs.entry((tenant, before, now)).or_insert(message);
+            let Some(before @ Cell::Id(_)) = before else { continue };
+            let before = (tenant, before);
+            if let Some(count) = stood.get_mut(&before) {
+                *count = count.saturating_sub(1);
+            }
+            match now {
+                Some(now) if now == before.1 => drop(kept.insert(before)),
+                Some(now @ Cell::Id(_)) => {
+                    became.entry(before).or_default().entry(now).or_insert(message);
+                }
+                _ => {}
             }
         }
+        let stays = |(person, count): (Person, usize)| {
+            let stays = count > 0 || kept.contains(&person);
+            (person, stays)
+        };
+        let mut pairs = beside(became, &told.said, &stood.into_iter().map(stays).collect());
+        let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
+        let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !pairs.is_empty());
+        let left: HashSet<CellRef<'_>> = people.collect();
         for row in changes.iter().map(|change| &change.row).filter(|row| row.view == view) {
             let [tenant, before, now] = [0, 1, 2].map(|c| Cell::from(row.cells.get(c)));
-            pairs.remove(&(tenant, before, now));
+            // One that is no more is not told by what says that it is divided.
+            if row.cells.get(3) == CellRef::Str("merge") || left.contains(&before.as_ref()) {
+                pairs.remove(&(tenant, before, now));
+            }
         }
-        let all = &self.rows[usize::from(self.catalog.built_in.events.unwrap_or(view))];
-        let idle = pairs.is_empty() && told.said.is_empty();
-        let people = all.keys().map(|row| row.cells.get(5)).filter(|_| !idle);
-        let left: HashSet<CellRef<'_>> = people.collect();
-        let is_left = |person: &Cell| left.contains(&person.as_ref());
-        let pairs = beside(pairs, &told.said, &told.stood, is_left);
         for ((tenant, before, now), message) in pairs {
             let kind = if left.contains(&before.as_ref()) { "split" } else { "merge" };
             let cells = [
@@ -420,11 +437,11 @@ mod tests {
         assert_eq!(told(vec![by_itself(1, 2)]), 1);
         assert_eq!(told(vec![by_itself(1, 3)]), 2);
         // Nor is what stands in the table already.
-        for (now, count) in [(2, 0), (3, 2)] {
+        for (now, count) in [(2, 0), (3, 1)] {
             let [before, now] = [1, now].map(person);
-            let (pair, message) = ((Cell::str("t"), before.clone(), now), Cell::str("m"));
-            let stood = [(Cell::str("t"), before)].into_iter().collect();
-            let told = Told { said: vec![Said { pair, is_merge: false, message }], stood };
+            let (from, message) = ((Cell::str("t"), before), Cell::str("m"));
+            let stood = [(from.clone(), 1)].into_iter().collect();
+            let told = Told { said: vec![Said { from, to: now, is_merge: true, message }], stood };
             let mut changes = Vec::new();
             upgrade.id_changes(&rows, &told, &mut changes);
             assert_eq!(changes.len(), count);

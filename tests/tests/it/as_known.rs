@@ -2,6 +2,7 @@
 //! oracle has for what was admitted by then, and those that the tables had when a run ended there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::Arc;
 
 use braid_tests::histories::{RULES, later, records};
@@ -190,6 +191,36 @@ fn questions_that_have_no_answer_say_why() {
         assert!(said.contains(expected), "{sql}: {said}");
     }
     assert!(matches!(resolve(&plan, Moment::Time(first - 1)), Err(QueryError::Before { .. })));
+}
+
+/// Rows say of which file they are by its place in its source.
+#[test]
+fn files_have_their_places() {
+    let job = job("day", "60s");
+    let mut letters = Vec::new();
+    for part in 0..3 {
+        let mut records = records(&mut Seeded(7), 20 * (part as u64 + 1));
+        records.push((false, "no JSON\n".to_owned()));
+        letters.extend(write_part(&job, part, &records));
+        job.run(1, 20);
+    }
+    let plan = job.plan();
+    letters.retain(|path| fs::read_to_string(path).unwrap().contains("no JSON"));
+    let sql = "select path, \"offset\" from dead_letters join files using (source, \"partition\") \
+               where detail like 'expected ident%' order by \"partition\"";
+    let told: Vec<Vec<Cell>> = ask(&plan, sql, None);
+    let should: Vec<Vec<Cell>> = letters
+        .iter()
+        .map(|path| {
+            let lines = fs::read_to_string(path).unwrap().lines().count();
+            vec![Cell::str(path.to_str().unwrap()), Cell::Int(lines as i64)]
+        })
+        .collect();
+    assert_eq!(told, should);
+    let known = resolve(&plan, Moment::Epoch(1)).unwrap();
+    let count = "select count(*) from files where source = 'web'";
+    assert_eq!(ask(&plan, count, Some(known)), [[Cell::Int(1)]]);
+    assert_eq!(ask(&plan, count, None), [[Cell::Int(3)]]);
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use jobs::rebuild::Scope;
+
+use crate::support::replayed::{computed, create};
 use crate::support::{Job, write_part};
 use crate::upgrades::{CUTS, assert_alike, change_to, killed, pair, sorted, text};
 
@@ -41,7 +44,7 @@ fn a_changelog_that_is_gone_is_written_again() {
     remove(&job, "dead_letters");
     change_to(&job, &text(Some(0)));
     write_part(&job, 2, &parts[2]);
-    run(&job, "has no events, dead_letters any more: begins it anew with the change");
+    run(&job, "has no dead_letters, events any more: begins it anew with the change");
     assert_alike(&job, &calm);
     // After the change, too; and what is said of persons is what the changed job says.
     remove(&job, "events");
@@ -158,6 +161,57 @@ fn what_is_gone_stays_gone_when_a_change_is_taken_back() {
     assert_alike(&job, &calm);
 }
 
+/// Also when the run is killed that gives up what it has for it.
+#[test]
+fn killed_after_a_change_was_taken_back() {
+    let text = |changed| text(changed) + "[snapshot]\nevery = \"1m\"\n";
+    let moments = ["table-commit:1", "table-committed:1", "table-committed:3", "decoded:2"];
+    for (seed, moment) in (130..).zip(moments) {
+        let (job, _, parts) = pair(seed, 0);
+        change_to(&job, &text(None));
+        write_part(&job, 0, &parts[0]);
+        job.run(1, 9);
+        ["events", "dead_letters", "sessions"].iter().for_each(|view| remove(&job, view));
+        change_to(&job, &text(Some(0)));
+        killed(&job, "decoded:2");
+        change_to(&job, &text(None));
+        killed(&job, moment);
+        write_part(&job, 1, &parts[1]);
+        run(&job, "");
+        // The changelogs tell of everything again, which the next change goes by.
+        change_to(&job, &text(Some(0)));
+        write_part(&job, 2, &parts[2]);
+        job.run(2, 9);
+        let calm = Job::new(&text(Some(0)));
+        for (part, records) in parts.iter().enumerate() {
+            write_part(&calm, part, records);
+        }
+        assert_alike(&job, &calm);
+    }
+}
+
+/// A replay of the changed job has a snapshot, and no snapshot has dead letters.
+#[test]
+fn what_no_snapshot_has_is_read_again() {
+    let (job, calm, mut parts) = pair(95, 0);
+    for (part, records) in parts.iter_mut().enumerate() {
+        records.push((false, format!("no JSON in {part}\n")));
+        write_part(&calm, part, records);
+    }
+    write_part(&job, 0, &parts[0]);
+    write_part(&job, 1, &parts[1]);
+    job.run(1, 9);
+    let replay = create(&job, "r1", &text(Some(0)), Scope::default());
+    assert!(computed(&job, &replay, 1).is_whole());
+    remove(&job, "dead_letters");
+    change_to(&job, &text(Some(0)));
+    write_part(&job, 2, &parts[2]);
+    run(&job, "has no dead_letters any more: begins it anew");
+    assert_alike(&job, &calm);
+    let [is, should] = [&job, &calm].map(|job| sorted(job.table("dead_letters")));
+    assert_eq!(is, should);
+}
+
 /// What was known before a changelog began anew is gone, and not nothing.
 #[test]
 fn what_was_known_before_is_refused() {
@@ -180,6 +234,31 @@ fn what_was_known_before_is_refused() {
     let began = said.split("begins with epoch ").nth(1).unwrap();
     let began: String = began.chars().take_while(char::is_ascii_digit).collect();
     assert_eq!(ask("events", &began).0, Some(0));
+    let ask = ["information_schema.tables", "sessions"].map(|view| ask(view, "2").0);
+    assert_eq!(ask, [Some(0); 2], "of others it is known");
+}
+
+/// Whoever restores it has it again.
+#[test]
+fn what_is_restored_counts() {
+    let (job, _, parts) = pair(96, 0);
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 9);
+    let (kept, folder) = (job.out().join("kept"), job.out().join("changelog/events"));
+    fs::rename(&folder, &kept).unwrap();
+    change_to(&job, &text(Some(0)));
+    killed(&job, "decoded:2");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::rename(&kept, &folder).unwrap();
+    write_part(&job, 1, &parts[1]);
+    run(&job, "the job has changed");
+    let sql = "select count(*) from events";
+    let output = job.command("query").args([sql, "--as-known-at", "2"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let calm = Job::new(&text(Some(0)));
+    write_part(&calm, 0, &parts[0]);
+    write_part(&calm, 1, &parts[1]);
+    assert_alike(&job, &calm);
 }
 
 /// Without the table of epochs everything is computed anew too, if that can be.

@@ -68,7 +68,7 @@ impl Archive {
         erased: Arc<Erased>,
     ) -> Result<Self, ArchiveError> {
         let path = out.join(ARCHIVE);
-        if !disk::is_table(&path) {
+        if !disk::is_table(&path)? {
             return Err(ArchiveError::None { path });
         }
         let fail = |e| TableError::delta(&path, e);
