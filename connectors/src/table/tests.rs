@@ -230,6 +230,52 @@ fn a_repeated_epoch_is_passed_over() {
 }
 
 /// A row that goes and was never there is the program's mistake, and said so.
+/// Where a changelog is gone, current rows begin anew with it, whatever happens meanwhile. Until
+/// there is something of the same time to take their place, they stand.
+#[test]
+fn current_rows_begin_anew_with_their_changelog() {
+    for seed in 0..20 {
+        let (folder, mut random) = (tempfile::tempdir().unwrap(), Seeded(seed));
+        let out = folder.path();
+        let open = || TableSink::open(out, &[schema(true)], options(Granularity::Day, false));
+        let (extra, watermark) = ([("_status", ColumnType::Str)], 10 * DAY);
+        let rows = || table(&out.join("things"), &extra);
+        let mut sink = open().unwrap();
+        let mut before = Vec::new();
+        for number in 1..=4 {
+            let changes = epoch(&mut random, &mut before);
+            changes.into_iter().for_each(|change| sink.add(number, watermark, change));
+            sink.close(number, watermark);
+        }
+        sink.commit().unwrap();
+        std::fs::remove_dir_all(out.join("changelog/things")).unwrap();
+        let mut sink = open().unwrap();
+        sink.go_back().unwrap();
+        let mut sink = open().unwrap();
+        sink.close(3, watermark);
+        sink.commit().unwrap();
+        assert_eq!(rows(), expected(&before, watermark), "what comes is older");
+        let mut after = vec![row(&mut random)];
+        sink.add(9, watermark, Change { row: after[0].clone(), diff: 1, cause: Cause::New });
+        sink.close(9, watermark);
+        sink.commit_changelogs().unwrap();
+        assert_eq!(rows(), expected(&before, watermark), "only the changelog is written");
+        let mut sink = open().unwrap();
+        sink.close(8, watermark);
+        sink.commit().unwrap();
+        assert_eq!(rows(), expected(&before, watermark), "the changelog is further");
+        sink.close(10, watermark);
+        sink.commit().unwrap();
+        assert_eq!(rows(), expected(&after, watermark));
+        let mut sink = open().unwrap();
+        let changes = epoch(&mut random, &mut after);
+        changes.into_iter().for_each(|change| sink.add(11, watermark, change));
+        sink.close(11, watermark);
+        sink.commit().unwrap();
+        assert_eq!(rows(), expected(&after, watermark), "and goes on as ever");
+    }
+}
+
 #[test]
 fn a_row_that_is_not_there_cannot_go() {
     let folder = tempfile::tempdir().unwrap();
