@@ -134,7 +134,7 @@ impl Replay {
         let text = serde_json::to_string_pretty(&description).unwrap_or_default();
         // The last: with it, it is there.
         write(&out.join("replay.json"), &text)?;
-        Ok(Self { name, scope, job, plan })
+        Ok(Self { name, scope, plan, job })
     }
 
     /// Whether it can be computed further: with the job that it has been computed with.
