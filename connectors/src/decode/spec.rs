@@ -163,7 +163,7 @@ pub struct FieldMap {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdentityFields {
     /// Name of the type, as in [`operators::identity::IdentityType::name`]; the position in
-    /// [`DecodeSpec::identities`] is [`Ident::kind`].
+    /// [`DecodeSpec::identities`] is [`kind`](operators::model::Ident::kind).
     pub name: String,
     /// Envelope paths; each may hold one value or a list.
     pub from: Vec<FieldPath>,
@@ -295,7 +295,8 @@ pub enum SpecError {
         /// The field.
         path: FieldPath,
     },
-    /// More identity types than [`Ident::kind`] can hold, or not as many as the rules have.
+    /// More identity types than [`kind`](operators::model::Ident::kind) can hold, or not as many as
+    /// the rules have.
     #[error("{fields} identity types with fields, {rules} with rules; at most 256")]
     Types {
         /// Number of [`DecodeSpec::identities`].
