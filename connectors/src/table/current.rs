@@ -105,6 +105,11 @@ impl Current {
         self.table.committed().filter(|_| self.anew.is_none())
     }
 
+    /// The epoch of what stands, whether it counts or not.
+    pub(super) fn newest(&self) -> Option<Epoch> {
+        self.table.committed()
+    }
+
     /// From now on nothing counts that stands, also after a crash: the next commit that comes up to
     /// it makes all anew of the changelog. Readers see what stands until then.
     pub(super) fn begin_anew(&mut self) -> Result<(), TableError> {

@@ -65,7 +65,7 @@ pub use self::begins::Begins;
 use self::epochs::Epochs;
 pub use self::epochs::give_up_epochs;
 pub use self::known::{LoggedChange, changelogs_gone, epochs, known, logged, standing};
-pub use self::progress::{TableProgress, committed_epochs};
+pub use self::progress::{TableProgress, committed_epochs, committed_rows};
 pub use self::read::read;
 pub use self::stored::{Stored, Which};
 use self::view::{Scope, View};

@@ -46,7 +46,16 @@ impl TableProgress {
 ///
 /// Its log can't be read.
 pub fn committed_epochs(out: &Path, job: &str) -> Result<Option<Epoch>, TableError> {
-    committed(&runtime(out)?, &out.join(EPOCHS), &format!("{job}/{EPOCHS}"))
+    committed_rows(out, job, EPOCHS)
+}
+
+/// The epoch up to which a job's current rows of a view are complete.
+///
+/// # Errors
+///
+/// Their log can't be read.
+pub fn committed_rows(out: &Path, job: &str, view: &str) -> Result<Option<Epoch>, TableError> {
+    committed(&runtime(out)?, &out.join(view), &format!("{job}/{view}"))
 }
 
 /// The epoch that a table's log has for an application, if the table is there.

@@ -229,7 +229,6 @@ fn a_repeated_epoch_is_passed_over() {
     assert_eq!(files, names(folder.path()));
 }
 
-/// A row that goes and was never there is the program's mistake, and said so.
 /// Where a changelog is gone, current rows begin anew with it, whatever happens meanwhile. Until
 /// there is something of the same time to take their place, they stand.
 #[test]
@@ -276,6 +275,7 @@ fn current_rows_begin_anew_with_their_changelog() {
     }
 }
 
+/// A row that goes and was never there is the program's mistake, and said so.
 #[test]
 fn a_row_that_is_not_there_cannot_go() {
     let folder = tempfile::tempdir().unwrap();

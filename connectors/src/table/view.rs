@@ -132,7 +132,7 @@ impl View {
 
     /// The last epoch that either table holds.
     pub(super) fn newest(&self) -> Option<Epoch> {
-        self.current.committed().max(self.changelog.committed())
+        self.current.newest().max(self.changelog.committed())
     }
 
     /// The epoch up to which its changelog is complete, if that tells.
@@ -200,7 +200,8 @@ impl View {
             self.logged = commit.waiting.len();
             self.waiting = commit.waiting;
         } else {
-            (self.lacking, self.logged) = (0, 0);
+            // What stands may still wait for something of the same time.
+            (self.lacking, self.logged) = (usize::from(self.current.is_anew()), 0);
             self.whole = !self.is_behind();
         }
     }

@@ -7,7 +7,7 @@ use operators::model::{Cause, Cell, CellRef, ColumnType, Epoch, Row, ViewSchema}
 use serde::Serialize;
 
 use super::moment::last;
-use super::{Known, QueryError, is_told, view};
+use super::{Known, QueryError, are_told, view};
 use crate::runtime::Plan;
 use crate::runtime::job_file::nearest;
 
@@ -174,7 +174,9 @@ pub fn explain(plan: &Plan, name: &str, question: &Question) -> Result<Explained
     let (index, schema) =
         found.ok_or_else(|| QueryError::unknown_view(name, &names().collect::<Vec<_>>()))?;
     let wanted = wanted(schema, &question.key)?;
-    question.since.map_or(Ok(()), |known| is_told(plan, name, known.epoch))?;
+    for known in question.since.into_iter().chain(question.until) {
+        are_told(plan, [name].into_iter(), known.epoch)?;
+    }
     let since = question.since.map_or(0, |known| known.epoch);
     let until = question.until.map_or_else(|| last(plan), Ok)?.epoch;
     let numeric = |place: &usize| {

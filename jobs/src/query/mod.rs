@@ -1,9 +1,8 @@
 //! Questions to a job's tables in SQL, of now or as of an earlier epoch, and why a number changed.
 //!
 //! Every view is a table of the SQL, its changelog is `changelog_<view>`, and there are `epochs`
-//! and `files`, unless a view has that name. Of a running job each table is read in the version
-//! that is its last one when the question is asked. As known at an epoch, all of them are of that
-//! epoch.
+//! and `files`. Of a running job each table is read in the version that is its last one when the
+//! question is asked. As known at an epoch, all of them are of that epoch.
 
 mod error;
 pub mod explain;
@@ -68,30 +67,36 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryErro
     let Some(options) = &plan.tables else { return Err(QueryError::NoTables) };
     let question = Question::parse(sql)?;
     let names: Vec<String> = names(plan).collect();
-    let mut asked = BTreeSet::new();
+    let (mut asked, mut listed) = (BTreeSet::new(), false);
     for named in question.tables()? {
         if named.schema.as_deref() == Some("information_schema") {
-            asked.extend(names.iter().cloned());
+            listed = true;
             continue;
         }
         if named.schema.is_some() || !names.contains(&named.table) {
             return Err(QueryError::unknown_view(&named.text, &names));
         }
-        known.map_or(Ok(()), |known| is_told(plan, &named.table, known.epoch))?;
         asked.insert(named.table);
     }
-    for name in asked {
-        let provider = provider(plan, &name, options.partition, known)?;
-        question.register(&quoted(&name), Arc::new(provider))?;
+    known.map_or(Ok(()), |known| are_told(plan, asked.iter().map(String::as_str), known.epoch))?;
+    for name in names.iter().filter(|name| listed || asked.contains(*name)) {
+        let read = asked.contains(name);
+        let provider = provider(plan, name, options.partition, (known, read))?;
+        question.register(&quoted(name), Arc::new(provider))?;
     }
     Ok(question.answer()?)
 }
 
-/// Whether the changelog of a view, if it is one, tells of an epoch.
-fn is_told(plan: &Plan, name: &str, epoch: Epoch) -> Result<(), QueryError> {
-    let begin = Begins::read(&plan.out, &plan.catalog.schemas)?.of(name);
-    match begin.filter(|begin| *begin > epoch) {
-        Some(begin) => Err(QueryError::Gone { view: name.to_owned(), begin }),
+/// Whether the changelogs of views tell of an epoch.
+fn are_told<'a>(
+    plan: &Plan,
+    mut names: impl Iterator<Item = &'a str>,
+    epoch: Epoch,
+) -> Result<(), QueryError> {
+    let begins = Begins::read(&plan.out, &plan.catalog.schemas)?;
+    let later = |name: &'a str| Some((name, begins.of(name).filter(|begin| *begin > epoch)?));
+    match names.find_map(later) {
+        Some((view, begin)) => Err(QueryError::Gone { view: view.to_owned(), begin }),
         None => Ok(()),
     }
 }
@@ -100,8 +105,7 @@ fn is_told(plan: &Plan, name: &str, epoch: Epoch) -> Result<(), QueryError> {
 fn names(plan: &Plan) -> impl Iterator<Item = String> {
     let views = || plan.catalog.schemas.iter().map(|schema| schema.name.to_string());
     let changelogs = views().map(|view| format!("{CHANGELOG}{view}"));
-    let others = [EPOCHS, FILES].into_iter().filter(|name| view(plan, name).is_none());
-    views().chain(changelogs).chain(others.map(str::to_owned))
+    views().chain(changelogs).chain([EPOCHS, FILES].map(str::to_owned))
 }
 
 /// A name as it is written in SQL.
@@ -116,38 +120,37 @@ pub(crate) fn view<'a>(plan: &'a Plan, name: &str) -> Option<(u16, &'a ViewSchem
     views.into_iter().find(|(_, schema)| *schema.name == *name)
 }
 
-/// What a name stands for.
+/// What a name stands for; nothing is `read` of one that is only listed.
 fn provider(
     plan: &Plan,
     name: &str,
     granularity: Granularity,
-    known: Option<Known>,
+    (known, read): (Option<Known>, bool),
 ) -> Result<Provider, QueryError> {
     let log_of = name.strip_prefix(CHANGELOG).and_then(|name| view(plan, name));
-    let which = match (view(plan, name), log_of) {
-        (Some((index, schema)), _) => {
-            let which = Which::Current(schema, granularity);
-            if let Some(known) = known {
-                let changelog = Stored::open(&plan.out, Which::Changelog(schema))?;
-                let content = changelog.map_or(Content::None, |changelog| {
-                    let schema = Arc::new(schema.clone());
-                    let changelog = Arc::new(changelog);
-                    Content::Known { changelog, index, schema, granularity, known }
-                });
-                return Ok(Provider::new(which.schema(), content));
-            }
-            which
-        }
-        (None, Some((_, schema))) => Which::Changelog(schema),
+    let (which, of) = match (view(plan, name), log_of) {
+        (Some(of), _) => (Which::Current(of.1, granularity), Some(of)),
+        (None, Some((_, schema))) => (Which::Changelog(schema), None),
         (None, None) if name == FILES => {
-            let rows = files::rows(plan, known.map(|known| known.epoch))?;
-            return Ok(Provider::new(files::schema(), Content::Rows(rows)));
+            let rows = || files::rows(plan, known.map(|known| known.epoch));
+            let content = read.then(rows).transpose()?.map_or(Content::None, Content::Rows);
+            return Ok(Provider::new(files::schema(), content));
         }
-        (None, None) => Which::Epochs,
+        (None, None) => (Which::Epochs, None),
     };
-    let content = Stored::open(&plan.out, which)?.map_or(Content::None, |stored| Content::Stored {
-        stored: Arc::new(stored),
-        upto: known.map(|known| known.epoch),
-    });
+    let open = |which| if read { Stored::open(&plan.out, which) } else { Ok(None) };
+    let content = match (known, of) {
+        (Some(known), Some((index, schema))) => {
+            open(Which::Changelog(schema))?.map_or(Content::None, |changelog| {
+                let schema = Arc::new(schema.clone());
+                let changelog = Arc::new(changelog);
+                Content::Known { changelog, index, schema, granularity, known }
+            })
+        }
+        _ => open(which)?.map_or(Content::None, |stored| Content::Stored {
+            stored: Arc::new(stored),
+            upto: known.map(|known| known.epoch),
+        }),
+    };
     Ok(Provider::new(which.schema(), content))
 }

@@ -13,6 +13,8 @@ pub(super) type Became = BTreeMap<Person, BTreeMap<Cell, Cell>>;
 /// What was told of persons: a row of `id_changes`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Said {
+    /// When. What is said of one epoch holds at once.
+    pub epoch: Cell,
     pub from: Person,
     pub to: Cell,
     /// Whether who became another is no more.
@@ -21,8 +23,8 @@ pub(super) struct Said {
 }
 
 /// What is to be told beside what was said: `became` is who became whom between a time and now,
-/// `said` what was told of the time since then, in order, and `stood` who had events at that time,
-/// and whether some of them are still theirs.
+/// `said` what was told of the time since then, in order, and `stood` who of them had events at
+/// that time, and whether some of these are still theirs.
 ///
 /// Whoever follows a person from that time on is led to where its events are now, and from where
 /// they are not. What was said and is so is not told again.
@@ -66,15 +68,20 @@ fn followed(said: &[Said], stood: &BTreeMap<Person, bool>) -> Became {
         let itself = stood.contains_key(place).then(|| (place.1.clone(), Cell::Null));
         itself.into_iter().collect::<BTreeMap<Cell, Cell>>()
     };
-    for Said { from, to, is_merge, message } in said {
-        let here = led.entry(from.clone()).or_insert_with(|| begin(from));
-        let who: Vec<Cell> = here.keys().cloned().collect();
-        if *is_merge {
-            here.clear();
+    for at_once in said.chunk_by(|one, next| one.epoch == next.epoch) {
+        let mut who = Vec::new();
+        for Said { from, .. } in at_once {
+            let here = led.entry(from.clone()).or_insert_with(|| begin(from));
+            who.push(here.keys().cloned().collect::<Vec<Cell>>());
         }
-        let to = (from.0.clone(), to.clone());
-        let there = led.entry(to.clone()).or_insert_with(|| begin(&to));
-        there.extend(who.into_iter().map(|person| (person, message.clone())));
+        for Said { from, .. } in at_once.iter().filter(|said| said.is_merge) {
+            led.insert(from.clone(), BTreeMap::new());
+        }
+        for (Said { from, to, message, .. }, who) in at_once.iter().zip(who) {
+            let to = (from.0.clone(), to.clone());
+            let there = led.entry(to.clone()).or_insert_with(|| begin(&to));
+            there.extend(who.into_iter().map(|person| (person, message.clone())));
+        }
     }
     let mut followed = Became::new();
     for ((tenant, place), who) in led {
@@ -96,8 +103,9 @@ mod tests {
         Cell::Id(Token(u128::from(u32::from(name))))
     }
 
-    /// `became` such as "ab ac"; `said` too, a split with `/` between; who `stood`, in capitals
-    /// those with events that are still theirs; the answer as `became`.
+    /// `became` such as "ab ac"; `said` too, a split with `/` between, and `+` before what is said
+    /// with what is before it; who `stood`, in capitals those with events that are still theirs;
+    /// the answer as `became`.
     fn told(became: &str, said: &str, stood: &str) -> String {
         let ends = |word: &str| (word.chars().next().unwrap(), word.chars().last().unwrap());
         let of = |name: char| (Cell::str("t"), person(name));
@@ -105,9 +113,13 @@ mod tests {
         for (before, now) in became.split_whitespace().map(ends) {
             all.entry(of(before)).or_default().insert(person(now), Cell::str("new"));
         }
+        let mut at = 0;
         let said = said.split_whitespace().map(|word| {
+            at += i64::from(!word.starts_with('+'));
+            let word = word.trim_start_matches('+');
             let ((from, to), is_merge) = (ends(word), !word.contains('/'));
-            Said { from: of(from), to: person(to), is_merge, message: Cell::str("said") }
+            let (epoch, message) = (Cell::Int(at), Cell::str("said"));
+            Said { epoch, from: of(from), to: person(to), is_merge, message }
         });
         let stays = |name: char| (of(name.to_ascii_lowercase()), name.is_ascii_uppercase());
         let stood = stood.chars().map(stays).collect();
@@ -140,28 +152,48 @@ mod tests {
             ("it came back, and did not", "ab", "ab b/a", "aB", "ab"),
             ("by way of some of another", "ac bc", "a/b bc", "ab", "ac"),
             ("its name is somebody else's", "ac da", "ab", "ad", "bc da"),
+            ("it was two people's", "ab ac", "ab +ac", "a", ""),
+            ("it was not two people's", "", "ab +ac", "A", "ba ca"),
+            ("its name went on, and it not", "xy yz", "xy +y/z", "xY", ""),
+            ("neither did its name", "xy", "xy +y/z", "xY", "zy"),
         ] {
             assert_eq!(told(became, said, stood), expected, "{what}");
         }
     }
 
-    /// Whoever follows a person ends where its events are, and nowhere else.
+    /// Where a person's followers are by what was said, epoch by epoch.
+    fn places(of: &Person, said: &[Said]) -> BTreeSet<Cell> {
+        let mut places = BTreeSet::from([of.1.clone()]);
+        for at_once in said.chunk_by(|one, next| one.epoch == next.epoch) {
+            let next = |place: Cell| {
+                let said = at_once.iter().filter(|said| said.from == (of.0.clone(), place.clone()));
+                let said: Vec<&Said> = said.collect();
+                let stays = !said.iter().any(|said| said.is_merge);
+                let to = said.into_iter().map(|said| said.to.clone());
+                to.chain(stays.then(|| place.clone())).collect::<Vec<Cell>>()
+            };
+            places = places.into_iter().flat_map(next).collect();
+        }
+        places
+    }
+
+    /// Whoever follows a person finds where its events are, and ways from where they are not.
     #[test]
     fn followers_end_where_the_events_are() {
         let mut random = Seeded(17);
-        for _ in 0..2000 {
+        for _ in 0..5000 {
             let names = ['a', 'b', 'c', 'd'];
-            let tenant = Cell::str("t");
-            let of = |name: char| (tenant.clone(), person(name));
-            let said: Vec<Said> = (0..random.below(4))
-                .map(|_| Said {
-                    from: of(random.pick(&names)),
-                    to: person(random.pick(&names)),
-                    is_merge: random.below(2) == 0,
-                    message: Cell::str("said"),
-                })
-                .filter(|said| said.from.1 != said.to)
-                .collect();
+            let of = |name: char| (Cell::str("t"), person(name));
+            let mut said = Vec::new();
+            for _ in 0..random.below(5) {
+                let (from, to) = (random.pick(&names), random.pick(&names));
+                let epoch = Cell::Int(said.len() as i64 / (1 + random.below(2) as i64));
+                let (is_merge, message) = (random.below(2) == 0, Cell::str("said"));
+                if from != to {
+                    said.push(Said { epoch, from: of(from), to: person(to), is_merge, message });
+                }
+            }
+            said.sort_by_key(|said| said.epoch.clone());
             let (mut became, mut stood) = (Became::new(), BTreeMap::new());
             for name in names {
                 if random.below(4) == 0 {
@@ -172,24 +204,22 @@ mod tests {
                     became.entry(of(name)).or_default().insert(person(*now), Cell::str("new"));
                 }
             }
-            let concerned = followed(&said, &stood);
             let told = beside(became.clone(), &said, &stood);
-            for (who, places) in concerned {
-                let nows = became.get(&who).into_iter().flat_map(BTreeMap::keys).cloned();
-                let itself = stood[&who].then(|| who.1.clone());
-                let truth: BTreeSet<Cell> = nows.chain(itself).collect();
-                // What is told leads on from where they are, and from where they are wrongly away.
-                let mut reached: BTreeSet<Cell> = BTreeSet::new();
-                for place in places.into_keys() {
-                    let ways = told.keys().filter(|(_, from, _)| *from == place);
-                    reached.extend(ways.map(|(.., to)| to.clone()));
-                    let right = truth.contains(&place);
-                    let leads =
-                        told.keys().any(|(_, from, to)| *from == place && truth.contains(to));
-                    assert!(right || leads || truth.is_empty(), "{said:?} {became:?} {stood:?}");
-                    reached.extend(right.then_some(place));
+            let leads = |from: &Cell, to: &Cell| {
+                told.contains_key(&(Cell::str("t"), from.clone(), to.clone()))
+            };
+            for (who, stays) in &stood {
+                let nows = became.get(who).into_iter().flat_map(BTreeMap::keys).cloned();
+                let truth: BTreeSet<Cell> = nows.chain(stays.then(|| who.1.clone())).collect();
+                let places = places(who, &said);
+                for place in places.iter().filter(|place| !truth.contains(place)) {
+                    let found = truth.is_empty() || truth.iter().any(|now| leads(place, now));
+                    assert!(found, "{who:?} {said:?} {became:?} {stood:?}");
                 }
-                assert!(truth.iter().all(|now| reached.contains(now)), "{said:?} {became:?}");
+                for now in &truth {
+                    let found = places.contains(now) || places.iter().any(|from| leads(from, now));
+                    assert!(found, "{who:?} {said:?} {became:?} {stood:?}");
+                }
             }
         }
     }

@@ -20,9 +20,9 @@ use connectors::durable;
 use connectors::kafka::{KafkaSink, KafkaSinkSpec};
 use connectors::table::{
     Archive, ArchiveError, Begins, Reach, Stored, Which, changelogs_gone, committed_epochs,
-    give_up_epochs,
+    committed_rows, give_up_epochs,
 };
-use operators::model::{Epoch, ViewSchema};
+use operators::model::Epoch;
 use replay::history::Source;
 
 use super::bound::Bound;
@@ -49,6 +49,8 @@ struct Gone {
     change: Option<Epoch>,
     /// Whether it is not published in the tables yet.
     changing: bool,
+    /// Whether rows of one of them are only added to, which no snapshot has.
+    from_first: bool,
 }
 
 /// What a run begins anew.
@@ -82,19 +84,17 @@ pub(super) fn make_up(
     };
     let names = gone.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let words = format!("{} has no {names} any more", folder(plan).display());
-    let of_gone = |schema: &&ViewSchema| gone.names.contains(&*schema.name);
-    let from_first = plan.catalog.schemas.iter().filter(of_gone).any(|schema| schema.append_only);
-    if !gone.changing || from_first {
+    if !gone.changing || gone.from_first {
         check_readable(plan, bound, reads, &words, around)?;
     }
     if gone.changing {
         gone.begins.set(&gone.names, gone.change)?;
         around.progress.note(&format!("{words}: begins it anew with the change of the job"));
-        return Ok(Anew { views: gone.names, from_first });
+        return Ok(Anew { views: gone.names, from_first: gone.from_first });
     }
     // Of a change that was taken back there may be some that have nothing.
     for name in &gone.names {
-        remove(&folder(plan).join(name))?;
+        remove(&folder(plan), name)?;
     }
     gone.begins.set(&gone.names, gone.change)?;
     give_up_epochs(&plan.out, (&plan.catalog.schemas, &gone.names), options)?;
@@ -109,23 +109,27 @@ fn folder(plan: &Plan) -> PathBuf {
     plan.out.join("changelog")
 }
 
-fn remove(path: &Path) -> Result<(), RunError> {
-    let removed = match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        Err(_) => Ok(()),
-        Ok(()) => durable::sync_folder(path),
+/// Removes a table as a whole or not at all.
+fn remove(folder: &Path, name: &str) -> Result<(), RunError> {
+    let (path, gone) = (folder.join(name), folder.join("_gone"));
+    let absent = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
     };
-    let fail = |e: io::Error| (path.display().to_string(), e.to_string());
-    removed.map_err(fail).map_err(|(path, message)| RunError::Disk { path, message })
+    let removed = absent(fs::remove_dir_all(&gone))
+        .and_then(|()| absent(fs::rename(&path, &gone)))
+        .and_then(|()| durable::sync_folder(&path))
+        .and_then(|()| absent(fs::remove_dir_all(&gone)));
+    removed.map_err(|e| RunError::Disk { path: path.display().to_string(), message: e.to_string() })
 }
 
-/// Whether what a run makes of changelogs that are gone is refused.
+/// Whether a run would begin with the first epoch because of changelogs that are gone.
 ///
 /// # Errors
 ///
-/// It is.
-pub(super) fn check(plan: &Plan, bound: &mut Bound) -> Result<(), RunError> {
-    find(plan, bound, true).map(drop)
+/// It is refused.
+pub(super) fn check(plan: &Plan, bound: &mut Bound) -> Result<bool, RunError> {
+    Ok(find(plan, bound, true)?.is_some_and(|gone| gone.from_first))
 }
 
 /// Whether changelogs have rows, and the table that says of which epochs is not there.
@@ -190,7 +194,7 @@ fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, R
         let were = before.and_then(|before| upgrade::views(plan, before));
         for schema in schemas {
             let was = were.as_ref().is_none_or(|were| were.contains(&*schema.name));
-            if !was && !Which::Current(schema, options.partition).exists(&plan.out)? {
+            if !was && committed_rows(&plan.out, &options.job, &schema.name)?.is_none() {
                 names.remove(&*schema.name);
             }
         }
@@ -198,7 +202,9 @@ fn find(plan: &Plan, bound: &mut Bound, changes: bool) -> Result<Option<Gone>, R
     if let Some(change) = change {
         have_told(plan, &bound.bindings, change, (&names, &begins, topics))?;
     }
-    Ok((!names.is_empty()).then_some(Gone { names, begins, change, changing }))
+    let mut lost = schemas.iter().filter(|schema| names.contains(&*schema.name));
+    let from_first = lost.any(|schema| schema.append_only);
+    Ok((!names.is_empty()).then_some(Gone { names, begins, change, changing, from_first }))
 }
 
 /// Topics with the epochs that they hold, of which changelogs may not tell what stood then.

@@ -60,7 +60,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
         let why = "only tables tell what stands published, and it has none".to_owned();
         return Err(RunError::JobChanged { out: plan.out.display().to_string(), why });
     }
-    gone::check(plan, &mut bound)?;
+    let from_first = gone::check(plan, &mut bound)?;
     let old = fs::read_to_string(kept(plan, &last.job)).unwrap_or_default();
     let changed = sections_changed(&old, &plan.text);
     let (old, new) = (sections(&old), sections(&plan.text));
@@ -81,7 +81,7 @@ pub fn outlook(plan: &Plan) -> Result<Outlook, RunError> {
     Ok(Outlook::Changed(JobChange {
         published: last.epoch,
         epochs: bound.bindings.len(),
-        hydrated: begin.map(|begin| begin.manifest.epoch),
+        hydrated: begin.filter(|_| !from_first).map(|begin| begin.manifest.epoch),
         events,
         sections: changed,
         new_views: are.difference(&were).cloned().collect(),

@@ -119,7 +119,7 @@ pub(super) fn check_change(plan: &Plan, before: &str) -> Result<(), RunError> {
 /// Rows with how many of each there are.
 type Rows = HashMap<Row, i64, FixedState>;
 
-/// What was told of persons since a time, and how many events they had then.
+/// What was told of persons since a time, in order, and how many events they had then.
 #[derive(Default)]
 struct Told {
     said: Vec<Said>,
@@ -289,14 +289,22 @@ impl Upgrade {
         let lines = logged(&self.out, (told, schema(told)), upto)?.into_iter();
         let said = lines.filter(|line| line.epoch > after).map(|line| {
             let cell = |place: usize| Cell::from(line.row.cells.get(place));
-            let is_merge = line.row.cells.get(3) == CellRef::Str("merge");
-            Said { from: (cell(0), cell(1)), to: cell(2), is_merge, message: cell(6) }
+            let (from, is_merge) = ((cell(0), cell(1)), cell(3) == Cell::str("merge"));
+            Said { epoch: cell(4), from, to: cell(2), is_merge, message: cell(6) }
         });
-        let (said, mut stood) = (said.collect::<Vec<_>>(), BTreeMap::new());
+        let mut said: Vec<Said> = said.collect();
+        // A difference tells of several epochs.
+        said.sort_by(|one, other| one.epoch.cmp(&other.epoch));
+        let mut stood = BTreeMap::new();
         if !said.is_empty() {
+            let ends = said.iter().map(|said| (said.from.0.clone(), said.to.clone()));
+            let of: BTreeSet<Person> =
+                said.iter().map(|said| said.from.clone()).chain(ends).collect();
             for row in standing(&self.out, (events, schema(events)), after)? {
                 let person = (row.cells.get(0).into(), row.cells.get(5).into());
-                *stood.entry(person).or_default() += 1;
+                if of.contains(&person) {
+                    *stood.entry(person).or_default() += 1;
+                }
             }
         }
         Ok(Told { said, stood })
@@ -439,9 +447,10 @@ mod tests {
         // Nor is what stands in the table already.
         for (now, count) in [(2, 0), (3, 1)] {
             let [before, now] = [1, now].map(person);
-            let (from, message) = ((Cell::str("t"), before), Cell::str("m"));
+            let (from, message, epoch) = ((Cell::str("t"), before), Cell::str("m"), Cell::Int(5));
             let stood = [(from.clone(), 1)].into_iter().collect();
-            let told = Told { said: vec![Said { from, to: now, is_merge: true, message }], stood };
+            let said = vec![Said { epoch, from, to: now, is_merge: true, message }];
+            let told = Told { said, stood };
             let mut changes = Vec::new();
             upgrade.id_changes(&rows, &told, &mut changes);
             assert_eq!(changes.len(), count);

@@ -238,6 +238,24 @@ fn what_was_known_before_is_refused() {
     assert_eq!(ask, [Some(0); 2], "of others it is known");
 }
 
+/// A view that is new has no changelog yet, and nothing of it is gone.
+#[test]
+fn a_new_view_of_which_one_table_was_made() {
+    let (job, calm, parts) = pair(97, 4);
+    write_part(&job, 0, &parts[0]);
+    job.run(1, 9);
+    change_to(&job, &text(Some(4)));
+    killed(&job, "decoded:1");
+    assert!(job.out().join("trend_late/_delta_log").is_dir());
+    remove(&job, "trend_late");
+    write_part(&job, 1, &parts[1]);
+    write_part(&job, 2, &parts[2]);
+    let output = job.execute(&["--epoch-records", "9"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("any more"), "{said}");
+    assert_alike(&job, &calm);
+}
+
 /// Whoever restores it has it again.
 #[test]
 fn what_is_restored_counts() {
