@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// What a file is called until it is whole.
@@ -38,6 +38,32 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
         made => made?,
     }
     sync_folder(path)
+}
+
+/// What a folder is called while it is removed.
+fn going(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".going");
+    PathBuf::from(name)
+}
+
+/// Removes a folder as a whole or not at all; nothing if it is not there.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    finish_removal(path)?;
+    match fs::rename(path, going(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    sync_folder(path)?;
+    finish_removal(path)
+}
+
+/// Removes what a crash has left of a folder that was being removed.
+pub fn finish_removal(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(going(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Gives a file that was written and synced under its [`unfinished`] name the name that it is to
@@ -91,6 +117,24 @@ mod tests {
         fs::write(path.join("file"), b"").unwrap();
         assert!(create_folder(&path.join("file")).is_err());
         assert!(create_folder(&path.join("file/d")).is_err());
+    }
+
+    #[test]
+    fn a_folder_goes_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        remove_folder(&path).unwrap();
+        // What an earlier process has left of one that went is in nobody's way.
+        create_folder(&going(&path).join("half")).unwrap();
+        create_folder(&path.join("b")).unwrap();
+        remove_folder(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        create_folder(&going(&path).join("half")).unwrap();
+        finish_removal(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::write(&path, b"").unwrap();
+        fs::write(going(&path), b"").unwrap();
+        assert!(remove_folder(&path).is_err(), "no folder");
     }
 
     #[cfg(unix)]

@@ -74,14 +74,7 @@ impl Begins {
                 None => drop(self.views.remove(view)),
             }
         }
-        if self.views.is_empty() && !self.path.exists() {
-            return Ok(());
-        }
-        let fail = |e| TableError::disk(&self.path, &e);
-        self.path.parent().map_or(Ok(()), durable::create_folder).map_err(fail)?;
-        // Names and numbers can always be written.
-        let text = serde_json::to_vec_pretty(&self.views).unwrap_or_default();
-        durable::write(&self.path, &text, false).map_err(fail)
+        self.write()
     }
 
     /// Writes the same into another folder that has the same changelogs.
@@ -90,7 +83,18 @@ impl Begins {
     ///
     /// The file can't be written.
     pub fn copy(&self, out: &Path) -> Result<(), TableError> {
-        Self { path: out.join(FILE), views: self.views.clone() }.set(&BTreeSet::new(), None)
+        Self { path: out.join(FILE), views: self.views.clone() }.write()
+    }
+
+    fn write(&self) -> Result<(), TableError> {
+        if self.views.is_empty() && !self.path.exists() {
+            return Ok(());
+        }
+        let fail = |e| TableError::disk(&self.path, &e);
+        self.path.parent().map_or(Ok(()), durable::create_folder).map_err(fail)?;
+        // Names and numbers can always be written.
+        let text = serde_json::to_vec_pretty(&self.views).unwrap_or_default();
+        durable::write(&self.path, &text, false).map_err(fail)
     }
 }
 

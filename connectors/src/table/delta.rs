@@ -84,7 +84,9 @@ impl Delta {
         app: &str,
         layout: TableLayout,
     ) -> Result<Self, TableError> {
-        durable::create_folder(path).map_err(|e| TableError::disk(path, &e))?;
+        durable::finish_removal(path)
+            .and_then(|()| durable::create_folder(path))
+            .map_err(|e| TableError::disk(path, &e))?;
         let fail = |e| TableError::delta(path, e);
         let (folder, mut table) = builder(path)?;
         let exists = runtime.block_on(table.verify_deltatable_existence()).map_err(fail)?;

@@ -3,8 +3,6 @@
 //! It is committed after the changelogs, so whatever epoch it has is whole in all of them.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,9 +37,6 @@ pub(super) fn lines(batch: &RecordBatch) -> Vec<(Epoch, Micros)> {
     column(0).into_iter().zip(column(1)).filter_map(line).collect()
 }
 
-/// What the table is called while it goes.
-const GONE: &str = "epochs.gone";
-
 /// Gives up the table below `out`, as if no epoch had been committed, whatever happens meanwhile.
 /// Each changelog that is not `gone` knows by itself then how far it is.
 ///
@@ -61,19 +56,7 @@ pub fn give_up_epochs(
         changelog.settle(&runtime, committed)?;
     }
     let path = out.join(EPOCHS);
-    let fail = |e| TableError::disk(&path, &e);
-    remove_gone(out)?;
-    fs::rename(&path, out.join(GONE)).and_then(|()| durable::sync_folder(&path)).map_err(fail)?;
-    remove_gone(out)
-}
-
-/// Removes what is left of a table that was given up.
-fn remove_gone(out: &Path) -> Result<(), TableError> {
-    let path = out.join(GONE);
-    match fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(TableError::disk(&path, &error)),
-        _ => Ok(()),
-    }
+    durable::remove_folder(&path).map_err(|e| TableError::disk(&path, &e))
 }
 
 /// The table `<out>/epochs`.
@@ -86,7 +69,6 @@ pub(super) struct Epochs {
 impl Epochs {
     /// Opens the table of a job.
     pub(super) fn open(runtime: &Runtime, out: &Path, job: &str) -> Result<Self, TableError> {
-        remove_gone(out)?;
         let app = format!("{job}/{EPOCHS}");
         let (columns, partition_by) = (COLUMNS.to_vec(), Vec::new());
         let layout = TableLayout { columns, partition_by, plain: Vec::new() };

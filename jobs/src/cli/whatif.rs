@@ -8,7 +8,7 @@ use operators::model::Epoch;
 
 use super::replay::{Change, HasRun, last, with};
 use super::{out, read};
-use crate::query::Moment;
+use crate::query::{Moment, are_told};
 use crate::rebuild::{Reading, RebuildError, Replay, Scope, compute};
 use crate::runtime::{Plan, peek};
 use crate::say;
@@ -137,6 +137,7 @@ fn epoch(options: &Options, live: &Plan) -> Result<Epoch, RebuildError> {
         let message = format!("the tables know of epochs up to {known}; ask for one of them");
         return Err(RebuildError::Usage(message));
     }
+    are_told(live, live.catalog.schemas.iter().map(|schema| &*schema.name), epoch)?;
     Ok(epoch)
 }
 

@@ -88,7 +88,11 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryErro
 }
 
 /// Whether the changelogs of views tell of an epoch.
-fn are_told<'a>(
+///
+/// # Errors
+///
+/// One doesn't.
+pub(crate) fn are_told<'a>(
     plan: &Plan,
     mut names: impl Iterator<Item = &'a str>,
     epoch: Epoch,

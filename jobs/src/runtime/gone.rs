@@ -11,9 +11,7 @@
 //! ([`Begins`]). Topics can't begin anew, so they must have the difference.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use connectors::bindings::Binding;
 use connectors::durable;
@@ -94,7 +92,11 @@ pub(super) fn make_up(
     }
     // Of a change that was taken back there may be some that have nothing.
     for name in &gone.names {
-        remove(&folder(plan), name)?;
+        let path = folder(plan).join(name);
+        durable::remove_folder(&path).map_err(|e| RunError::Disk {
+            path: path.display().to_string(),
+            message: e.to_string(),
+        })?;
     }
     gone.begins.set(&gone.names, gone.change)?;
     give_up_epochs(&plan.out, (&plan.catalog.schemas, &gone.names), options)?;
@@ -107,20 +109,6 @@ pub(super) fn make_up(
 /// Where changelogs are.
 fn folder(plan: &Plan) -> PathBuf {
     plan.out.join("changelog")
-}
-
-/// Removes a table as a whole or not at all.
-fn remove(folder: &Path, name: &str) -> Result<(), RunError> {
-    let (path, gone) = (folder.join(name), folder.join("_gone"));
-    let absent = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
-    };
-    let removed = absent(fs::remove_dir_all(&gone))
-        .and_then(|()| absent(fs::rename(&path, &gone)))
-        .and_then(|()| durable::sync_folder(&path))
-        .and_then(|()| absent(fs::remove_dir_all(&gone)));
-    removed.map_err(|e| RunError::Disk { path: path.display().to_string(), message: e.to_string() })
 }
 
 /// Whether a run would begin with the first epoch because of changelogs that are gone.

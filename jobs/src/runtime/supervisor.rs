@@ -190,10 +190,14 @@ fn compute(
         outputs.insert(ARCHIVE.to_owned(), Some(epoch));
         shown::opened(around.board, ARCHIVE, Some(epoch));
     }
-    let newest =
-        |bound: &Bound| snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around));
-    let mut begin = if anew.from_first { None } else { newest(&bound)? };
-    if begin.is_none() && !anew.from_first && !bound.whole {
+    let newest = |bound: &Bound| {
+        if anew.from_first {
+            return Ok(None);
+        }
+        snapshots::newest(plan, place.as_ref(), (bound, &outputs), Some(around))
+    };
+    let mut begin = newest(&bound)?;
+    if begin.is_none() && !bound.whole {
         bound.read()?;
         begin = newest(&bound)?;
     }

@@ -445,8 +445,8 @@ mod tests {
         assert_eq!(told(vec![by_itself(1, 2)]), 1);
         assert_eq!(told(vec![by_itself(1, 3)]), 2);
         // Nor is what stands in the table already.
-        for (now, count) in [(2, 0), (3, 1)] {
-            let [before, now] = [1, now].map(person);
+        for (before, now, count) in [(1, 2, 0), (2, 1, 1), (1, 3, 1)] {
+            let [before, now] = [before, now].map(person);
             let (from, message, epoch) = ((Cell::str("t"), before), Cell::str("m"), Cell::Int(5));
             let stood = [(from.clone(), 1)].into_iter().collect();
             let said = vec![Said { epoch, from, to: now, is_merge: true, message }];
