@@ -50,8 +50,10 @@ pub fn read(log: &[u8], at: usize) -> Read<'_> {
     if let Some((bytes, next)) = whole(log, at) {
         return Read::Frame(bytes, next);
     }
-    // Blocks of one write may reach the disk in any order: the last frame may be torn inside.
-    let is_last = end(log, at).is_none_or(|end| end >= log.len());
+    // Blocks of one write may reach the disk in any order: the last frame may be torn inside, and
+    // where the block with its head is not there are zeros, which no frame begins with.
+    let lacks_head = log[at..].iter().take(8).all(|&byte| byte == 0);
+    let is_last = lacks_head || end(log, at).is_none_or(|end| end >= log.len());
     if is_last && !holds_whole(log, at + 1, SUMMED_MAX) { Read::Torn } else { Read::Damaged }
 }
 
@@ -127,6 +129,23 @@ mod tests {
         assert!(holds_whole(&log, 0, SUMMED_MAX));
         assert!(!holds_whole(&log, 0, 2_000 * SMALL));
         assert!(holds_whole(&[&log[..], &frame(&[7; SMALL])].concat(), 0, 0));
+    }
+
+    /// What a power cut leaves of an append: the file is longer, and its blocks are not all there.
+    #[test]
+    fn an_end_without_its_head_is_torn() {
+        let log = [frame(b"the first"), frame(&[7; 300])].concat();
+        let last = frame(b"the first").len();
+        for zeros in [1, 7, 8, 9, 4096] {
+            let longer = [&log[..], &vec![0; zeros]].concat();
+            assert_eq!(read(&longer, log.len()), Read::Torn, "{zeros}");
+        }
+        let mut headless = log.clone();
+        headless[last..last + 100].fill(0);
+        assert_eq!(read(&headless, last), Read::Torn);
+        let behind = [headless, frame(b"whole")].concat();
+        assert_eq!(read(&behind, last), Read::Damaged);
+        assert!(checksum(b"") != 0, "no frame is all zeros");
     }
 
     /// The end of a log is torn, wherever it is cut; a wrong length in its middle is damage.

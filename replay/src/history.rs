@@ -6,8 +6,8 @@ use connectors::bindings::{Binding, SourceEnd};
 use connectors::file::{FileEntry, FileSource, FileSpec, Position, RawBatch, SourceError};
 use connectors::kafka::{KafkaError, KafkaPart, KafkaSource, KafkaSpec, Replayed};
 use operators::graph::Mark;
-use operators::model::Epoch;
-use operators::time::Lane;
+use operators::model::{Epoch, Micros};
+use operators::time::{Lane, Watermark};
 use thiserror::Error;
 
 /// Where a source's records are.
@@ -307,10 +307,24 @@ pub fn marks(binding: &Binding) -> Vec<Mark> {
     marks
 }
 
+/// The watermark of a run that reads nothing up to the epoch `done`. Of what is before, only is
+/// known which lanes there are, and which of them are quiet: a binding names a partition only where
+/// that is news.
+pub fn watermark(disorder: Micros, bindings: &[Binding], done: Epoch) -> Watermark {
+    let mut watermark = Watermark::new(disorder);
+    let before = bindings.iter().take_while(|binding| binding.epoch <= done);
+    for Mark { lane, largest, quiet } in before.flat_map(marks) {
+        watermark.observe(lane, largest, quiet);
+    }
+    watermark
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
+
+    use connectors::kafka::{PartitionEnd, PartitionId};
 
     use super::*;
 
@@ -330,6 +344,34 @@ mod tests {
     }
 
     /// From the first epoch on after files are found, whether or not a record of them is in it.
+    /// A partition that has been idle since before a replay begins holds up nothing of it; a source
+    /// that is added later holds up nothing of what was before.
+    #[test]
+    fn a_watermark_knows_what_was_quiet_before() {
+        let [a, b] = [PartitionId::new(0, 0), PartitionId::new(0, 1)];
+        let end = |partition, idle| PartitionEnd { partition, upper: 9, records: 1, idle };
+        let bound = |epoch, part: KafkaPart| {
+            let mut binding = Binding::new(epoch, 1, 0, "job");
+            binding.kafka.push((0, part));
+            binding
+        };
+        let first = KafkaPart {
+            partitions: vec![(a, 0), (b, 0)],
+            ends: vec![end(a, true), end(b, false)],
+            ..KafkaPart::default()
+        };
+        let second = KafkaPart { ends: vec![end(b, false)], ..KafkaPart::default() };
+        let bindings = [bound(1, first), bound(2, second)];
+        for done in [0, 1] {
+            let mut watermark = watermark(5, &bindings, done);
+            let later = bindings.iter().filter(|binding| binding.epoch > done);
+            later.flat_map(marks).for_each(|mark| watermark.observe(mark.lane, None, mark.quiet));
+            assert_eq!(watermark.advance(), Micros::MIN, "nothing was seen");
+            watermark.observe(Lane { source: 0, partition: b.0 }, Some(100), None);
+            assert_eq!(watermark.advance(), 95, "after {done}");
+        }
+    }
+
     #[test]
     fn a_source_that_gets_new_files_holds_the_watermark_again() {
         let folder = tempfile::tempdir().unwrap();

@@ -40,6 +40,9 @@ impl FileBindingLog {
             Err(TryLockError::Error(e)) => return Err(fail(e)),
         }
         let mut log = Self { path: path.into(), file, end: 0 };
+        // What an earlier run was killed at may be read and not be on the disk yet: its records are
+        // about to be used.
+        log.file.sync_all().map_err(&fail)?;
         if let Some(beginning) = beginning
             && let Some(bindings) = log.read_after(beginning)?
         {

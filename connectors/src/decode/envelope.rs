@@ -104,11 +104,16 @@ impl Decoder {
         let channel = text(&plan.channel, slots, "channel")?;
         let channel = channel.as_deref().unwrap_or("unknown");
         let command = self.command(plan, kind, slots)?;
-        let idents = if command.is_some() { Idents::new() } else { self.idents(plan, slots)? };
+        // The traits of a group call are the group's, and say nothing of who makes it.
+        let of_group = kind == "group";
+        let idents = match command {
+            Some(_) => Idents::new(),
+            None => self.idents(plan, slots, of_group)?,
+        };
         let key = EventKey { time, seq, id: message_hash(&message_id) };
         let (properties, matches) = match command {
             Some(_) => (Properties::default(), Matches::default()),
-            None => self.properties(plan, slots, (name, channel)),
+            None => self.properties(plan, slots, (name, channel), of_group),
         };
         let business_key = match &plan.business_key {
             Some(get) if command.is_none() => text(get, slots, "the business key")?
@@ -130,9 +135,10 @@ impl Decoder {
         Ok((event, received))
     }
 
-    fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>]) -> Result<Idents, Wrong> {
+    fn idents(&mut self, plan: &Plan, slots: &[Raw<'_>], of_group: bool) -> Result<Idents, Wrong> {
         let mut idents = Idents::new();
-        for (kind, get, path) in &plan.idents {
+        let all = plan.idents.iter();
+        for (kind, get, path) in all.filter(|(.., path)| !of_group || !path.is_trait()) {
             each_text((get, path), slots, |value| {
                 idents.extend(self.ident(*kind, &value?));
                 Ok(())
@@ -156,9 +162,11 @@ impl Decoder {
         plan: &Plan,
         slots: &[Raw<'_>],
         (name, channel): (&str, &str),
+        of_group: bool,
     ) -> (Properties, Matches) {
-        let gets = plan.properties.iter().zip(&mut self.texts);
-        self.values.extend(gets.map(|(get, texts)| match get {
+        let gets = plan.properties.iter().zip(&plan.traits).zip(&mut self.texts);
+        self.values.extend(gets.map(|((get, is_trait), texts)| match get {
+            _ if of_group && *is_trait => None,
             Get::Slot(slot) => slots[*slot].property(|text| texts.get(text)),
             Get::Const(value) => Some(Value::Str(value.clone())),
             Get::Nothing => None,

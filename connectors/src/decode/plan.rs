@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// Identity type and field, with the field's name for messages.
     pub(super) idents: Vec<(u8, Get, FieldPath)>,
     pub(super) properties: Vec<Get>,
+    /// Which of them are traits.
+    pub(super) traits: Vec<bool>,
     pub(super) business_key: Option<Get>,
 }
 
@@ -83,6 +85,7 @@ impl Plan {
             received: paths.time("receivedAt"),
             idents,
             properties: spec.properties.iter().map(|path| paths.get(path)).collect(),
+            traits: spec.properties.iter().map(FieldPath::is_trait).collect(),
             business_key: spec.business_key.as_ref().map(|path| paths.get(path)),
             slots: paths.sources.len(),
             in_value: paths.places(|source| match source {

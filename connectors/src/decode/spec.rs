@@ -223,7 +223,7 @@ pub struct DecodeSpec {
 
 impl DecodeSpec {
     /// Values that senders write where they have no identifier.
-    pub const BLOCKED: [&'static str; 24] = [
+    pub const BLOCKED: [&'static str; 26] = [
         "",
         " ",
         "0",
@@ -244,9 +244,11 @@ impl DecodeSpec {
         "Nil",
         "NIL",
         "nan",
+        "Nan",
         "NaN",
         "NAN",
         "n/a",
+        "N/a",
         "N/A",
     ];
 
@@ -345,6 +347,11 @@ impl FieldPath {
             [object, ..] => OBJECTS[1..].contains(&object.as_str()),
             [] => false,
         }
+    }
+
+    /// Whether this is a trait, of a person or of a group.
+    pub fn is_trait(&self) -> bool {
+        self.0.first().is_some_and(|first| first == "traits")
     }
 
     /// Whether this is one of the envelope's four times.

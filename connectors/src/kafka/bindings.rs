@@ -19,7 +19,7 @@ pub struct KafkaBindingsSpec {
     pub client: ClientSpec,
     /// The topic; one for each job.
     pub topic: String,
-    /// Name of the job; the transactional id is `<job>.bindings`.
+    /// Name of the job.
     pub job: String,
     /// How many copies a new topic gets; -1 for what the brokers usually give.
     pub replication: i32,
@@ -32,6 +32,13 @@ impl KafkaBindingsSpec {
     pub fn new(client: ClientSpec, topic: &str, job: &str) -> Self {
         let (topic, job) = (topic.to_owned(), job.to_owned());
         Self { client, topic, job, replication: -1, patience: Duration::from_mins(2) }
+    }
+
+    /// The transactional id: the topic's usual name, or else with the topic behind the job, so that
+    /// two jobs of one name do not shut each other out.
+    fn transactional_id(&self) -> String {
+        let usual = format!("{}.bindings", self.job);
+        if self.topic == usual { usual } else { format!("{}.{}", self.job, self.topic) }
     }
 
     fn what(&self) -> String {
@@ -144,7 +151,7 @@ fn transactional(spec: &KafkaBindingsSpec) -> Transactional {
     Transactional {
         client: spec.client.clone(),
         what: spec.what(),
-        id: format!("{}.bindings", spec.job),
+        id: spec.transactional_id(),
         linger: Duration::ZERO,
         timeout: TIMEOUT,
         patience: spec.patience,
@@ -193,10 +200,11 @@ impl BindingLog for KafkaBindingLog {
             return Err(match self.try_append(&values) {
                 Ok(ends) => {
                     // Nobody else writes there. If it is not known where they are, whoever looks
-                    // there sees so, and reads all.
-                    let end = ends.values().next().copied().unwrap_or_default();
-                    self.next = end;
+                    // there sees so, and reads all; and what comes next is behind what is known.
+                    let end = ends.values().next().copied();
+                    self.next = end.unwrap_or(self.next);
                     let back = 1..=values.len() as u64;
+                    let end = end.unwrap_or_default();
                     return Ok(back.rev().map(|back| end.saturating_sub(back)).collect());
                 }
                 Err(Fault::TakenBack(_)) if begun.elapsed() < self.spec.patience => continue,

@@ -1,16 +1,16 @@
 //! What is read ahead: one buffer for each partition, filled by reading threads and emptied by the
 //! source's owner.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use operators::model::Reason;
 
 use super::KafkaError;
-use super::listing::{PartitionId, TopicEntry, Unregistered};
+use super::listing::{PartitionEnd, PartitionId, TopicEntry, Unregistered};
 use crate::file::{RawBatch, RawRecords, Rows};
 
 /// Bytes of a record's offset.
@@ -149,13 +149,49 @@ pub(super) struct State {
     pub partitions: Vec<(PartitionId, u64)>,
     /// Why reading has ended.
     pub failed: Option<KafkaError>,
-    /// Schemas that the registry did not have and the owner has not bound to the end; `u64::MAX` is
-    /// the end of those that it still does not have.
-    pub unregistered: Vec<Unregistered>,
+    /// Schemas that the registry did not have, and where records of them are that the owner has not
+    /// bound: from the first one to behind the last one.
+    pub unregistered: BTreeMap<(PartitionId, u32), Missed>,
     /// What does not work at present, and is tried again: for who looks up what there is,
     pub trouble: Option<String>,
-    /// and for who reads; nothing comes until it works.
-    pub reading_trouble: Option<String>,
+    /// for who asks the registry, by thread; nothing comes until it works;
+    pub registry_trouble: HashMap<ThreadId, String>,
+    /// and for who reads a partition. The brokers say so once, and it holds until a record comes.
+    pub refused: BTreeMap<PartitionId, String>,
+}
+
+/// Records whose schema the registry did not have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Missed {
+    /// The first one's offset.
+    pub from: u64,
+    /// The offset after the last one.
+    pub upto: u64,
+    /// Why they could not be used.
+    pub why: String,
+}
+
+impl State {
+    /// What does not work at present.
+    pub(super) fn trouble(&self) -> Option<&String> {
+        let all = self.registry_trouble.values().chain(self.refused.values());
+        all.chain(&self.trouble).next()
+    }
+
+    /// Schemas that were missed before those ends, as far as they are not bound; they are now.
+    pub(super) fn take_unregistered(&mut self, ends: &[PartitionEnd]) -> Vec<Unregistered> {
+        let mut bound = Vec::new();
+        self.unregistered.retain(|&(partition, schema), missed| {
+            let end = ends.iter().find(|end| end.partition == partition);
+            let Some(end) = end.filter(|end| missed.from < end.upper) else { return true };
+            let (from, upto) = (missed.from, missed.upto.min(end.upper));
+            bound.push(Unregistered { partition, schema, from, upto, why: missed.why.clone() });
+            // What is read ahead is bound later.
+            missed.from = end.upper;
+            missed.from < missed.upto
+        });
+        bound
+    }
 }
 
 /// The same with its locks.
@@ -221,25 +257,16 @@ impl Shared {
         self.stop();
     }
 
-    /// Notes that a schema is missed from an offset on.
-    pub(super) fn missed(&self, partition: PartitionId, schema: u32, (from, why): (u64, &str)) {
+    /// Notes that the schema of a record is missed. One that was there once is never missed again,
+    /// so between the first and the last record of it none was read by it.
+    pub(super) fn missed(&self, partition: PartitionId, schema: u32, (offset, why): (u64, &str)) {
         let mut state = self.state();
-        let is_it = |missed: &Unregistered| {
-            (missed.partition, missed.schema, missed.upto) == (partition, schema, u64::MAX)
-        };
-        if !state.unregistered.iter().any(is_it) {
-            let (upto, why) = (u64::MAX, why.to_owned());
-            state.unregistered.push(Unregistered { partition, schema, from, upto, why });
-        }
-    }
-
-    /// Notes that a schema is there from an offset on.
-    pub(super) fn found(&self, partition: PartitionId, schema: u32, offset: u64) {
-        for missed in &mut self.state().unregistered {
-            if (missed.partition, missed.schema) == (partition, schema) {
-                missed.upto = missed.upto.min(offset);
-            }
-        }
+        let missed = state.unregistered.entry((partition, schema)).or_insert_with(|| Missed {
+            from: offset,
+            upto: offset,
+            why: why.to_owned(),
+        });
+        missed.upto = offset + 1;
     }
 
     /// Bytes that a partition may still take.
@@ -252,6 +279,7 @@ impl Shared {
     pub(super) fn put(&self, fetched: Vec<(PartitionId, Fetched)>) {
         let mut state = self.state();
         for (partition, fetched) in fetched {
+            state.refused.remove(&partition);
             let buffer = state.buffers.entry(partition).or_default();
             buffer.bytes += fetched.bytes();
             buffer.next = fetched.next().unwrap_or(buffer.next);
@@ -367,6 +395,44 @@ mod tests {
         assert!(matches!(take(1, 99), Taken::Nothing));
         assert_eq!(shared.room(place), 1 << 20);
         assert_eq!(shared.state().buffers[&place].next, 10);
+    }
+
+    /// A schema that is missed is bound where its records are, once, and what is read ahead later.
+    #[test]
+    fn missed_schemas_are_bound_where_their_records_are() {
+        let shared = Shared::new();
+        let [a, b] = [PartitionId::new(0, 0), PartitionId::new(0, 1)];
+        let bind = |partition, upper| -> Vec<(u32, u64, u64)> {
+            let ends = [PartitionEnd { partition, upper, records: 1, idle: false }];
+            let bound = shared.state().take_unregistered(&ends);
+            bound.into_iter().map(|missed| (missed.schema, missed.from, missed.upto)).collect()
+        };
+        shared.missed(a, 7, (3, "none"));
+        shared.missed(a, 7, (5, "none"));
+        shared.missed(a, 8, (6, "none"));
+        shared.missed(b, 7, (1, "none"));
+        assert_eq!(bind(a, 3), []);
+        assert_eq!(bind(a, 5), [(7, 3, 5)]);
+        assert_eq!(bind(a, 9), [(7, 5, 6), (8, 6, 7)]);
+        assert_eq!(bind(a, 20), []);
+        assert_eq!(bind(b, 20), [(7, 1, 2)]);
+        shared.missed(a, 7, (30, "none"));
+        assert_eq!(bind(a, 31), [(7, 30, 31)]);
+        assert!(shared.state().unregistered.is_empty());
+    }
+
+    /// What brokers refuse is said once, and holds until a record comes.
+    #[test]
+    fn what_is_refused_is_trouble_until_a_record_comes() {
+        let shared = Shared::new();
+        let place = PartitionId::new(0, 3);
+        shared.state().refused.insert(place, "not for you".to_owned());
+        shared.state().trouble = None; // who looks up what there is has none
+        assert_eq!(shared.state().trouble().map(String::as_str), Some("not for you"));
+        shared.put(vec![(PartitionId::new(0, 4), fetched(&[1]))]);
+        assert!(shared.state().trouble().is_some());
+        shared.put(vec![(place, fetched(&[1]))]);
+        assert_eq!(shared.state().trouble(), None);
     }
 
     /// Markers count as passed once no record waits before them.

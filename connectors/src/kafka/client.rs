@@ -214,6 +214,11 @@ fn learnt(note: &str) -> Option<(&str, &str)> {
     Some((topic, id.trim())).filter(|(_, id)| *id != NO_ID)
 }
 
+/// The offset after one, if it is one.
+fn after(offset: i64) -> Option<u64> {
+    u64::try_from(offset).ok().map(|offset| offset + 1)
+}
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
         self.heard.fetch_add(1, Ordering::Relaxed);
@@ -248,10 +253,12 @@ impl ProducerContext for Context {
         let mut said = self.said();
         match result {
             Ok(message) => {
-                let next = message.offset().max(-1) as u64 + 1;
-                let key = (message.topic().to_owned(), message.partition());
-                let end = said.ends.entry(key).or_default();
-                *end = next.max(*end);
+                // Where the client only concludes that a record was delivered, it has no offset.
+                if let Some(next) = after(message.offset()) {
+                    let key = (message.topic().to_owned(), message.partition());
+                    let end = said.ends.entry(key).or_default();
+                    *end = next.max(*end);
+                }
             }
             Err((error, message)) => {
                 said.fenced |= error.rdkafka_error_code().is_some_and(is_fence);
@@ -272,6 +279,11 @@ mod tests {
         assert_eq!(learnt("[thrd:main]: Topic a partition count changed from 0 to 1"), None);
         let gone = "[thrd:main]: Topic a changed id from x to AAAAAAAAAAAAAAAAAAAAAA";
         assert_eq!(learnt(gone), None);
+    }
+
+    #[test]
+    fn a_delivery_may_have_no_offset() {
+        assert_eq!([-1001, -1, 0, 7].map(after), [None, None, Some(1), Some(8)]);
     }
 
     #[test]

@@ -185,7 +185,16 @@ impl Reader {
         if let ClientError::MessageConsumptionFatal(_) = error {
             return Err(KafkaError::client(&self.what, error));
         }
-        self.shared.state().trouble = Some(self.consumer.context().cause(error));
+        let cause = self.consumer.context().cause(error);
+        let mut state = self.shared.state();
+        if matches!(code, Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed)) {
+            let (number, topic) = (lane.partition.number(), &lane.topic);
+            let refused = format!("partition {number} of topic {topic:?} can't be read: {error}");
+            state.refused.insert(lane.partition, refused);
+        } else {
+            // If it lasts, who looks up what there is says so again.
+            state.trouble = Some(cause);
+        }
         Ok(())
     }
 

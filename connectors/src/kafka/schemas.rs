@@ -18,6 +18,10 @@ const REFERENCES_MAX: usize = 200;
 /// only look as if they had one must not hold up all that follow. Then it is asked for again.
 const IN_VAIN: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 60_000 });
 
+/// Schemas that are not there and are remembered at most: values that only look as if they had one
+/// may name as many as there are numbers.
+const MISSING_MAX: usize = if cfg!(test) { 3 } else { 4096 };
+
 /// How values of a schema become JSON.
 #[derive(Clone, Debug)]
 pub(super) enum Reading {
@@ -75,11 +79,6 @@ impl Schemas {
         }
     }
 
-    /// Whether a schema was asked for in vain before there was an answer.
-    pub(super) fn came_late(&self, id: u32) -> bool {
-        self.missing.contains_key(&id) && !matches!(self.known(id), Some(Reading::Missing(_)))
-    }
-
     /// How values of a schema are read, once it has been asked for.
     pub(super) fn known(&self, id: u32) -> Option<&Reading> {
         self.known.get(&id)
@@ -109,13 +108,25 @@ impl Schemas {
         self.waits = None;
         let reading = match reading {
             Reading::Not(why) if lacks.is_some() => {
+                if self.missing.len() >= MISSING_MAX {
+                    self.forget_missing();
+                }
                 self.missing.insert(id, Instant::now());
                 Reading::Missing(why)
             }
-            reading => reading,
+            reading => {
+                self.missing.remove(&id);
+                reading
+            }
         };
         self.known.insert(id, reading);
         Ok(())
+    }
+
+    /// Forgets what the registry does not have: it is asked for again where it comes again.
+    fn forget_missing(&mut self) {
+        self.missing.clear();
+        self.known.retain(|_, reading| !matches!(reading, Reading::Missing(_)));
     }
 
     /// How values of a schema are read; what the registry does not have of it goes to `lacks`.
@@ -272,15 +283,31 @@ mod tests {
         let mut schemas = Schemas::new("s", &url, Duration::ZERO).unwrap();
         for count in 1..=2 {
             assert!(!schemas.knows(1) && learn(&mut schemas, 1).is_empty());
-            assert!(schemas.knows(1) && !schemas.came_late(1));
+            assert!(schemas.knows(1));
             assert!(matches!(schemas.known(1), Some(Reading::Missing(_))));
             assert_eq!(asked.load(Ordering::Acquire), count);
             thread::sleep(IN_VAIN);
         }
         assert!(!schemas.knows(1) && learn(&mut schemas, 1).is_empty());
-        assert!(schemas.came_late(1) && matches!(schemas.known(1), Some(Reading::Avro(_))));
+        assert!(schemas.missing.is_empty() && matches!(schemas.known(1), Some(Reading::Avro(_))));
         thread::sleep(IN_VAIN);
         assert!(schemas.knows(1));
+    }
+
+    /// However many are not there, few are remembered; and what is there stays.
+    #[test]
+    fn few_of_those_that_are_not_there_are_remembered() {
+        let (url, _) = registry(1);
+        let mut schemas = Schemas::new("s", &url, Duration::ZERO).unwrap();
+        assert!(learn(&mut schemas, 2).is_empty());
+        let (url, _) = registry(usize::MAX);
+        schemas.registry = Registry::new("s", &url).unwrap();
+        for id in 10..30 {
+            assert!(learn(&mut schemas, id).is_empty());
+            assert!(matches!(schemas.known(id), Some(Reading::Missing(_))));
+            assert!(schemas.known.len() <= 1 + MISSING_MAX && schemas.missing.len() <= MISSING_MAX);
+        }
+        assert!(matches!(schemas.known(2), Some(Reading::Avro(_))));
     }
 
     /// It is asked for no longer than there is patience, and the next one once.

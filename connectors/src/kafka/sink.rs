@@ -20,6 +20,9 @@ use crate::moments::{Moment, reach};
 const RECORD_BYTES_MAX: &str = "4194304";
 /// A transaction that was taken back this often in a row is not tried again.
 const REPEATS_MAX: u64 = 20;
+/// The longest that brokers let a transaction be open, unless they are told otherwise
+/// (`transaction.max.timeout.ms`).
+const TIMEOUT_MAX: Duration = Duration::from_mins(15);
 
 /// A Kafka sink as the job describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +46,8 @@ pub struct KafkaSinkSpec {
     /// How many copies new topics get; -1 for what the brokers usually give.
     pub replication: i32,
     /// After how long the brokers take back a transaction that nobody ends: how long a crash may
-    /// hold up readers. Longer than the largest commit takes.
+    /// hold up readers. An epoch that takes longer to write, as that of a change of the job may, is
+    /// given twice as long, and so on.
     pub transaction_timeout: Duration,
     /// How long brokers that do not answer are waited for.
     pub patience: Duration,
@@ -264,53 +268,69 @@ impl KafkaSink {
     /// [`KafkaError::Fenced`] if a newer run has taken over; brokers that don't answer for longer
     /// than the spec's patience; a record that a topic does not take. Nothing is committed then.
     pub fn commit(&mut self) -> Result<Sent, KafkaError> {
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let mut sent = Sent::default();
         while let Some(last) = self.run.back() {
             let mut claim = self.claim.clone();
             (claim.epoch, claim.watermark) = (Some(last.epoch), Some(last.watermark));
-            match self.attempt(claim) {
+            let attempt = Instant::now();
+            let cause = match self.attempt(claim) {
                 Ok(claim) => {
-                    for record in self.run.drain(..).flat_map(|closed| closed.records) {
-                        sent.bytes += record.bytes() as u64;
-                        sent.upserts += u64::from(record.value.is_some());
-                        sent.tombstones += u64::from(record.value.is_none());
-                    }
                     self.claim = claim;
-                    self.bytes = 0;
+                    self.passed(&mut sent);
+                    continue;
                 }
                 Err(Fault::Stop(error)) => {
                     self.producer.abandon();
                     return Err(error);
                 }
-                Err(Fault::TakenBack(cause)) => {
-                    sent.repeats += 1;
-                    if sent.repeats >= REPEATS_MAX || begun.elapsed() >= self.spec.patience {
-                        return Err(self.tired(&cause));
-                    }
-                }
-                Err(Fault::Fenced) => {
-                    sent.repeats += 1;
-                    if sent.repeats >= REPEATS_MAX || begun.elapsed() >= self.spec.patience {
-                        return Err(self.tired("the brokers know another producer of this id"));
-                    }
-                    (self.producer, self.claim) =
-                        take_over(&self.spec, &self.progress, &self.claim, true)?;
-                    // Perhaps only the answer to our last commit was lost.
-                    let done = self.committed();
-                    self.run.retain(|closed| done.is_none_or(|done| closed.epoch > done));
-                }
+                Err(Fault::TakenBack(cause)) => Some(cause),
+                Err(Fault::Fenced) => None,
+            };
+            sent.repeats += 1;
+            // One that took all of its time may only need more. The brokers count it from its
+            // beginning, however much of it they get meanwhile.
+            let longer = attempt.elapsed() >= self.spec.transaction_timeout && self.give_longer();
+            if longer {
+                begun = Instant::now();
+            } else if sent.repeats >= REPEATS_MAX || begun.elapsed() >= self.spec.patience {
+                let fenced = "the brokers know another producer of this id";
+                return Err(self.tired(cause.as_deref().unwrap_or(fenced)));
+            }
+            if cause.is_none() || longer {
+                (self.producer, self.claim) =
+                    take_over(&self.spec, &self.progress, &self.claim, true)?;
+                // Perhaps only the answer to our last commit was lost.
+                self.passed(&mut sent);
             }
         }
         Ok(sent)
     }
 
+    /// Lets go of what is committed, and counts it.
+    fn passed(&mut self, sent: &mut Sent) {
+        let done = self.claim.epoch;
+        while let Some(closed) = self.run.pop_front_if(|closed| Some(closed.epoch) <= done) {
+            for record in closed.records {
+                let bytes = record.bytes();
+                self.bytes -= bytes;
+                sent.bytes += bytes as u64;
+                sent.upserts += u64::from(record.value.is_some());
+                sent.tombstones += u64::from(record.value.is_none());
+            }
+        }
+    }
+
+    /// Gives transactions twice as long, if they have not the longest time yet.
+    fn give_longer(&mut self) -> bool {
+        let longer = (self.spec.transaction_timeout * 2).min(TIMEOUT_MAX);
+        let is_longer = longer > self.spec.transaction_timeout;
+        self.spec.transaction_timeout = longer;
+        is_longer
+    }
+
     fn tired(&self, cause: &str) -> KafkaError {
-        let seconds = self.spec.transaction_timeout.as_secs();
-        let detail = format!(
-            "a transaction was taken back again and again: {cause}; if it takes longer than \
-             {seconds} s to write, raise transaction_timeout"
-        );
+        let detail = format!("a transaction was taken back again and again: {cause}");
         KafkaError::Client { what: self.spec.what(), detail }
     }
 

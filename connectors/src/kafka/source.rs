@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::buffer::{Shared, Taken};
-use super::listing::{Listing, PartitionId, Unregistered};
+use super::listing::{Listing, PartitionId};
 use super::past::Past;
 use super::reader::Reader;
 use super::watch::Watch;
@@ -201,24 +201,10 @@ impl KafkaSource {
         if news {
             self.listing.next.extend(ends.iter().map(|end| (end.partition, end.upper)));
             part.asked = self.spec.asked();
-            part.unregistered = self.unregistered(&ends);
+            part.unregistered = self.shared.state().take_unregistered(&ends);
             part.ends = ends;
         }
         part
-    }
-
-    /// Schemas that were missed before those ends, as far as they are not bound.
-    fn unregistered(&self, ends: &[PartitionEnd]) -> Vec<Unregistered> {
-        let mut state = self.shared.state();
-        let mut bound = Vec::new();
-        state.unregistered.retain_mut(|missed| {
-            let end = ends.iter().find(|end| end.partition == missed.partition);
-            let Some(end) = end.filter(|end| missed.from < end.upper) else { return true };
-            bound.push(Unregistered { upto: missed.upto.min(end.upper), ..missed.clone() });
-            missed.from = end.upper;
-            missed.from < missed.upto
-        });
-        bound
     }
 
     /// The offset below which every record of a partition has been handed out, if those below
@@ -350,8 +336,7 @@ impl KafkaSource {
 
     /// What does not work at present and is tried again, such as brokers that don't answer.
     pub fn trouble(&self) -> Option<String> {
-        let state = self.shared.state();
-        state.reading_trouble.clone().or_else(|| state.trouble.clone())
+        self.shared.state().trouble().cloned()
     }
 
     /// Shows other tools, under the spec's group, that everything handed out so far is done. It

@@ -92,9 +92,6 @@ impl ValueReader {
             return Some(Read::Wrong(why.to_owned()));
         }
         ask(schemas, id, shared)?;
-        if schemas.came_late(id) {
-            shared.found(partition, id, offset);
-        }
         Some(match schemas.known(id)? {
             Reading::Json => Read::Json(body.into()),
             Reading::Avro(schema) => json(body, |value, out| schema.json(value, out)),
@@ -173,17 +170,19 @@ fn json(
 
 /// Asks for a schema, however long it takes until there is an answer; `None` if asked to stop.
 fn ask(schemas: &mut Schemas, id: u32, shared: &Shared) -> Option<()> {
+    let (mut trouble, me) = (false, thread::current().id());
     while !schemas.knows(id) {
         if shared.stopped() {
             return None;
         }
         if let Err(error) = schemas.learn(id) {
-            shared.state().reading_trouble = Some(error.to_string());
+            trouble = true;
+            shared.state().registry_trouble.insert(me, error.to_string());
             thread::sleep(ASK_AGAIN);
-            if schemas.knows(id) {
-                shared.state().reading_trouble = None;
-            }
         }
+    }
+    if trouble {
+        shared.state().registry_trouble.remove(&me);
     }
     Some(())
 }

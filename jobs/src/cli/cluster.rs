@@ -63,6 +63,11 @@ impl Options {
         }
     }
 
+    /// Whether it reads the sources, or its child does.
+    pub(super) fn reads_sources(&self) -> bool {
+        self.process == 0
+    }
+
     /// What is wrong with them.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { processes, process, .. } = self;

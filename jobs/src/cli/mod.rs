@@ -17,6 +17,7 @@ mod out;
 mod query;
 mod replay;
 mod schema;
+mod signals;
 mod status;
 mod whatif;
 
@@ -24,12 +25,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use self::cluster::Role;
+use self::signals::stop_on_signals;
 use crate::runtime::{
     Around, Plan, Progress, RunError, RunOptions, Silent, Summary, Terminal, job_file, plan,
     run_held, serve,
@@ -195,18 +197,6 @@ fn planned(plan: Result<Plan, Vec<job_file::Problem>>) -> Result<Plan, u8> {
     })
 }
 
-/// A flag that SIGTERM and Ctrl-C set: the run ends in order. A second one ends it at once.
-fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // In this order: the flag is looked at before it is set.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
-}
-
 fn execute(
     path: &Path,
     options: RunOptions,
@@ -217,7 +207,8 @@ fn execute(
         say::fail(words);
         return USAGE;
     }
-    let plan = match load(path) {
+    // Processes that lend their workers need not have the files.
+    let plan = match if cluster.reads_sources() { load(path) } else { read(path) } {
         Ok(plan) => plan,
         Err(code) => return code,
     };

@@ -12,6 +12,7 @@ use operators::model::{Cause, Cell, CellRef, Event, Micros, Row, Token};
 use operators::people::GroupFact;
 use operators::people::shares::{Share, Shares, Whose};
 use operators::store::Fact;
+use operators::views::catalog::Catalog;
 use operators::views::contribution::{Group, Measure};
 use operators::views::counts::{Counts, count_of, counts_in, group_of};
 use operators::views::sessions;
@@ -139,9 +140,8 @@ impl<'a> Facts<'a> {
         rows.iter().zip(parts).map(|(row, parts)| self.tell(row, parts)).collect()
     }
 
-    /// Everybody's shares in a view, with who has them.
-    fn shares(&self, view: u16, mut each: impl FnMut(&Who, Share)) {
-        let catalog = &self.past.plan.catalog;
+    /// Everybody's shares in a view of a catalog, with who has them.
+    fn shares(&self, (catalog, view): (&Catalog, u16), mut each: impl FnMut(&Who, Share)) {
         let mut shares = Shares::new(catalog, view);
         let group = catalog.specs[usize::from(view)].funnel().and_then(|funnel| funnel.group);
         if let Some(property) = group {
@@ -191,7 +191,7 @@ impl<'a> Facts<'a> {
         let homes: HashSet<(Period, Micros)> = places.keys().map(home).collect();
         let mut counts = Counts::new(catalog);
         let mut kept: Vec<(Who, Share)> = Vec::new();
-        self.shares(view, |who, share| {
+        self.shares((catalog, view), |who, share| {
             if homes.contains(&home(&share.group)) {
                 counts.update(share.contribution());
                 kept.push((who.clone(), share));
@@ -268,8 +268,14 @@ impl<'a> Facts<'a> {
 
     /// Of a row of a funnel's people or groups.
     fn of_best(&self, row: &Row) -> Option<Parts> {
-        let catalog = &self.past.plan.catalog;
+        let mut catalog = Catalog::clone(&self.past.plan.catalog);
         let (view, _) = catalog.view_of(row.view)?;
+        // The best is that of all time, which need not be a period that is counted.
+        if let ViewSpec::Funnel(funnel) = &mut catalog.specs[usize::from(view)]
+            && !funnel.periods.contains(&Period::All)
+        {
+            funnel.periods.push(Period::All);
+        }
         let mut found = None;
         let of = match row.cells.get(1) {
             CellRef::Id(person) => Who::PersonId(person.to_string()),
@@ -277,7 +283,7 @@ impl<'a> Facts<'a> {
             _ => return None,
         };
         let (times, ids) = (text(row.cells.get(4)), text(row.cells.get(5)));
-        self.shares(view, |who, share| {
+        self.shares((&catalog, view), |who, share| {
             if *who != of || found.is_some() || share.group.breakdown.as_ref() != row.cells.get(2) {
                 return;
             }

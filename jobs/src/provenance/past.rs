@@ -14,7 +14,7 @@ use connectors::decode::{Decoded, Decoder};
 use connectors::kafka::{PartitionId, Replayed};
 use operators::model::{Epoch, Event, Micros, Origin};
 use operators::time::{Lane, Watermark, admission};
-use replay::history::{Source, marks};
+use replay::history::{Source, marks, watermark};
 use replay::snapshot::{self, BlockReader, Blocks, Manifest, SnapshotError};
 
 use crate::query::{Known, QueryError, last};
@@ -116,8 +116,8 @@ impl Past {
         progress: &dyn Progress,
         mut take: impl FnMut(Arc<Event>),
     ) -> Result<(), QueryError> {
-        let mut watermark = Watermark::new(self.plan.time.disorder, self.plan.sources.len() as u16);
         let (mut done, mut records) = (self.after, 0);
+        let mut watermark = watermark(self.plan.time.disorder, &self.bindings, done);
         if let Some((manifest, segments)) = self.snapshot()? {
             progress.begin(Extent::Bytes(manifest.bytes()));
             (watermark, done) = (manifest.watermark, manifest.epoch);

@@ -78,7 +78,9 @@ fn ask(plan: &Plan, sql: &str, known: Option<Known>) -> Result<Answer, QueryErro
         }
         asked.insert(named.table);
     }
-    known.map_or(Ok(()), |known| are_told(plan, asked.iter().map(String::as_str), known.epoch))?;
+    // A changelog begins where the rows that follow from it do.
+    let views = asked.iter().map(|name| name.strip_prefix(CHANGELOG).unwrap_or(name));
+    known.map_or(Ok(()), |known| are_told(plan, views, known.epoch))?;
     for name in names.iter().filter(|name| listed || asked.contains(*name)) {
         let read = asked.contains(name);
         let provider = provider(plan, name, options.partition, (known, read))?;

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use connectors::bindings::Binding;
 use connectors::table::epochs;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -51,6 +52,11 @@ fn text(at: Micros) -> String {
     Timestamp::from_microsecond(at).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
+/// The last one that was bound by then.
+fn bound_by(bindings: &[Binding], time: Micros) -> Option<&Binding> {
+    bindings.iter().rfind(|binding| binding.wall_time <= time)
+}
+
 /// The epoch of a moment, if the job's tables know of it.
 ///
 /// # Errors
@@ -61,8 +67,7 @@ pub fn resolve(plan: &Plan, moment: Moment) -> Result<Known, QueryError> {
         Moment::Epoch(epoch) => (epoch, format!("epoch {epoch}")),
         Moment::Time(time) => {
             let bindings = peek(plan)?;
-            let bound = bindings.partition_point(|binding| binding.wall_time <= time);
-            let Some(last) = bound.checked_sub(1).map(|last| &bindings[last]) else {
+            let Some(last) = bound_by(&bindings, time) else {
                 let first = bindings.first().map_or_else(
                     || "which is still to come".to_owned(),
                     |first| format!("{}, bound at {}", first.epoch, text(first.wall_time)),
@@ -96,6 +101,15 @@ pub(crate) fn last(plan: &Plan) -> Result<Known, QueryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The last epoch that was bound by then, also where the clock was set back in between.
+    #[test]
+    fn a_clock_may_have_been_set_back() {
+        let bound = |(epoch, at)| Binding::new(epoch, 1, at, "job");
+        let bindings = [(1, 1_000), (2, 1_010), (3, 1_001)].map(bound);
+        let by = |time| bound_by(&bindings, time).map(|binding| binding.epoch);
+        assert_eq!([999, 1_000, 1_005, 1_010].map(by), [None, Some(1), Some(3), Some(3)]);
+    }
 
     #[test]
     fn moments_are_epochs_or_times() {

@@ -1,6 +1,8 @@
 //! The text of a job file with changes made to it, comments and order as they were.
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table, Value};
+use toml_edit::{
+    Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table, TableLike, Value,
+};
 
 /// The identity types of a job file that names none, so that one of them can be changed. A test
 /// compares them with what such a job has.
@@ -84,22 +86,23 @@ impl Variant {
     }
 
     /// Leaves only some views: those of `[[view]]` by `kept`, which is told the name of each one's
-    /// table, and of the built-in ones those that are not in `without`.
+    /// table, those that these depend on, and of the built-in ones those that are not in `without`
+    /// and were not left out before.
     pub fn leave_out(&mut self, kept: impl Fn(&str) -> bool, without: &[&str]) {
         if let Some(Item::ArrayOfTables(views)) = self.0.get_mut("view") {
-            views.retain(|view| kept(&table_name(view.get("kind"), view.get("name"))));
+            let mut kept = needed(views.iter().map(Said::of).collect(), kept).into_iter();
+            views.retain(|_| kept.next() == Some(true));
         } else if let Some(Item::Value(Value::Array(views))) = self.0.get_mut("view") {
-            views.retain(|view| {
-                let of = |key| {
-                    let table = view.as_inline_table();
-                    table.and_then(|t| t.get(key)).map(|v| Item::Value(v.clone()))
-                };
-                kept(&table_name(of("kind").as_ref(), of("name").as_ref()))
-            });
+            let said = |view: &Value| view.as_inline_table().map_or_else(Said::default, Said::of);
+            let mut kept = needed(views.iter().map(said).collect(), kept).into_iter();
+            views.retain(|_| kept.next() == Some(true));
         }
-        let list: Array = without.iter().copied().collect();
         if let Some(job) = self.0.get_mut("job").and_then(Item::as_table_like_mut) {
-            job.insert("without", Item::Value(Value::Array(list)));
+            let mut list = strings(job.get("without"));
+            list.extend(without.iter().map(|name| (*name).to_owned()));
+            list.sort();
+            list.dedup();
+            job.insert("without", Item::Value(Value::Array(list.into_iter().collect())));
         }
     }
 
@@ -109,12 +112,63 @@ impl Variant {
     }
 }
 
-/// What the table of a view is called.
-fn table_name(kind: Option<&Item>, name: Option<&Item>) -> String {
-    let text = |item: Option<&Item>| item.and_then(Item::as_str).unwrap_or_default().to_owned();
-    match text(name) {
-        name if name.is_empty() => text(kind),
-        name => format!("{}_{name}", text(kind)),
+/// What a view of a job file says, as far as others go by it.
+#[derive(Default)]
+struct Said {
+    kind: String,
+    name: String,
+    /// What it counts.
+    counting: String,
+    /// The views whose people it is broken down by, as cohorts.
+    cohorts: Vec<String>,
+}
+
+impl Said {
+    fn of(view: &impl TableLike) -> Self {
+        let text = |key| view.get(key).and_then(Item::as_str).unwrap_or_default().to_owned();
+        let cohort = |by: String| {
+            let name = by.strip_prefix("cohort.")?;
+            // Names of views have no dots; behind one stands a step.
+            Some(name.split('.').next().unwrap_or_default().to_owned())
+        };
+        let cohorts = strings(view.get("breakdown")).into_iter().filter_map(cohort).collect();
+        Self { kind: text("kind"), name: text("name"), counting: text("counting"), cohorts }
+    }
+
+    /// What its table is called.
+    fn table(&self) -> String {
+        let Self { kind, name, .. } = self;
+        if name.is_empty() { kind.clone() } else { format!("{kind}_{name}") }
+    }
+
+    /// Whether another view is made of it: of sessions all that count them, and of what has people
+    /// those for which they are a cohort.
+    fn is_needed_by(&self, other: &Self) -> bool {
+        let called = if self.kind == "funnel" { self.name.clone() } else { self.table() };
+        (self.kind == "sessions" && other.counting == "sessions") || other.cohorts.contains(&called)
+    }
+}
+
+/// Which of some views stay: those by `kept`, and those that these need.
+fn needed(views: Vec<Said>, kept: impl Fn(&str) -> bool) -> Vec<bool> {
+    let mut stay: Vec<bool> = views.iter().map(|view| kept(&view.table())).collect();
+    loop {
+        let is_new = |place: &usize| {
+            let by = |(other, stays): (&Said, &bool)| *stays && views[*place].is_needed_by(other);
+            !stay[*place] && views.iter().zip(&stay).any(by)
+        };
+        let Some(place) = (0..views.len()).find(is_new) else { return stay };
+        stay[place] = true;
+    }
+}
+
+/// A text, or those in a list.
+fn strings(item: Option<&Item>) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match item.and_then(Item::as_value) {
+        Some(Value::Array(list)) => list.iter().filter_map(text).collect(),
+        Some(value) => text(value).into_iter().collect(),
+        None => Vec::new(),
     }
 }
 
@@ -325,5 +379,44 @@ steps = [{ event = \"see\" }, { event = \"buy\" }]
         let names: Vec<&str> = plan.catalog.schemas.iter().map(|s| &*s.name).collect();
         assert!(names.contains(&"funnel_buy") && names.contains(&"identifiers"), "{names:?}");
         assert!(!names.contains(&"sessions") && !names.contains(&"events"), "{names:?}");
+    }
+
+    /// What a view is made of stays with it, and what the job leaves out stays left out.
+    #[test]
+    fn what_views_that_are_left_need_stays() {
+        let job = JOB.replace("out = \"out\"", "out = \"out\"\nwithout = [\"duplicates\"]");
+        let job = job.replace("kind = \"sessions\"", "kind = \"sessions\"\ngap = \"5m\"");
+        let funnel = |name: &str, more: &str| {
+            let steps = "steps = [{ event = \"see\" }, { event = \"buy\" }]";
+            format!("[[view]]\nkind = \"funnel\"\nname = {name:?}\n{steps}\n{more}\n")
+        };
+        let trend = "[[view]]\nkind = \"trend\"\nname = \"t\"\nmetric = \"people\"\n";
+        let of_both = funnel("d", "breakdown = [\"cohort.c.1\", \"cohort.trend_t\"]");
+        let counts = funnel("c", "counting = \"sessions\"");
+        let whole = [&job, &counts, trend, &of_both].concat();
+        let left = |view: &str| {
+            let mut variant = Variant::new(&whole).unwrap();
+            variant.leave_out(|name| name == view, &["events"]);
+            planned(&variant.text())
+        };
+        let names = |plan: &plan::Plan| -> Vec<String> {
+            let all = plan.catalog.schemas.iter().map(|schema| schema.name.to_string());
+            let views = ["sessions", "trend_t", "funnel_buy", "funnel_c", "funnel_d"];
+            all.filter(|name| views.contains(&&**name)).collect()
+        };
+        assert_eq!(names(&left("funnel_buy")), ["funnel_buy"]);
+        assert_eq!(names(&left("trend_t")), ["trend_t"]);
+        let plan = left("funnel_c");
+        assert_eq!(names(&plan), ["sessions", "funnel_c"]);
+        let all = left("funnel_d");
+        assert_eq!(names(&all), ["sessions", "funnel_c", "trend_t", "funnel_d"]);
+        // Nothing of a funnel differs by what else there is.
+        let spec = |plan: &plan::Plan| {
+            let mut funnels = plan.catalog.specs.iter().filter_map(|spec| spec.funnel());
+            format!("{:?}", funnels.find(|funnel| &*funnel.name == "c"))
+        };
+        assert_eq!(spec(&plan), spec(&planned(&whole)));
+        let there = |name: &str| all.catalog.schemas.iter().any(|schema| &*schema.name == name);
+        assert!(!there("duplicates") && !there("events") && there("people"));
     }
 }

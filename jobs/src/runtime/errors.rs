@@ -125,6 +125,9 @@ impl RunError {
             Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_fenced() => {
                 4
             }
+            Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_gone() => {
+                HISTORY_GONE
+            }
             Self::Topic(error) | Self::Binding(BindingError::Kafka(error)) if error.is_usage() => 2,
             Self::Snapshot(error) if error.is_usage() => 2,
             Self::Table(error) if error.is_usage() => 2,
@@ -180,6 +183,24 @@ mod tests {
             RunError::Source(ReadError::Topics(error)),
         ];
         assert_eq!(errors.map(|error| error.exit_code()), [2; 3]);
+    }
+
+    /// What is gone is not brought back by another try, whoever misses it.
+    #[test]
+    fn what_is_gone_from_a_topic_is_gone() {
+        let error = KafkaError::Gone {
+            what: "sink".to_owned(),
+            topic: "shop.events".to_owned(),
+            partition: 0,
+            detail: "rows are missing".to_owned(),
+            first: None,
+        };
+        let errors = [
+            RunError::Topic(error.clone()),
+            RunError::Binding(BindingError::Kafka(error.clone())),
+            RunError::Source(ReadError::Topics(error)),
+        ];
+        assert_eq!(errors.map(|error| error.exit_code()), [HISTORY_GONE; 3]);
     }
 
     #[test]

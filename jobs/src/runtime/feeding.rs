@@ -20,6 +20,7 @@ use super::bound::Bound;
 use super::gather::BATCH_RECORDS;
 use super::plan::Plan;
 use super::progress::Extent;
+use super::retention::Retention;
 use super::supervisor::Around;
 use super::workers::Workers;
 use super::{RunError, shown};
@@ -135,24 +136,39 @@ impl Feeding<'_> {
         sources: &mut [Source],
         workers: &mut Workers,
     ) -> Result<(), RunError> {
+        let (health, mut shown) = (workers.health(), Instant::now());
         self.each_bound(later, workers, |binding, workers| {
             let mut records = 0;
-            for source in &mut *sources {
+            for place in 0..sources.len() {
                 loop {
-                    match source.replay(binding, BATCH_RECORDS)? {
+                    match sources[place].replay(binding, BATCH_RECORDS)? {
                         Replayed::Batch(batch) => {
                             records += batch.len();
                             workers.batch(binding.epoch, batch, binding.wall_time)?;
                         }
                         // Half an epoch is never closed, so nothing of it comes out.
                         Replayed::Waiting if self.stopped() => return Ok(None),
-                        Replayed::Waiting => self.around.board.beat(),
+                        Replayed::Waiting => {
+                            health()?;
+                            self.show_waiting(sources, &mut shown);
+                        }
                         Replayed::Done => break,
                     }
                 }
             }
             Ok(Some(Fed { records, marks: marks(binding), bytes: bytes_read(sources) }))
         })
+    }
+
+    /// Shows now and then what is in the way of sources that are waited for.
+    fn show_waiting(&self, sources: &[Source], shown: &mut Instant) {
+        self.around.board.beat();
+        if shown.elapsed() >= SHOW_EVERY {
+            let retention = Retention::new(self.since, self.snapshots);
+            shown::sources(self.around.board, &self.names, sources, &retention);
+            self.around.pass_on();
+            *shown = Instant::now();
+        }
     }
 
     /// As [`Feeding::replay`], with the events that an archive has kept.

@@ -56,13 +56,37 @@ pub(super) fn sources(board: &Board, names: &[String], all: &[Source], retention
             files,
             bytes_ahead: source.topics().map_or(0, KafkaSource::bytes_ahead) as u64,
             trouble: source.topics().and_then(KafkaSource::trouble),
+            told: false,
         }
     };
-    let sources = all.iter().zip(names).enumerate().map(of).collect();
+    let mut sources: Vec<SourceFigures> = all.iter().zip(names).enumerate().map(of).collect();
     let mut figures = board.figures();
+    let mut news = Vec::new();
+    for (now, before) in sources.iter_mut().zip(&figures.sources) {
+        news.extend(tell(before, now));
+    }
     figures.sources = sources;
     if !all.iter().all(Source::is_bounded) {
         figures.needed_since = Some(retention.since());
+    }
+    drop(figures);
+    news.iter().for_each(|words| board.say(words));
+}
+
+/// What is to be said of a source's trouble: when it lasts, and when it is over. What comes and
+/// goes at once is not told.
+fn tell(before: &SourceFigures, now: &mut SourceFigures) -> Option<String> {
+    let name = &now.name;
+    match (&before.trouble, &now.trouble) {
+        (Some(_), Some(trouble)) if !before.told => {
+            now.told = true;
+            Some(format!("source {name:?} waits: {trouble}"))
+        }
+        (None, None) if before.told => Some(format!("source {name:?} goes on")),
+        _ => {
+            now.told = before.told;
+            None
+        }
     }
 }
 
@@ -128,6 +152,23 @@ pub(super) fn usable(board: &Board, epoch: Epoch) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Trouble that lasts is told once, and that it is over.
+    #[test]
+    fn trouble_that_lasts_is_told() {
+        let mut before = SourceFigures { name: "web".to_owned(), ..SourceFigures::default() };
+        let mut said = Vec::new();
+        for trouble in [0, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0] {
+            let trouble = (trouble > 0).then(|| "no brokers".to_owned());
+            let mut now = SourceFigures { trouble, told: false, ..before.clone() };
+            said.push(tell(&before, &mut now).unwrap_or_default());
+            before = now;
+        }
+        let mut expected = vec![String::new(); 12];
+        expected[5] = "source \"web\" waits: no brokers".to_owned();
+        expected[10] = "source \"web\" goes on".to_owned();
+        assert_eq!(said, expected);
+    }
 
     /// Whoever waits for room shows sources meanwhile, and nothing else.
     #[test]

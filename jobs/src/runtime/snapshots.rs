@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use operators::graph::Mark;
 use operators::model::{Epoch, Event};
 use operators::time::Watermark;
+use replay::history;
 use replay::snapshot::{
     Begin, Counts, Part, Place, PlaceSpec, Shelf, SnapshotError, Taken, Writer, find, oldest,
 };
@@ -41,9 +42,13 @@ pub const REPLAYS: &str = "replays";
 /// The folder of snapshots in a job's `out`, and in that of a replay.
 const FOLDER: &str = "snapshots";
 
-/// The watermark that a run begins with.
-pub(super) fn watermark(plan: &Plan, begin: Option<&Begin>) -> Watermark {
-    let new = || Watermark::new(plan.time.disorder, plan.sources.len() as u16);
+/// The watermark that a run begins with, which reads nothing up to the epoch `done`.
+pub(super) fn watermark(
+    plan: &Plan,
+    begin: Option<&Begin>,
+    (bound, done): (&Bound, Epoch),
+) -> Watermark {
+    let new = || history::watermark(plan.time.disorder, &bound.bindings, done);
     begin.map_or_else(new, |begin| begin.manifest.watermark.clone())
 }
 
@@ -163,12 +168,12 @@ pub(super) struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Begins the folder of a run, which goes on from a snapshot and what stands for the bindings
-    /// up to it.
+    /// Begins the folder of a run, which goes on from a watermark, a snapshot, and what stands for
+    /// the bindings up to it.
     pub(super) fn start(
         plan: &Plan,
         place: &Place,
-        generation: u64,
+        (generation, watermark): (u64, Watermark),
         (mut begin, beginning): (Option<&mut Begin>, Option<Logged>),
         board: Arc<Board>,
     ) -> Result<Self, SnapshotError> {
@@ -183,7 +188,7 @@ impl SnapshotWriter {
         let writing = Writing {
             writer,
             cuts,
-            watermark: watermark(plan, begin.as_deref()),
+            watermark,
             bound,
             beginning,
             next: None,

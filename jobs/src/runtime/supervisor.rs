@@ -216,7 +216,7 @@ fn compute(
         Some(begin) => (begin.manifest.epoch, begin.manifest.counts.clone()),
         None => (after, Counts::default()),
     };
-    let watermark = snapshots::watermark(plan, begin.as_ref());
+    let watermark = snapshots::watermark(plan, begin.as_ref(), (&bound, done));
     let mut sources = Vec::new();
     let mut decoders = Vec::new();
     for source in &plan.sources {
@@ -233,7 +233,8 @@ fn compute(
     }
     let take = |place: &Place| {
         let (board, beginning) = (Arc::clone(around.board), bound.beginning(done));
-        SnapshotWriter::start(plan, place, generation, (begin.as_mut(), beginning), board)
+        let from = (generation, watermark.clone());
+        SnapshotWriter::start(plan, place, from, (begin.as_mut(), beginning), board)
     };
     let snapshots = place.as_ref().map(take).transpose()?;
     let keeps = snapshots.as_ref().map(SnapshotWriter::bindings);

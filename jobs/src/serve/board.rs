@@ -79,6 +79,8 @@ pub struct SourceFigures {
     pub bytes_ahead: u64,
     /// What does not work at present and is tried again.
     pub trouble: Option<String>,
+    /// Whether that was said.
+    pub told: bool,
 }
 
 impl SourceFigures {

@@ -268,6 +268,7 @@ pub(super) mod tests {
             files: None,
             bytes_ahead: 90,
             trouble: None,
+            told: false,
         };
         let mut sink = SinkFigures { epoch: 6, ..SinkFigures::default() };
         sink.commits.add(Duration::from_millis(15));

@@ -3,7 +3,8 @@
 //! A person whose id remains is the same person. One whose id is gone is tied to those who have
 //! their events or identifiers then, and one whose id is new to those whose they were. Those tied
 //! together are a group: several before and one after are a merge, one before and several after a
-//! split. Events that go from one group to another are a move.
+//! split; nobody before is an arrival, nobody after a departure. Events that go from one group to
+//! another are a move.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -32,6 +33,10 @@ pub enum Kind {
     Move,
     /// One remains one and has another id.
     Rename,
+    /// There was nobody.
+    Arrival,
+    /// Nobody is left.
+    Departure,
 }
 
 impl Kind {
@@ -43,6 +48,8 @@ impl Kind {
             Self::Regroup => "regroup",
             Self::Move => "move",
             Self::Rename => "rename",
+            Self::Arrival => "arrival",
+            Self::Departure => "departure",
         }
     }
 }
@@ -265,6 +272,8 @@ pub(super) fn compare(before: &Said, after: &Said) -> PeopleChange {
                 continue;
             }
             (1, 1) => Kind::Rename,
+            (0, _) => Kind::Arrival,
+            (_, 0) => Kind::Departure,
             (_, 1) => Kind::Merge,
             (1, _) => Kind::Split,
             _ => Kind::Regroup,

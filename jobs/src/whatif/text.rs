@@ -121,6 +121,9 @@ pub(super) fn short(value: f64) -> String {
 
 fn sides(sides: &[Side]) -> String {
     let side = |side: &Side| format!("{} ({} events)", side.person_id, grouped(side.events as i64));
+    if sides.is_empty() {
+        return "nobody".to_owned();
+    }
     let mut words: Vec<String> = sides.iter().take(PEOPLE).map(side).collect();
     if sides.len() > PEOPLE {
         words.push(format!("{} more", sides.len() - PEOPLE));

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::order;
+use super::order::order;
 use crate::model::{Event, EventKey, Micros};
 use crate::people::{Keyed, SortedChunks};
 

@@ -20,6 +20,7 @@
 
 mod chain;
 pub mod oracle;
+mod order;
 pub mod shadow;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,9 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use self::chain::Chain;
+use self::order::order;
 use crate::bytes;
-use crate::model::{Cause, Event, EventKey, Micros};
+use crate::model::{Cause, Event, Micros};
 use crate::table::{Hashed, Table};
 
 /// An admitted record.
@@ -85,11 +87,6 @@ pub struct Changes {
     pub counted: Vec<Counted>,
     /// Message ids with another number of duplicates.
     pub recounts: Vec<Recount>,
-}
-
-/// The place of a copy in the order of copies of one message id.
-fn order(event: &Event) -> EventKey {
-    EventKey { id: u128::from(event.content), ..event.key }
 }
 
 /// What is known of an id of which more than one record came.

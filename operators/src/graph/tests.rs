@@ -76,7 +76,7 @@ fn run(job: &Arc<Job>, records: &[Arc<Event>], batch: usize, workers: usize) -> 
     let result = Arc::clone(&standing);
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let standing = Arc::clone(&standing);
-        let begin = Watermark::new(0, 1);
+        let begin = Watermark::new(0);
         let mut graph = build(worker, &job, begin, move |emitted| {
             if let Emitted::Changes(_, changes) = emitted {
                 let mut standing = standing.lock().unwrap();

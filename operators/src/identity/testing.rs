@@ -97,8 +97,36 @@ impl History {
         self.epochs.push(gone.map(|sighting| (sighting, -1)).collect());
     }
 
+    /// A history of many identifiers, over up to some decades around 1970, and with limits that are
+    /// seldom met or always.
+    pub fn wide(seed: u64, size: usize) -> Self {
+        const YEAR: i64 = 365 * 86_400 * 1_000_000;
+        let mut random = Seeded(seed);
+        let mut config = random_config(&mut random);
+        let stretch = random.pick(&[1, 1 << 21, YEAR]);
+        for t in &mut config.types {
+            t.degree_max = random.pick(&[t.degree_max, 0, 1, 20]);
+            for limit in [&mut t.forward, &mut t.back] {
+                *limit = limit.saturating_mul(stretch);
+            }
+        }
+        let count = 20 + random.below(40) as usize;
+        let mut history = Self::of(config, &mut random, (count, size));
+        for (sighting, _) in history.epochs.iter_mut().flatten() {
+            let (Sighting::Event(key, _) | Sighting::Command(key, _)) = sighting;
+            key.time = (key.time - 20) * stretch;
+        }
+        history
+    }
+
     fn with(config: IdentityConfig, random: &mut Seeded, size: usize) -> Self {
-        let pool: Vec<Ident> = (0..3 + random.below(14))
+        let count = 3 + random.below(14) as usize;
+        Self::of(config, random, (count, size))
+    }
+
+    /// A history of so many identifiers and sightings.
+    fn of(config: IdentityConfig, random: &mut Seeded, (count, size): (usize, usize)) -> Self {
+        let pool: Vec<Ident> = (0..count)
             .map(|_| Ident {
                 kind: random.below(config.types.len() as u64) as u8,
                 token: Token(u128::from(random.bits()) << 64 | u128::from(random.bits())),

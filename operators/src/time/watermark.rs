@@ -34,10 +34,10 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// The watermark of sources 0 to `sources` - 1, of which nothing is known yet.
-    pub fn new(disorder: Micros, sources: u16) -> Self {
-        let lanes = (0..sources).map(|source| (Lane { source, partition: 0 }, Seen::default()));
-        Self { disorder, lanes: lanes.collect(), current: Micros::MIN }
+    /// A watermark of which no lane is known yet. One appears when it is first observed: a source
+    /// that is added to a job later holds up nothing of what was before.
+    pub fn new(disorder: Micros) -> Self {
+        Self { disorder, lanes: BTreeMap::new(), current: Micros::MIN }
     }
 
     /// The watermark after the last advance.
@@ -73,8 +73,10 @@ mod tests {
 
     #[test]
     fn it_is_the_slowest_source_that_is_not_at_its_end() {
-        let mut watermark = Watermark::new(10, 2);
+        let mut watermark = Watermark::new(10);
+        assert_eq!(watermark.advance(), Micros::MIN);
         watermark.observe(lane(0, 0), Some(100), None);
+        watermark.observe(lane(1, 0), None, Some(false));
         assert_eq!(watermark.advance(), Micros::MIN);
         watermark.observe(lane(1, 0), Some(50), None);
         assert_eq!(watermark.advance(), 40);
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn it_never_goes_back_when_a_lane_appears() {
-        let mut watermark = Watermark::new(0, 1);
+        let mut watermark = Watermark::new(0);
         watermark.observe(lane(0, 0), Some(100), None);
         assert_eq!(watermark.advance(), 100);
         watermark.observe(lane(0, 1), Some(10), None);
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_idle_partition_holds_nothing_up_until_it_goes_on() {
-        let mut watermark = Watermark::new(0, 1);
+        let mut watermark = Watermark::new(0);
         watermark.observe(lane(0, 0), Some(100), None);
         watermark.observe(lane(0, 1), Some(20), Some(true));
         assert_eq!(watermark.advance(), 100);

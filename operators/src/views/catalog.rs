@@ -162,6 +162,11 @@ fn built_in(name: &str) -> ViewSchema {
     }
 }
 
+/// The names of a view's tables.
+pub fn tables(spec: &ViewSpec) -> impl Iterator<Item = Arc<str>> {
+    of_view(spec).into_iter().map(|schema| schema.name)
+}
+
 fn of_view(spec: &ViewSpec) -> Vec<ViewSchema> {
     use ColumnType::{Float, Id, Int, Str, StrList, Time, TimeList};
     let tenant = || column("tenant", Str);

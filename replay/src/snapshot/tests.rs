@@ -62,7 +62,7 @@ fn taken(epoch: Epoch) -> Taken {
 }
 
 fn watermark(epoch: Epoch) -> Watermark {
-    let mut watermark = Watermark::new(5, 1);
+    let mut watermark = Watermark::new(5);
     watermark.observe(Lane::default(), Some(epoch as i64 * 10), None);
     watermark.advance();
     watermark

@@ -44,6 +44,24 @@ fn shop(events: u64) -> Job {
     job
 }
 
+/// Whoever only lends workers needs the job file, and not what it reads.
+#[test]
+fn a_process_that_reads_nothing_needs_no_files() {
+    let job = history(60);
+    let expected = alone(&job);
+    fs::remove_dir_all(job.out()).unwrap();
+    let other = Job::new(&(sources("cluster") + RULES));
+    let mut team = Team::new(braid(), job.folder(), 2, &[]);
+    let addresses = [0, 1].map(|process| team.address(process).to_owned());
+    let path = other.folder().join("job.toml");
+    team.machines[1] = Some(team.machine(1, &path, &addresses, &[]));
+    team.start(0);
+    let (codes, said) = team.end_all();
+    assert_eq!(codes, [Some(0), Some(0)], "{said}");
+    assert!(results(&job) == expected);
+    assert!(!other.out().exists(), "it writes nothing");
+}
+
 /// What must be the same: files of the current tables, and dead letters.
 type Results = (BTreeMap<String, Vec<u8>>, Table);
 

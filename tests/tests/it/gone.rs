@@ -227,6 +227,9 @@ fn what_was_known_before_is_refused() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("the changelog of events was removed once and begins with"), "{said}");
     assert_eq!(ask("sessions", "2").0, Some(0));
+    let (code, said_too) = ask("changelog_events", "2");
+    assert_eq!((code, said_too), (Some(3), said.clone()));
+    assert_eq!(ask("changelog_sessions", "2").0, Some(0));
     let began = said.split("begins with epoch ").nth(1).unwrap();
     let began: String = began.chars().take_while(char::is_ascii_digit).collect();
     assert_eq!(ask("events", &began).0, Some(0));

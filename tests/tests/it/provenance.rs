@@ -302,6 +302,36 @@ fn those_behind_a_number_add_up_to_it() {
     }
 }
 
+/// A row of a person is of all time, also where a funnel counts by day only.
+#[test]
+fn people_are_behind_their_rows_of_a_funnel_by_day() {
+    let funnel = "[[view]]\nkind = \"funnel\"\nname = \"by_day\"\nperiods = [\"day\"]\n\
+                  steps = [{ event = \"a\" }, { event = \"b\" }]\nbreakdown = \"browser\"\n\
+                  breakdownAttributionType = \"first_touch\"\n";
+    let job = Job::new(&(sources("explained") + funnel));
+    let record = |(id, event, time, browser): (&str, &str, &str, &str)| {
+        let line = format!(
+            "{{\"messageId\":\"{id}\",\"userId\":\"u\",\"event\":\"{event}\",\
+             \"timestamp\":\"2026-03-{time}Z\",\"properties\":{{\"browser\":\"{browser}\"}}}}\n"
+        );
+        (false, line)
+    };
+    let records = [
+        ("1", "a", "01T10:00:00", "chrome"),
+        ("2", "a", "02T10:00:00", "safari"),
+        ("3", "b", "02T10:05:00", "safari"),
+    ];
+    write_part(&job, 0, &records.map(record));
+    job.run(1, 9);
+    let said = all_behind(&job, "funnel_by_day_people");
+    let ids = |row: &BehindSaid| -> Vec<String> {
+        let witnesses = row.parts[0].witnesses.iter().flatten().flatten();
+        witnesses.map(|record| record.message_id.clone()).collect()
+    };
+    assert_eq!(said.iter().map(ids).collect::<Vec<_>>(), [["2", "3"]]);
+    assert_eq!(said[0].key["breakdown"], "chrome");
+}
+
 #[test]
 fn the_command_answers_or_says_what_to_write() {
     let job = job(9, "");

@@ -211,6 +211,35 @@ fn sources_may_be_added_and_not_taken_away() {
     assert_eq!(kept.len(), 2, "each version of the job is kept");
 }
 
+/// A source that is added holds up nothing of what was before: what was too late stays so.
+#[test]
+fn what_was_too_late_stays_so_when_a_source_is_added() {
+    let record = |day: usize, id: &str| {
+        let line = format!(
+            "{{\"messageId\":\"{id}\",\"userId\":\"u\",\"event\":\"a\",\
+             \"timestamp\":\"2026-03-{day:02}T10:00:00Z\"}}\n"
+        );
+        (false, line)
+    };
+    let text = sources("upgrades") + "[time]\nadmit = \"1d\"\ndisorder = \"1h\"\n";
+    let job = Job::new(&text);
+    let early: Vec<_> = (10..19).map(|day| record(day, &format!("m{day}"))).collect();
+    write_part(&job, 0, &early);
+    job.run(1, 3);
+    write_part(&job, 1, &[record(2, "late"), record(19, "m19")]);
+    job.run(1, 3);
+    let letters = |job: &Job| job.table("dead_letters").select(&["offset", "reason"]);
+    let before = (job.table("events").select(&["message_id"]), letters(&job));
+    assert_eq!((before.0.len(), before.1.len()), (10, 1));
+    change_to(&job, &text.replace("[time]", &format!("{}[time]", source("app"))));
+    job.write("app/000.ndjson", record(20, "app").1);
+    job.run(1, 3);
+    let events = job.table("events").select(&["message_id"]);
+    assert_eq!(events.len(), 11, "{events:?}");
+    assert!(before.0.iter().all(|event| events.contains(event)));
+    assert_eq!(letters(&job), before.1);
+}
+
 /// Runs a job of another text, which is refused.
 fn refused(job: &Job, text: &str, why: &str) {
     change_to(job, text);

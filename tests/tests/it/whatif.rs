@@ -81,6 +81,32 @@ fn rows(table: &Table, columns: &[&str]) -> BTreeMap<Vec<Cell>, u64> {
     rows
 }
 
+/// Somebody of whom all was too late appears, and merges with nobody.
+#[test]
+fn who_appears_is_no_merge() {
+    let text = sources("whatif") + "[time]\nadmit = \"1d\"\ndisorder = \"1h\"\n";
+    let job = Job::new(&text);
+    let record = |(day, who): (usize, &str)| {
+        let line = format!(
+            "{{\"messageId\":\"{who}{day}\",\"userId\":\"{who}\",\"event\":\"a\",\
+             \"timestamp\":\"2026-03-{day:02}T10:00:00Z\"}}\n"
+        );
+        (false, line)
+    };
+    let early: Vec<_> = (10..19).map(|day| record((day, "u"))).collect();
+    write_part(&job, 0, &early);
+    job.run(1, 3);
+    write_part(&job, 1, &[record((2, "v")), record((19, "u"))]);
+    job.run(1, 3);
+    let (code, json, err) = said(&job, &["--set", "time.admit=30d", "--json"]);
+    assert_eq!(code, Some(0), "{err}");
+    let what: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(what["people"]["groups"], serde_json::json!({ "arrival": 1 }), "{json}");
+    let (code, out, err) = said(&job, &["--set", "time.admit=30d"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("arrival: nobody -> "), "{out}");
+}
+
 #[test]
 fn it_is_the_difference_of_two_runs() {
     let changes = [

@@ -111,6 +111,7 @@ fn a_schema_that_is_registered_late() {
     registry.put("r", json!({ "schema": record }));
     let batch = wait("the record", || source.next(9).unwrap());
     assert_eq!(read(&batch), [(b"{\"messageId\":\"m1\"}".to_vec(), None)]);
+    wait("the end of the trouble", || source.trouble().is_none().then_some(()));
 }
 
 /// Records that were read without their schema are read again so, though it is there by now; those
@@ -147,28 +148,37 @@ fn what_was_read_without_its_schema_stays_so() {
     let bound = source.cut();
     let missed = bound.unregistered.iter().map(|u| (u.schema, u.from, u.upto));
     assert_eq!(missed.collect::<Vec<_>>(), [(1, 0, 1)]);
+    // It is bound once, and not with all that follows.
+    writer.send_full(&topic, Some(0), None, Some(b"{}"), &[]);
+    writer.flush();
+    let plain = read(&wait("the record", || source.next(9).unwrap()));
+    assert_eq!(plain, [(b"{}".to_vec(), None)]);
+    let more = source.cut();
+    assert!(more.unregistered.is_empty() && more.ends.len() == 1, "{more:?}");
     drop(source);
 
     let record = r#"{"type":"record","name":"R","fields":[{"name":"messageId","type":"string"}]}"#;
     registry.put("r", json!({ "schema": record }));
     send(b"m2");
-    let mut source = open(&registry, &[&bound]);
+    let mut source = open(&registry, &[&bound, &more]);
     assert_eq!(again(&mut source, &bound).unwrap(), first);
+    assert_eq!(again(&mut source, &more).unwrap(), plain);
     let second = read(&wait("the record", || source.next(9).unwrap()));
     assert_eq!(second, [(b"{\"messageId\":\"m2\"}".to_vec(), None)]);
     let next = source.cut();
     assert!(next.unregistered.is_empty());
     drop(source);
 
-    let mut source = open(&registry, &[&bound, &next]);
+    let mut source = open(&registry, &[&bound, &more, &next]);
     assert_eq!(again(&mut source, &bound).unwrap(), first);
+    assert_eq!(again(&mut source, &more).unwrap(), plain);
     assert_eq!(again(&mut source, &next).unwrap(), second);
     drop(source);
 
     let empty = Registry::start();
-    let mut source = open(&empty, &[&bound, &next]);
-    let both = again(&mut source, &bound).and_then(|_| again(&mut source, &next));
-    let error = both.unwrap_err();
+    let mut source = open(&empty, &[&bound, &more, &next]);
+    let parts = [&bound, &more, &next];
+    let error = parts.into_iter().find_map(|part| again(&mut source, part).err()).unwrap();
     assert!(error.is_gone() && error.to_string().contains("register it again"), "{error}");
     drop(source);
 
@@ -177,14 +187,14 @@ fn what_was_read_without_its_schema_stays_so() {
     let mut count = 0;
     wait("the records", || {
         count += plain.next(9).unwrap().map_or(0, |batch| batch.len());
-        (count == 2).then_some(())
+        (count == 3).then_some(())
     });
     let bound = plain.cut();
     drop(plain);
     let mut source = open(&empty, &[&bound]);
     let all = again(&mut source, &bound).unwrap();
     let wrong = all.iter().filter(|(_, wrong)| wrong.is_some());
-    assert_eq!((all.len(), wrong.count()), (2, 2));
+    assert_eq!((all.len(), wrong.count()), (3, 2));
 }
 
 fn read(batch: &RawBatch) -> Vec<(Vec<u8>, Option<String>)> {

@@ -1,6 +1,7 @@
 //! What a sink writes, once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use braid_tests::kafka::{counter_schema, read_all, shared, unique};
 use connectors::kafka::{ClientSpec, KafkaError, KafkaSink, KafkaSinkSpec, Sent};
@@ -100,6 +101,31 @@ fn records_of_a_row() {
     let ends = &claim.ends[&spec.topic("counts")];
     assert_eq!(ends[read[2].partition as usize], read[2].offset as u64 + 1);
     assert_eq!((claim.watermark, ends.len()), (Some(100), 2));
+}
+
+/// An epoch that takes longer to write than a transaction may be open is given more time, and is
+/// still one transaction: a change of the job may be such an epoch.
+#[test]
+fn an_epoch_that_takes_longer_than_a_transaction_may() {
+    let mut spec = spec();
+    spec.transaction_timeout = Duration::from_secs(1);
+    // One record after the other.
+    for property in ["batch.num.messages", "max.in.flight.requests.per.connection"] {
+        spec.client.properties.insert(property.to_owned(), "1".to_owned());
+    }
+    let mut sink = KafkaSink::open(&spec, &[counter_schema()]).unwrap();
+    let keys = 10_000;
+    (0..keys).for_each(|key| sink.add(1, change(key, 1, 1, Cause::New)));
+    sink.close(1, 50).unwrap();
+    let sent = sink.commit().unwrap();
+    assert_eq!((sent.upserts, sink.committed()), (keys, Some(1)));
+    assert_eq!((sink.pending(), sink.pending_bytes()), (0, 0));
+    assert_eq!(fold(&spec).len() as u64, keys);
+    // What comes next is written as usual.
+    sink.add(2, change(0, 1, -1, Cause::New));
+    sink.close(2, 60).unwrap();
+    let sent = sink.commit().unwrap();
+    assert_eq!((sent.tombstones, sent.repeats), (1, 0));
 }
 
 /// After a restart the same epochs come again; what is committed is not written again.

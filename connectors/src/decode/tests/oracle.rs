@@ -133,10 +133,13 @@ fn ident(spec: &DecodeSpec, kind: usize, value: &str) -> Option<Ident> {
     (!spec.blocked.contains(value)).then_some(Ident { kind: kind as u8, token })
 }
 
-fn idents(spec: &DecodeSpec, record: &Record) -> Result<Vec<Ident>, Reason> {
+fn idents(spec: &DecodeSpec, record: &Record, of_group: bool) -> Result<Vec<Ident>, Reason> {
     let mut all = Vec::new();
     for (kind, identity) in spec.identities.iter().enumerate() {
         for from in &identity.from {
+            if of_group && from.to_string().starts_with("traits") {
+                continue;
+            }
             let values = match field(spec, record, &from.to_string())? {
                 Json::Array(items) => items,
                 one => vec![one],
@@ -221,8 +224,12 @@ pub(super) fn oracle(spec: &DecodeSpec, text: &str, beside: &Record) -> Result<E
     let mut matches = operators::model::Matches::default();
     let mut all = Vec::new();
     if command.is_none() {
-        all = idents(spec, &record)?;
+        let of_group = kind == "group";
+        all = idents(spec, &record, of_group)?;
         for (property_of, path) in properties.iter_mut().zip(&spec.properties) {
+            if of_group && path.to_string().starts_with("traits") {
+                continue;
+            }
             let value = field(spec, &record, &path.to_string());
             *property_of = value.ok().and_then(|value| property(&value));
         }

@@ -93,7 +93,7 @@ fn record(random: &mut Seeded) -> String {
         "other",
         "ch\\u0061nnel",
     ];
-    const USUAL: [&str; 8] = [
+    const USUAL: [&str; 9] = [
         "\"messageId\":\"m\"",
         "\"id\":\"i\"",
         "\"timestamp\":\"2026-03-01T10:00:00.5Z\"",
@@ -102,6 +102,7 @@ fn record(random: &mut Seeded) -> String {
         "\"type\":\"unmerge\"",
         "\"identifiers\":[{\"type\":\"email\",\"value\":\"v\"},{\"type\":\"user_id\",\"value\":1}]",
         "\"userId\":\"u\"",
+        "\"type\":\"group\"",
     ];
     // From none to all of the usual fields, alike often.
     let share = random.below(USUAL.len() as u64 + 1);

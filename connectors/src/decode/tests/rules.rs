@@ -156,6 +156,25 @@ fn the_last_of_two_keys_counts_with_all_below_it() {
     assert_eq!(event.properties.value(0), None);
 }
 
+/// Segment's group call has traits of the group, which are none of the person who makes it.
+#[test]
+fn traits_of_a_group_call_are_the_groups() {
+    let mut spec = spec();
+    spec.properties = vec![path("traits.plan"), path("context.traits.plan"), path("groupId")];
+    let call = |kind: &str| {
+        let fields = format!(
+            r#""type":"{kind}","userId":"u","groupId":"acme",
+            "traits":{{"email":"info@acme.com","plan":"big"}},
+            "context":{{"traits":{{"plan":"free"}}}}"#
+        );
+        let event = one(&spec, &record(&fields)).unwrap();
+        (event.idents.len(), [0, 1, 2].map(|property| event.properties.value(property).cloned()))
+    };
+    let texts = |all: [Option<&str>; 3]| all.map(|text| text.map(|text| Value::Str(text.into())));
+    assert_eq!(call("identify"), (2, texts([Some("big"), Some("free"), Some("acme")])));
+    assert_eq!(call("group"), (1, texts([None, Some("free"), Some("acme")])));
+}
+
 /// A person who writes an address in two ways is one.
 #[test]
 fn case_is_ignored_where_the_job_says_so() {

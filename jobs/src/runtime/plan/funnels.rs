@@ -249,6 +249,10 @@ fn periods(check: &mut Checker, view: &View) -> Vec<Period> {
     let Some(list) = &view.periods else {
         return vec![Period::All, Period::Month, Period::Week, Period::Day];
     };
+    if list.is_empty() {
+        let message = "`periods` is empty; write day, week, month or all, or leave it out";
+        check.at(&view.kind.span(), message);
+    }
     if let Some(hour) = list.iter().find(|p| p.get_ref() == "hour") {
         check.at(&hour.span(), "a funnel has no rows by hour; write day, week, month or all");
     }

@@ -52,7 +52,9 @@ pub(super) fn sources(
     });
     spec.previous_id = previous_id(check, file, &spec);
     spec.erased = Arc::new(erased(check, file, base, &spec));
-    let ran = base.join(file.job.out.get_ref()).join("bindings").exists();
+    // Where bindings are in a topic, a run finds out whether there are any.
+    let ran =
+        file.bindings.is_some() || base.join(file.job.out.get_ref()).join("bindings").exists();
     let mut planned = Vec::new();
     for (index, source) in file.source.iter().enumerate() {
         check.name(&source.name);

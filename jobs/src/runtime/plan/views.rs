@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connectors::decode::FieldPath;
 use operators::model::{DAY, SECOND};
+use operators::views::catalog::tables;
 use operators::views::predicate::Matcher;
 use operators::views::spec::{Breakdown, Metric, Period, SessionsSpec, TrendSpec, ViewSpec};
 use toml::Spanned;
@@ -61,6 +62,15 @@ pub(super) fn views(check: &mut Checker, file: &JobFile, needs: &mut Needs) -> V
             check.at(&span, format!("there are two views {name:?}; rename or remove one"));
         }
         names.push(name);
+        for table in spec.iter().flat_map(tables) {
+            let other = specs.iter().find(|other| tables(other).any(|name| name == table));
+            // Views of one name are told above.
+            if other.is_some() && !names[..names.len() - 1].contains(&names[names.len() - 1]) {
+                let span = view.get_ref().name.as_ref().map_or(view.span(), Spanned::span);
+                let message = format!("a view above has a table {table:?} too; rename one of them");
+                check.at(&span, message);
+            }
+        }
         specs.extend(spec);
     }
     specs

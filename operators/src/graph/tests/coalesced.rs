@@ -54,7 +54,7 @@ fn drive(
     let result = Arc::clone(&heard);
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let (heard, id_changes) = (Arc::clone(&heard), job.catalog.built_in.id_changes);
-        let mut graph = build(worker, &job, Watermark::new(0, 1), move |emitted| {
+        let mut graph = build(worker, &job, Watermark::new(0), move |emitted| {
             heard.lock().unwrap().hear(emitted, id_changes);
         });
         let (index, peers) = (worker.index(), worker.peers());

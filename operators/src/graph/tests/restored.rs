@@ -86,7 +86,7 @@ fn compare(seed: u64, engine: EngineKind) {
     let job = Arc::new(job);
     let records = records(seed, &job, 60);
     let batches: Vec<Vec<_>> = records.chunks(random.pick(&[1, 5, 9])).map(Vec::from).collect();
-    let first = || Watermark::new(0, 1);
+    let first = || Watermark::new(0);
     let begin = Begin { epoch: 0, watermark: first(), records: Vec::new() };
     let whole = drive(&job, begin, &batches, 1);
     for epoch in (1..batches.len() as Epoch).step_by(batches.len().div_ceil(12)) {

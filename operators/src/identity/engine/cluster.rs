@@ -2,10 +2,11 @@
 
 use smallvec::SmallVec;
 
+use super::Incremental;
 use super::chunks::Chunks;
 use super::slots::{ClusterId, NOBODY, Node, SlotList};
 use super::tally::Tally;
-use super::{Incremental, Touched};
+use super::touched::Touched;
 use crate::bytes;
 use crate::identity::{FOREVER, Handle, IdentityConfig, NO_LIMIT, Own};
 use crate::model::{EventKey, Micros, Token};
@@ -46,8 +47,9 @@ pub(super) struct Cluster {
 /// The rest of a cluster.
 #[derive(Debug)]
 pub(super) struct ClusterRest {
-    /// Weights of the members.
-    pub weight: u64,
+    /// Weights of the members, modulo their size: which of two clusters moves is decided by it, and
+    /// nothing else.
+    pub weight: u32,
     /// A member, and how many there are.
     head: Node,
     count: u32,
@@ -55,12 +57,8 @@ pub(super) struct ClusterRest {
     pub strongest: Node,
     /// Identifiers whose reported person this is.
     pub shown: u32,
-    /// The divided group that it is a part of, or [`NOBODY`]: then it is a group of its own.
-    pub group: u32,
     /// Index into the table of limits, as of the last `refresh`.
     pub limits: u32,
-    /// Index into the list of touched clusters, or [`NOBODY`].
-    pub touched: u32,
     extra: Option<Box<Extra>>,
 }
 
@@ -103,6 +101,10 @@ const CLAIMED: u8 = 8;
 const GIVEN: u8 = 16;
 /// The report of this epoch concerns it.
 const SEEN: u8 = 32;
+/// It is in the list of those that were touched in this epoch.
+const TOUCHED: u8 = 64;
+/// It is a part of a divided group.
+const PART: u8 = 128;
 
 impl Cluster {
     fn set(&mut self, flag: u8, on: bool) {
@@ -135,6 +137,22 @@ impl Cluster {
 
     pub(super) fn set_seen(&mut self, seen: bool) {
         self.set(SEEN, seen);
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.flags & TOUCHED != 0
+    }
+
+    pub(super) fn set_touched(&mut self, touched: bool) {
+        self.set(TOUCHED, touched);
+    }
+
+    pub(super) fn is_part(&self) -> bool {
+        self.flags & PART != 0
+    }
+
+    pub(super) fn set_part(&mut self, part: bool) {
+        self.set(PART, part);
     }
 
     pub(super) fn set_given(&mut self, given: bool) {
@@ -263,9 +281,7 @@ impl Incremental {
             count: 0,
             strongest: NOBODY,
             shown: 0,
-            group: NOBODY,
             limits: 0,
-            touched: NOBODY,
             extra: None,
         };
         let free = all.free.pop();
@@ -306,7 +322,7 @@ impl Incremental {
         };
         let first = (head != NOBODY).then(|| self.nodes[head].ident().kind);
         let rest = self.clusters.rest_mut(id);
-        rest.weight += weight;
+        rest.weight = rest.weight.wrapping_add(weight);
         rest.count += 1;
         if head == NOBODY {
             rest.head = node;
@@ -348,7 +364,7 @@ impl Incremental {
         self.nodes[previous].next = next;
         self.nodes.rest_mut(next).previous = previous;
         let rest = self.clusters.rest_mut(id);
-        rest.weight -= weight;
+        rest.weight = rest.weight.wrapping_sub(weight);
         rest.count -= 1;
         if rest.head == node {
             rest.head = if next == node { NOBODY } else { next };
@@ -400,25 +416,20 @@ impl Incremental {
 
     /// Notes that something about a cluster is about to change.
     pub(super) fn touch(&mut self, id: ClusterId) -> &mut Touched {
-        let by = self.changed.by;
-        let mut place = self.clusters.rest(id).touched;
-        if place == NOBODY {
-            place = self.changed.touched.len() as u32;
-            let former = self.name(id);
-            self.changed.touched.push(Touched { id, by, former, marks: Vec::new() });
-            self.clusters.rest_mut(id).touched = place;
+        let mut former = None;
+        if !self.clusters[id].is_touched() {
+            self.clusters[id].set_touched(true);
+            former = self.name(id);
             let rank = self.clusters[id].rank;
             let of_rank = self.ranks.partition_point(|&r| r < rank);
             self.changed.clusters[of_rank].push(id);
         }
-        let touched = &mut self.changed.touched[place as usize];
-        touched.by = by;
-        touched
+        self.changed.touched.note(id, self.changed.by, former)
     }
 
     /// What was noted of a cluster in this epoch.
     pub(super) fn touched(&self, id: ClusterId) -> Option<&Touched> {
-        self.changed.touched.get(self.clusters.rest(id).touched as usize)
+        if self.clusters[id].is_touched() { self.changed.touched.get(id) } else { None }
     }
 
     /// The person id last reported, as long as the cluster is not touched.
@@ -470,5 +481,15 @@ impl Incremental {
             self.clusters.limits.push(mixed);
             self.clusters.limits.len() - 1
         }) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_small() {
+        assert_eq!((size_of::<Cluster>(), size_of::<ClusterRest>()), (16, 32));
     }
 }

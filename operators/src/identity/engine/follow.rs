@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Incremental;
 use super::cluster::{ALWAYS, Span};
 use super::report::clear;
-use super::slots::{ClusterId, NOBODY};
+use super::slots::ClusterId;
 use crate::identity::Own;
 
 impl Incremental {
@@ -67,9 +67,7 @@ impl Incremental {
             let mut next = 0;
             while let Some(&id) = self.changed.clusters[place].get(next) {
                 next += 1;
-                let Some(touched) = self.changed.touched_mut(self.clusters.rest(id).touched) else {
-                    continue;
-                };
+                let Some(touched) = self.changed.touched.get_mut(id) else { continue };
                 let spans = merged(std::mem::take(&mut touched.marks));
                 if spans.is_empty() {
                     continue;
@@ -130,17 +128,19 @@ impl Incremental {
         clear(&mut self.changed.nodes);
         clear(&mut self.changed.fresh);
         clear(&mut self.changed.events);
-        for list in &mut self.changed.clusters {
-            list.clear();
-        }
-        for touched in std::mem::take(&mut self.changed.touched) {
-            self.clusters.rest_mut(touched.id).touched = NOBODY;
-            self.clusters.trim(touched.id);
+        self.changed.clusters.iter_mut().for_each(clear);
+        let touched = std::mem::take(&mut self.changed.touched);
+        for id in (0..touched.len()).map(|place| touched.id(place)) {
+            self.clusters[id].set_touched(false);
+            self.clusters.trim(id);
         }
         for id in std::mem::take(&mut self.changed.emptied) {
             let unused = self.clusters.count(id) == 0
                 && self.clusters[id].assigned + self.clusters.rest(id).shown == 0;
             if unused && self.clusters[id].handle != 0 {
+                if self.clusters[id].is_part() {
+                    self.set_part(id, None);
+                }
                 self.clusters.release(id);
             }
         }

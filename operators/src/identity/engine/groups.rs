@@ -13,6 +13,8 @@ pub(super) const DIVIDED: u32 = 1 << 31;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     divided: Map<Group, Vec<ClusterId>>,
+    /// Which of them a cluster is a part of.
+    of: Map<ClusterId, Group>,
     /// The last number given out. Numbers are not used again while others are free.
     last: u32,
 }
@@ -37,14 +39,21 @@ impl Groups {
 
 impl Incremental {
     fn group_of(&self, id: ClusterId) -> Group {
-        match self.clusters.rest(id).group {
-            NOBODY => id,
-            group => group,
-        }
+        let divided = self.clusters[id].is_part().then(|| self.groups.of.get(&id));
+        divided.flatten().copied().unwrap_or(id)
     }
 
     pub(super) fn group(&self, node: Node) -> Group {
         self.group_of(self.cluster_of(node))
+    }
+
+    /// Makes a cluster a part of a divided group, or of none.
+    pub(super) fn set_part(&mut self, id: ClusterId, group: Option<Group>) {
+        self.clusters[id].set_part(group.is_some());
+        match group {
+            Some(group) => self.groups.of.insert(id, group),
+            None => self.groups.of.remove(&id),
+        };
     }
 
     fn clusters_of(&self, group: Group) -> Vec<ClusterId> {
@@ -71,12 +80,12 @@ impl Incremental {
     pub(super) fn set_group(&mut self, group: Group, clusters: Vec<ClusterId>, divided: bool) {
         let before = self.groups.divided.remove(&group).unwrap_or_default();
         for id in before {
-            self.clusters.rest_mut(id).group = NOBODY;
+            self.set_part(id, None);
         }
         if divided {
             let group = if group & DIVIDED == 0 { self.groups.fresh() } else { group };
             for &id in &clusters {
-                self.clusters.rest_mut(id).group = group;
+                self.set_part(id, Some(group));
             }
             self.groups.divided.insert(group, clusters);
         }
@@ -97,7 +106,7 @@ impl Incremental {
         let moved = self.clusters_of(lose);
         self.groups.divided.remove(&lose);
         for &id in &moved {
-            self.clusters.rest_mut(id).group = keep;
+            self.set_part(id, Some(keep));
         }
         self.groups.divided.entry(keep).or_default().extend(moved);
         self.changed.groups.push(x);
@@ -139,8 +148,9 @@ impl Incremental {
     /// Divides a cluster into some of its nodes and the rest; the lighter part becomes a new
     /// cluster, which is returned.
     fn separate_cluster(&mut self, from: ClusterId, side: &[Node]) -> ClusterId {
-        let weight: u64 = side.iter().map(|&node| self.nodes[node].weight()).sum();
-        let light = if weight * 2 <= self.clusters.rest(from).weight {
+        let weights = side.iter().map(|&node| self.nodes[node].weight());
+        let weight = weights.fold(0, u32::wrapping_add);
+        let light = if weight <= self.clusters.rest(from).weight / 2 {
             side.to_vec()
         } else {
             let mut side = side.to_vec();

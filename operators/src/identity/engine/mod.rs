@@ -51,12 +51,13 @@ mod slots;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod units;
 mod waiting;
 
 use foldhash::fast::FixedState;
 
-use self::cluster::{Clusters, Span};
+use self::cluster::Clusters;
 use self::commands::Commands;
 use self::events::Events;
 use self::groups::Groups;
@@ -64,9 +65,10 @@ use self::links::Links;
 use self::nodes::Nodes;
 use self::report::Report;
 use self::slots::{ClusterId, NOBODY, Node, Slot};
+use self::touched::AllTouched;
 use self::waiting::Waiting;
 use super::{Engine, Handle, IdentityConfig, Resolution, Sighting};
-use crate::model::{EventKey, Ident, Token};
+use crate::model::{EventKey, Ident};
 
 // A fixed state: the order of iteration must not differ between two runs over the same input. Keys
 // are keyed hashes or our own numbers, so nobody outside can make them collide.
@@ -97,18 +99,6 @@ pub struct Incremental {
     work: u64,
 }
 
-/// A cluster that something touched in this epoch.
-#[derive(Debug)]
-struct Touched {
-    id: ClusterId,
-    /// What touched it last.
-    by: EventKey,
-    /// The person id last reported.
-    former: Option<Token>,
-    /// Spans in which the person may have changed.
-    marks: Vec<Span>,
-}
-
 /// What this epoch has touched so far.
 #[derive(Debug, Default)]
 struct Changed {
@@ -124,7 +114,7 @@ struct Changed {
     released: Vec<Slot>,
     /// Nodes whose membership may differ.
     nodes: Vec<Node>,
-    touched: Vec<Touched>,
+    touched: AllTouched,
     /// Clusters touched, by rank.
     clusters: Vec<Vec<ClusterId>>,
     /// Clusters that may have become empty and unused.
@@ -133,12 +123,6 @@ struct Changed {
     groups: Vec<Node>,
     /// Whether any group changed.
     structure: bool,
-}
-
-impl Changed {
-    fn touched_mut(&mut self, place: u32) -> Option<&mut Touched> {
-        self.touched.get_mut(place as usize)
-    }
 }
 
 impl Incremental {

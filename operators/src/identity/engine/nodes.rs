@@ -82,10 +82,10 @@ impl NodeRecord {
 
     /// What it weighs when it moves: about the number of its events, so that one more seldom
     /// changes it, and at least 1.
-    pub(super) fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u32 {
         match self.events.len() {
             0 => 1,
-            events => 1 + events.next_power_of_two() as u64,
+            events => 1 + events.next_power_of_two() as u32,
         }
     }
 
@@ -265,8 +265,15 @@ impl Incremental {
         }
         let (after, cluster) = (record.weight(), record.cluster);
         self.nodes.listed += SlotList::bytes(record.events.len()) - SlotList::bytes(len);
-        if before != after {
-            self.clusters.rest_mut(cluster).weight += after - before;
+        self.weigh(cluster, after.wrapping_sub(before));
+    }
+
+    /// A member of a cluster weighs that much more, modulo the size.
+    fn weigh(&mut self, cluster: ClusterId, more: u32) {
+        // Mostly nothing changes, and the memory is not at hand.
+        if more != 0 {
+            let rest = self.clusters.rest_mut(cluster);
+            rest.weight = rest.weight.wrapping_add(more);
         }
     }
 
@@ -278,8 +285,8 @@ impl Incremental {
         record.last =
             record.events.last(&self.events).map_or(0, |last| coarse(self.events.key(last)));
         let (after, cluster) = (record.weight(), record.cluster);
-        self.clusters.rest_mut(cluster).weight -= before - after;
         self.nodes.listed -= SlotList::bytes(len) - SlotList::bytes(record.events.len());
+        self.weigh(cluster, after.wrapping_sub(before));
     }
 
     /// Whether the rules know the identifier: an event or a merge in force names it.

@@ -71,11 +71,15 @@ struct Named {
     new: Option<Token>,
 }
 
-/// Forgets what a list holds, and its memory if that is large.
+/// Forgets what a list holds, and its memory if it is large beside what was needed now: each tenant
+/// has such lists, and a first epoch may need much more than others.
 pub(super) fn clear<T>(list: &mut Vec<T>) {
-    const KEPT_MAX: usize = 1 << 16;
+    const KEPT: usize = 64;
+    let needed = list.len().max(KEPT);
     list.clear();
-    list.shrink_to(KEPT_MAX);
+    if list.capacity() > 4 * needed {
+        list.shrink_to(needed);
+    }
 }
 
 impl Report {
@@ -155,7 +159,7 @@ impl Incremental {
             Stage::Marked => self.report_gone(out),
             Stage::Memberships => {
                 for place in 0..self.changed.touched.len() {
-                    self.see(self.changed.touched[place].id);
+                    self.see(self.changed.touched.id(place));
                 }
             }
             Stage::Moved => self.find_changes(),

@@ -93,7 +93,7 @@ impl Incremental {
     /// Makes each part a cluster; returns the clusters. A part keeps the cluster that weighs most
     /// in it.
     fn arrange(&mut self, mut parts: Vec<Vec<Node>>) -> Vec<ClusterId> {
-        let weight = |n: &Node| self.nodes[*n].weight();
+        let weight = |n: &Node| u64::from(self.nodes[*n].weight());
         let weigh = |part: &Vec<Node>| {
             let mut by_cluster: Map<ClusterId, u64> = Map::default();
             for node in part {

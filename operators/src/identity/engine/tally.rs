@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::slots::ClusterId;
 
 /// Above this many entries a hash map replaces the list.
-const LISTED: usize = 16;
+const LISTED: usize = if cfg!(test) { 4 } else { 16 };
 
 /// A multiset of clusters.
 #[derive(Debug)]

@@ -95,6 +95,19 @@ fn named_cases_of_events_taken_in_together() {
     }
 }
 
+/// Identifiers that lead to many others, times far from each other, before 1970 too, and limits of
+/// nothing.
+#[test]
+fn wide_histories_agree_with_the_oracle() {
+    for seed in 0..400 {
+        let history = History::wide(seed, 150);
+        let run = std::panic::catch_unwind(|| {
+            check(&mut Incremental::new(&history.config), &history);
+        });
+        assert!(run.is_ok(), "seed {seed}");
+    }
+}
+
 /// Many identifiers and events in few epochs, so that all forms of lists and tables occur.
 #[test]
 fn large_histories_agree_with_the_oracle() {

@@ -3,14 +3,14 @@
 use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
-use super::super::blocks::{Blocks, NONE, ROOM};
+use super::super::blocks::{BlockId, Blocks, NONE, ROOM};
 use super::{FEW, Slot, SlotList};
 
 /// The blocks of a list.
-type Leaves = SmallVec<[u32; ROOM]>;
+type Leaves = SmallVec<[BlockId; ROOM]>;
 
 /// The blocks that are taken.
-pub(super) fn taken(blocks: &[u32; FEW]) -> &[u32] {
+pub(super) fn taken(blocks: &[BlockId; FEW]) -> &[BlockId] {
     &blocks[..blocks.iter().position(|&block| block == NONE).unwrap_or(FEW)]
 }
 
@@ -26,13 +26,13 @@ impl SlotList {
     fn leaves_in(&self, blocks: &Blocks) -> Leaves {
         match self {
             Self::Blocks(_, leaves) => taken(leaves).into(),
-            Self::Listed { list, .. } => blocks[*list].numbers().into(),
+            Self::Listed { list, .. } => blocks.numbers(*list).into(),
             Self::Few(..) | Self::Small(_) | Self::Large(_) => Leaves::new(),
         }
     }
 
     /// Its blocks are these now, [`ROOM`] at most.
-    fn set_leaves(&mut self, blocks: &mut Blocks, leaves: &[u32]) {
+    fn set_leaves(&mut self, blocks: &mut Blocks, leaves: &[BlockId]) {
         let (len, list) = match self {
             Self::Listed { len, list, .. } => (*len, Some(*list)),
             _ => (self.len() as u8, None),
@@ -40,10 +40,7 @@ impl SlotList {
         *self = if leaves.len() > FEW {
             let last = leaves.last().copied().unwrap_or(NONE);
             let list = match list {
-                Some(list) => {
-                    blocks.set(list, leaves);
-                    list
-                }
+                Some(list) => blocks.set(list, leaves),
                 None => blocks.add(leaves),
             };
             Self::Listed { len, list, last }
@@ -57,6 +54,13 @@ impl SlotList {
         };
     }
 
+    /// Notes that a leaf is another block now.
+    pub(super) fn exchange_leaf(&mut self, blocks: &mut Blocks, part: usize, now: BlockId) {
+        let mut leaves = self.leaves_in(blocks);
+        leaves[part] = now;
+        self.set_leaves(blocks, &leaves);
+    }
+
     fn count_in_blocks(&mut self, change: impl Fn(&mut u8)) {
         if let Self::Blocks(len, _) | Self::Listed { len, .. } = self {
             change(len);
@@ -66,7 +70,7 @@ impl SlotList {
     /// Gives its blocks back; returns the slots.
     fn dissolve(&mut self, blocks: &mut Blocks) -> SmallVec<[Slot; ROOM]> {
         let leaves = self.leaves_in(blocks);
-        let slots = leaves.iter().flat_map(|&leaf| blocks[leaf].numbers()).copied().collect();
+        let slots = leaves.iter().flat_map(|&leaf| blocks.numbers(leaf)).copied().collect();
         for leaf in leaves {
             blocks.release(leaf);
         }
@@ -83,12 +87,15 @@ impl SlotList {
     ) {
         let mut leaves = self.leaves_in(blocks);
         let full = leaves[part];
-        if blocks[full].insert(place, slot) {
+        if let Some(now) = blocks.insert(full, place, slot) {
             self.count_in_blocks(|len| *len += 1);
+            if now != full {
+                self.exchange_leaf(blocks, part, now);
+            }
             return;
         }
         if leaves.len() == ROOM {
-            let before: usize = leaves[..part].iter().map(|&leaf| blocks[leaf].len()).sum();
+            let before: usize = leaves[..part].iter().map(|&leaf| blocks.len(leaf)).sum();
             let mut list: ThinVec<Slot> = self.dissolve(blocks).into_iter().collect();
             list.insert(before + place, slot);
             *self = Self::Small(list);
@@ -98,15 +105,11 @@ impl SlotList {
             // A list that grows at its end leaves full blocks behind.
             blocks.add(&[slot])
         } else {
-            let slots: SmallVec<[Slot; ROOM]> = blocks[full].numbers().into();
+            let mut slots: SmallVec<[Slot; ROOM + 1]> = blocks.numbers(full).into();
+            slots.insert(place, slot);
             let (head, tail) = slots.split_at(ROOM / 2);
-            blocks.set(full, head);
-            let new = blocks.add(tail);
-            match place.checked_sub(head.len()) {
-                Some(place) => blocks[new].insert(place, slot),
-                None => blocks[full].insert(place, slot),
-            };
-            new
+            leaves[part] = blocks.set(full, head);
+            blocks.add(tail)
         };
         leaves.insert(part + 1, new);
         self.count_in_blocks(|len| *len += 1);
@@ -115,7 +118,7 @@ impl SlotList {
 
     pub(super) fn remove_in_block(&mut self, blocks: &mut Blocks, part: usize, place: usize) {
         let mut leaves = self.leaves_in(blocks);
-        blocks[leaves[part]].remove(place);
+        blocks.remove(leaves[part], place);
         self.count_in_blocks(|len| *len -= 1);
         if self.len() <= FEW {
             let slots = self.dissolve(blocks);
@@ -127,15 +130,14 @@ impl SlotList {
         // Blocks side by side that fit one are made one: so two hold more than one can.
         let fits = |&left: &usize| {
             let both = leaves.get(left..left + 2).unwrap_or_default();
-            both.len() == 2 && both.iter().map(|&leaf| blocks[leaf].len()).sum::<usize>() <= ROOM
+            both.len() == 2 && both.iter().map(|&leaf| blocks.len(leaf)).sum::<usize>() <= ROOM
         };
         if let Some(left) = [part, part.saturating_sub(1)].into_iter().find(fits) {
             let right = leaves.remove(left + 1);
-            let slots: SmallVec<[Slot; ROOM]> = blocks[right].numbers().into();
-            for slot in slots {
-                blocks[leaves[left]].push(slot);
-            }
+            let mut slots: SmallVec<[Slot; ROOM]> = blocks.numbers(leaves[left]).into();
+            slots.extend_from_slice(blocks.numbers(right));
             blocks.release(right);
+            leaves[left] = blocks.set(leaves[left], &slots);
             self.set_leaves(blocks, &leaves);
         }
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use thin_vec::ThinVec;
 
 use self::leaves::taken;
-use super::blocks::{Blocks, ROOM};
+use super::blocks::{BlockId, Blocks, ROOM};
 use super::events::Events;
 use crate::model::EventKey;
 
@@ -33,13 +33,13 @@ pub(super) enum SlotList {
     /// How many of the slots are taken, and the slots.
     Few(u8, [Slot; FEW]),
     /// How many slots there are, and the blocks in which they are.
-    Blocks(u8, [u32; FEW]),
+    Blocks(u8, [BlockId; FEW]),
     /// The same with more blocks: the block that lists them, and the last of them, where most
     /// events come.
     Listed {
         len: u8,
-        list: u32,
-        last: u32,
+        list: BlockId,
+        last: BlockId,
     },
     Small(ThinVec<Slot>),
     Large(Box<Large>),
@@ -86,7 +86,7 @@ impl SlotList {
             Self::Few(len, slots) => Parts::One(&slots[..usize::from(*len)]),
             Self::Blocks(_, blocks) => Parts::Blocks(taken(blocks), &events.blocks),
             Self::Listed { list, .. } => {
-                Parts::Blocks(events.blocks[*list].numbers(), &events.blocks)
+                Parts::Blocks(events.blocks.numbers(*list), &events.blocks)
             }
             Self::Small(list) => Parts::One(list),
             Self::Large(large) => Parts::Chunks(&large.chunks),
@@ -104,7 +104,7 @@ impl SlotList {
 
     pub(super) fn last(&self, events: &Events) -> Option<Slot> {
         let slots = if let Self::Listed { last, .. } = self {
-            events.blocks[*last].numbers()
+            events.blocks.numbers(*last)
         } else {
             let parts = self.parts(events);
             parts.get(parts.len() - 1)
@@ -120,9 +120,13 @@ impl SlotList {
             Self::Few(..) | Self::Small(_) | Self::Large(_) => None,
         };
         if let Some((len, last)) = last
-            && events.blocks[last].push(slot)
+            && let Some(now) = events.blocks.push(last, slot)
         {
             *len += 1;
+            if now != last {
+                let part = self.parts(events).len() - 1;
+                self.exchange_leaf(&mut events.blocks, part, now);
+            }
             return;
         }
         let parts = self.parts(events);
@@ -257,7 +261,7 @@ impl SlotList {
 #[derive(Clone, Copy)]
 enum Parts<'a> {
     One(&'a [Slot]),
-    Blocks(&'a [u32], &'a Blocks),
+    Blocks(&'a [BlockId], &'a Blocks),
     Chunks(&'a [Vec<Slot>]),
 }
 
@@ -274,7 +278,7 @@ impl<'a> Parts<'a> {
     fn get(self, part: usize) -> &'a [Slot] {
         let found = match self {
             Self::One(slots) => (part == 0).then_some(slots),
-            Self::Blocks(list, blocks) => list.get(part).map(|&block| blocks[block].numbers()),
+            Self::Blocks(list, blocks) => list.get(part).map(|&block| blocks.numbers(block)),
             Self::Chunks(chunks) => chunks.get(part).map(Vec::as_slice),
         };
         found.unwrap_or_default()

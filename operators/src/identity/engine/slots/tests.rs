@@ -63,7 +63,7 @@ fn agrees_with_a_sorted_vector() {
             assert!(list.remove(&mut events, slots[time]));
         }
         assert!(list.is_empty());
-        assert_eq!(events.blocks.used(), 0, "all blocks are given back");
+        assert_eq!(events.blocks.used(), (0, 0), "all blocks are given back");
     }
 }
 
@@ -75,7 +75,11 @@ fn what_comes_in_order_leaves_no_room() {
     for time in 0..IN_BLOCKS {
         let slot = events.add(key(time), &[]);
         list.push(&mut events, slot);
+        let (wholes, halves) = events.blocks.used();
+        let room = wholes * ROOM + halves * ROOM / 2;
+        let lists = if matches!(list, SlotList::Listed { .. }) { ROOM } else { 0 };
+        assert!(time < FEW || room <= time + ROOM / 2 + lists, "{time}");
     }
-    assert_eq!(events.blocks.used(), ROOM + 1);
+    assert_eq!(events.blocks.used(), (ROOM + 1, 0));
     assert!(matches!(list, SlotList::Listed { .. }));
 }
