@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use connectors::decode::{Decoded, Decoder, FieldPath};
+use connectors::kafka::KafkaSource;
 use operators::model::{DeadLetter, Micros};
 use replay::history::Source;
 
@@ -33,6 +34,11 @@ pub(super) fn check(path: &Path) -> u8 {
         match look(source) {
             Ok(seen) => {
                 seen.say(source);
+                if let Some(trouble) = &seen.trouble {
+                    let name = &source.name;
+                    say::problem(format_args!("{}: source {name:?}: {trouble}", path.display()));
+                    return 1;
+                }
                 useless.extend(seen.is_useless().then_some(&*source.name));
             }
             Err(error) => {
@@ -75,6 +81,8 @@ struct Seen {
     letters: BTreeMap<&'static str, (usize, DeadLetter)>,
     /// Envelope fields that are taken from a field which none of them has.
     missing: Vec<(FieldPath, FieldPath)>,
+    /// Why there are none, if that is known.
+    trouble: Option<String>,
 }
 
 impl Seen {
@@ -157,5 +165,7 @@ fn look(source: &PlannedSource) -> Result<Seen, RunError> {
         (None, None) => "nothing".to_owned(),
     };
     seen.missing = decoder.missing(&source.decode);
+    let waits = records.topics().filter(|_| seen.records == 0);
+    seen.trouble = waits.and_then(KafkaSource::trouble);
     Ok(seen)
 }

@@ -4,9 +4,9 @@ use std::ops::{Index, IndexMut};
 
 use crate::bytes;
 
-/// Bits of the index inside a large chunk: 32,768 items.
-const BITS: u32 = 15;
-const MASK: u32 = (1 << BITS) - 1;
+/// Bytes of a large chunk at most. Allocators have a size for that, and give what is larger with
+/// room to spare: a tenth, measured with mimalloc.
+const LARGE: usize = 512 << 10;
 /// Bits of the index inside the first chunk. Each one after it is as large as all before it, up to
 /// the large ones.
 const FIRST: u32 = 6;
@@ -18,20 +18,29 @@ pub(super) struct Chunks<T> {
     len: u32,
 }
 
-/// The chunk that an item is in, and its place there.
-fn place(index: u32) -> (usize, usize) {
-    if index > MASK {
-        return (((index >> BITS) + BITS - FIRST) as usize, (index & MASK) as usize);
-    }
-    match (index >> FIRST).checked_ilog2() {
-        Some(doubled) => (1 + doubled as usize, (index - (1 << (FIRST + doubled))) as usize),
-        None => (0, index as usize),
-    }
-}
+impl<T> Chunks<T> {
+    /// Items of a large chunk.
+    const ROOM: u32 = (LARGE / size_of::<T>()) as u32;
+    /// Bits of the index of the items before them.
+    const BITS: u32 = Self::ROOM.ilog2();
 
-/// Room for the items of a chunk, save the first.
-fn room(chunk: usize) -> usize {
-    1 << (FIRST as usize + chunk - 1).min(BITS as usize)
+    /// The chunk that an item is in, and its place there.
+    fn place(index: u32) -> (usize, usize) {
+        if let Some(index) = index.checked_sub(1 << Self::BITS) {
+            let chunk = index / Self::ROOM + Self::BITS - FIRST + 1;
+            return (chunk as usize, (index % Self::ROOM) as usize);
+        }
+        match (index >> FIRST).checked_ilog2() {
+            Some(doubled) => (1 + doubled as usize, (index - (1 << (FIRST + doubled))) as usize),
+            None => (0, index as usize),
+        }
+    }
+
+    /// Room for the items of a chunk, save the first.
+    fn room(chunk: usize) -> usize {
+        let doubled = FIRST as usize + chunk - 1;
+        if doubled < Self::BITS as usize { 1 << doubled } else { Self::ROOM as usize }
+    }
 }
 
 impl<T> Default for Chunks<T> {
@@ -53,9 +62,10 @@ impl<T> Chunks<T> {
     /// Adds an item; returns its index.
     pub(super) fn push(&mut self, item: T) -> u32 {
         let index = self.len;
-        let chunk = place(index).0;
+        let chunk = Self::place(index).0;
         if chunk == self.chunks.len() {
-            self.chunks.push(if chunk == 0 { Vec::new() } else { Vec::with_capacity(room(chunk)) });
+            let room = if chunk == 0 { 0 } else { Self::room(chunk) };
+            self.chunks.push(Vec::with_capacity(room));
         }
         self.chunks[chunk].push(item);
         self.len += 1;
@@ -74,7 +84,7 @@ impl<T> Chunks<T> {
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&T> {
-        let (chunk, place) = place(index);
+        let (chunk, place) = Self::place(index);
         self.chunks.get(chunk)?.get(place)
     }
 
@@ -97,14 +107,14 @@ impl<T> Chunks<T> {
 impl<T> Index<u32> for Chunks<T> {
     type Output = T;
     fn index(&self, index: u32) -> &T {
-        let (chunk, place) = place(index);
+        let (chunk, place) = Self::place(index);
         &self.chunks[chunk][place]
     }
 }
 
 impl<T> IndexMut<u32> for Chunks<T> {
     fn index_mut(&mut self, index: u32) -> &mut T {
-        let (chunk, place) = place(index);
+        let (chunk, place) = Self::place(index);
         &mut self.chunks[chunk][place]
     }
 }
@@ -116,13 +126,14 @@ mod tests {
     #[test]
     fn agrees_with_a_vector() {
         let (mut chunks, mut naive) = (Chunks::default(), Vec::new());
-        for number in 0..150_000_u32 {
+        assert_eq!((Chunks::<u32>::ROOM, Chunks::<[u64; 6]>::ROOM), (131_072, 10_922));
+        for number in 0..500_000_u32 {
             assert_eq!(chunks.push(number), number);
             naive.push(number);
         }
         let full = chunks.chunks.iter().map(|chunk| chunk.len() == chunk.capacity());
         assert_eq!(full.filter(|full| !full).count(), 1, "the last one");
-        for step in 0..149_000_u32 {
+        for step in 0..499_000_u32 {
             let index = step.wrapping_mul(2_654_435_761) % naive.len() as u32;
             assert_eq!(chunks.swap_remove(index), Some(naive.swap_remove(index as usize)));
             assert_eq!(chunks.len() as usize, naive.len());
