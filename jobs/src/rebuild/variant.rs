@@ -90,11 +90,13 @@ impl Variant {
     /// and were not left out before.
     pub fn leave_out(&mut self, kept: impl Fn(&str) -> bool, without: &[&str]) {
         if let Some(Item::ArrayOfTables(views)) = self.0.get_mut("view") {
-            let mut kept = needed(views.iter().map(Said::of).collect(), kept).into_iter();
+            let said: Vec<Said> = views.iter().map(Said::of).collect();
+            let mut kept = needed(&said, kept).into_iter();
             views.retain(|_| kept.next() == Some(true));
         } else if let Some(Item::Value(Value::Array(views))) = self.0.get_mut("view") {
             let said = |view: &Value| view.as_inline_table().map_or_else(Said::default, Said::of);
-            let mut kept = needed(views.iter().map(said).collect(), kept).into_iter();
+            let said: Vec<Said> = views.iter().map(said).collect();
+            let mut kept = needed(&said, kept).into_iter();
             views.retain(|_| kept.next() == Some(true));
         }
         if let Some(job) = self.0.get_mut("job").and_then(Item::as_table_like_mut) {
@@ -150,7 +152,7 @@ impl Said {
 }
 
 /// Which of some views stay: those by `kept`, and those that these need.
-fn needed(views: Vec<Said>, kept: impl Fn(&str) -> bool) -> Vec<bool> {
+fn needed(views: &[Said], kept: impl Fn(&str) -> bool) -> Vec<bool> {
     let mut stay: Vec<bool> = views.iter().map(|view| kept(&view.table())).collect();
     loop {
         let is_new = |place: &usize| {

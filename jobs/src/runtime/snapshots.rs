@@ -174,11 +174,11 @@ impl SnapshotWriter {
         plan: &Plan,
         place: &Place,
         (generation, watermark): (u64, Watermark),
-        (mut begin, beginning): (Option<&mut Begin>, Option<Logged>),
+        (begin, beginning): (Option<&mut Begin>, Option<Logged>),
         board: Arc<Board>,
     ) -> Result<Self, SnapshotError> {
         let every = plan.snapshots.as_ref().map(|snapshots| snapshots.every).unwrap_or_default();
-        let shelf = Shelf::open(place, &plan.hash, generation, begin.as_deref_mut())?;
+        let shelf = Shelf::open(place, &plan.hash, generation, begin)?;
         let writer = shelf.writer();
         let (inbox, closed) = bounded(INBOX_MAX);
         let (cuts, cut) = bounded(1);
