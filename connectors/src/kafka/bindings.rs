@@ -19,7 +19,7 @@ pub struct KafkaBindingsSpec {
     pub client: ClientSpec,
     /// The topic; one for each job.
     pub topic: String,
-    /// Name of the job.
+    /// Name of the job; the transactional id is `<job>.bindings`.
     pub job: String,
     /// How many copies a new topic gets; -1 for what the brokers usually give.
     pub replication: i32,
@@ -32,13 +32,6 @@ impl KafkaBindingsSpec {
     pub fn new(client: ClientSpec, topic: &str, job: &str) -> Self {
         let (topic, job) = (topic.to_owned(), job.to_owned());
         Self { client, topic, job, replication: -1, patience: Duration::from_mins(2) }
-    }
-
-    /// The transactional id: the topic's usual name, or else with the topic behind the job, so that
-    /// two jobs of one name do not shut each other out.
-    fn transactional_id(&self) -> String {
-        let usual = format!("{}.bindings", self.job);
-        if self.topic == usual { usual } else { format!("{}.{}", self.job, self.topic) }
     }
 
     fn what(&self) -> String {
@@ -151,7 +144,7 @@ fn transactional(spec: &KafkaBindingsSpec) -> Transactional {
     Transactional {
         client: spec.client.clone(),
         what: spec.what(),
-        id: spec.transactional_id(),
+        id: format!("{}.bindings", spec.job),
         linger: Duration::ZERO,
         timeout: TIMEOUT,
         patience: spec.patience,

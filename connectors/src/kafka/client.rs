@@ -125,6 +125,8 @@ pub(super) struct Context {
     said: Mutex<Said>,
     /// Counts what was heard, to tell an empty queue from one that had news of this kind.
     heard: AtomicU64,
+    /// Counts the records that were delivered.
+    delivered: AtomicU64,
 }
 
 impl Context {
@@ -137,6 +139,11 @@ impl Context {
     /// How often anything was heard.
     pub(super) fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    /// How many records were delivered.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
     }
 
     /// The last error.
@@ -253,6 +260,7 @@ impl ProducerContext for Context {
         let mut said = self.said();
         match result {
             Ok(message) => {
+                self.delivered.fetch_add(1, Ordering::Relaxed);
                 // Where the client only concludes that a record was delivered, it has no offset.
                 if let Some(next) = after(message.offset()) {
                     let key = (message.topic().to_owned(), message.partition());

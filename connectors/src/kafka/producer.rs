@@ -96,6 +96,11 @@ impl Transactions {
         Ok(Self { spec: spec.clone(), producer })
     }
 
+    /// How many records have been delivered, whether or not they count.
+    pub(super) fn delivered(&self) -> u64 {
+        self.producer.context().delivered()
+    }
+
     pub(super) fn begin(&self) -> Result<(), Fault> {
         self.producer.begin_transaction().map_err(|error| self.fault(&error))
     }

@@ -47,7 +47,7 @@ pub struct KafkaSinkSpec {
     pub replication: i32,
     /// After how long the brokers take back a transaction that nobody ends: how long a crash may
     /// hold up readers. An epoch that takes longer to write, as that of a change of the job may, is
-    /// given twice as long, and so on.
+    /// given twice as long, and so on; those after it have the usual time again.
     pub transaction_timeout: Duration,
     /// How long brokers that do not answer are waited for.
     pub patience: Duration,
@@ -131,6 +131,8 @@ pub struct KafkaSink {
     run: VecDeque<Closed>,
     bytes: usize,
     watched: Watched,
+    /// How long transactions usually may take.
+    usual: Duration,
 }
 
 impl KafkaSink {
@@ -189,7 +191,8 @@ impl KafkaSink {
         partitions.push((progress.topic.clone(), 0));
         let watched = Watched::start(&spec.client, &what, partitions)?;
         let spec = spec.clone();
-        Ok(Self { spec, views, progress, producer, claim, changes, run, bytes, watched })
+        let usual = spec.transaction_timeout;
+        Ok(Self { spec, views, progress, producer, claim, changes, run, bytes, watched, usual })
     }
 
     /// How far a sink is that another run may be writing; `None` if it has never been.
@@ -266,14 +269,19 @@ impl KafkaSink {
     ///
     /// # Errors
     /// [`KafkaError::Fenced`] if a newer run has taken over; brokers that don't answer for longer
-    /// than the spec's patience; a record that a topic does not take. Nothing is committed then.
+    /// than the spec's patience, counted anew where a transaction is given more time; a record that
+    /// a topic does not take. Nothing is committed then.
     pub fn commit(&mut self) -> Result<Sent, KafkaError> {
         let mut begun = Instant::now();
         let mut sent = Sent::default();
+        if self.spec.transaction_timeout > self.usual && !self.run.is_empty() {
+            self.spec.transaction_timeout = self.usual;
+            self.succeed_itself(&mut sent)?;
+        }
         while let Some(last) = self.run.back() {
             let mut claim = self.claim.clone();
             (claim.epoch, claim.watermark) = (Some(last.epoch), Some(last.watermark));
-            let attempt = Instant::now();
+            let (attempt, delivered) = (Instant::now(), self.producer.delivered());
             let cause = match self.attempt(claim) {
                 Ok(claim) => {
                     self.claim = claim;
@@ -288,9 +296,10 @@ impl KafkaSink {
                 Err(Fault::Fenced) => None,
             };
             sent.repeats += 1;
-            // One that took all of its time may only need more. The brokers count it from its
-            // beginning, however much of it they get meanwhile.
-            let longer = attempt.elapsed() >= self.spec.transaction_timeout && self.give_longer();
+            // One that took all of its time, and came on in it, may only need more. The brokers
+            // count it from its beginning, however much of it they get meanwhile.
+            let late = attempt.elapsed() >= self.spec.transaction_timeout;
+            let longer = late && self.producer.delivered() > delivered && self.give_longer();
             if longer {
                 begun = Instant::now();
             } else if sent.repeats >= REPEATS_MAX || begun.elapsed() >= self.spec.patience {
@@ -298,13 +307,18 @@ impl KafkaSink {
                 return Err(self.tired(cause.as_deref().unwrap_or(fenced)));
             }
             if cause.is_none() || longer {
-                (self.producer, self.claim) =
-                    take_over(&self.spec, &self.progress, &self.claim, true)?;
-                // Perhaps only the answer to our last commit was lost.
-                self.passed(&mut sent);
+                self.succeed_itself(&mut sent)?;
             }
         }
         Ok(sent)
+    }
+
+    /// Goes on as another producer of the same id, with the time that transactions have now.
+    fn succeed_itself(&mut self, sent: &mut Sent) -> Result<(), KafkaError> {
+        (self.producer, self.claim) = take_over(&self.spec, &self.progress, &self.claim, true)?;
+        // Perhaps only the answer to the last commit was lost.
+        self.passed(sent);
+        Ok(())
     }
 
     /// Lets go of what is committed, and counts it.

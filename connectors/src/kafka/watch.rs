@@ -1,6 +1,6 @@
 //! The thread that looks up topics, partitions and their ends while others read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -299,6 +299,11 @@ impl Watch {
         }
         // Where all is read there is nothing to wait for.
         asked.retain(|(partition, ..)| self.is_behind(*partition, &ends));
+        let behind: BTreeSet<PartitionId> =
+            asked.iter().map(|(partition, ..)| *partition).collect();
+        let read =
+            |partition: &PartitionId| ends.contains_key(partition) && !behind.contains(partition);
+        self.shared.state().refused.retain(|partition, _| !read(partition));
         let stable =
             if asked.is_empty() { BTreeMap::new() } else { self.control.stable(&asked)? };
         for (&partition, &end) in &ends {

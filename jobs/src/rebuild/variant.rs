@@ -101,9 +101,11 @@ impl Variant {
         }
         if let Some(job) = self.0.get_mut("job").and_then(Item::as_table_like_mut) {
             let mut list = strings(job.get("without"));
-            list.extend(without.iter().map(|name| (*name).to_owned()));
-            list.sort();
-            list.dedup();
+            for name in without {
+                if !list.iter().any(|known| known == name) {
+                    list.push((*name).to_owned());
+                }
+            }
             job.insert("without", Item::Value(Value::Array(list.into_iter().collect())));
         }
     }

@@ -82,7 +82,6 @@ impl Chain {
             let next = self.all.from(beyond).next().filter(|_| reach < Micros::MAX);
             let next = next.map(|stamp| Arc::clone(&stamp.0));
             let end = next.as_ref().map_or(EventKey::MAX, |event| order(event));
-            // Content has 64 bits, so there is a key after each.
             let after = EventKey { id: at.id + 1, ..at };
             for stamp in self.counting.drain(after, end) {
                 self.flip(stamp.0, -1);

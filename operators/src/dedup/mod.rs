@@ -1,7 +1,7 @@
 //! One copy of each event.
 //!
-//! Of several records with one message id the first in the order (time, sequence, content) counts,
-//! also when it arrives last. Records of one id further apart in event time than `ids` after the
+//! Of several records with one message id the first in the order (time, sequence, what it says)
+//! counts, also when it arrives last. Records of one id further apart in event time than `ids` after the
 //! one that counts are other events. What comes out: [`Counted`] copies that begin and cease to
 //! count.
 //!

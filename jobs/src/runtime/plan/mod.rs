@@ -358,7 +358,7 @@ const ELSEWHERE: [&str; 8] =
 
 /// Raised when rows of the same records become others, or what they mean: then what stands
 /// published is brought up to date as if the job had been changed.
-const MEANING: u32 = 3;
+const MEANING: u32 = 4;
 
 /// What the results depend on: all that the job file says but for `out`, the size of epochs, where
 /// topics are, how often tables are committed, what holds in a cluster and where traces go; the
