@@ -1,9 +1,9 @@
 //! One copy of each event.
 //!
 //! Of several records with one message id the first in the order (time, sequence, what it says)
-//! counts, also when it arrives last. Records of one id further apart in event time than `ids` after the
-//! one that counts are other events. What comes out: [`Counted`] copies that begin and cease to
-//! count.
+//! counts, also when it arrives last. Records of one id further apart in event time than `ids`
+//! after the one that counts are other events. What comes out: [`Counted`] copies that begin and
+//! cease to count.
 //!
 //! What is held. Of an id with one record: a slot of 16 bytes, with the event shared (the store
 //! holds the same one, and it says all that a later record must be compared with). Of others, also

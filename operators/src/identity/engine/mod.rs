@@ -9,7 +9,7 @@
 //! The layers, from the raw links up:
 //!
 //! - `chunks`, `blocks`, `slots`, `events`, `nodes`, `cluster`: what is kept, and sorted lists of
-//!   events;
+//!   events; `touched`: what an epoch has changed of clusters;
 //! - `neighbours`, `links`: raw links with multiplicity and degree; `units`, connected by the links
 //!   that are in force (no hub, no unmerge of that very pair), whose size `cluster_max` bounds;
 //!   `groups`, connected by the links of units that are not too large and by merges inside the
