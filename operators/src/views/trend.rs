@@ -12,7 +12,8 @@ use crate::bytes;
 use crate::model::{Cause, Cell, Event, Micros, Value};
 use crate::people::PeopleOutput;
 
-/// Numbers beyond this do not count: within it, sums of 2^64 values fit a [`Decimal`].
+/// Numbers beyond this do not count: within it, sums of 10^10 values fit a [`Decimal`], and what is
+/// beyond that stops the job instead of wrapping.
 const LARGEST: f64 = 9e18;
 
 /// A numeric property with nine decimal places: whole numbers exactly, others rounded half to even.

@@ -57,20 +57,15 @@ pub(super) fn views(check: &mut Checker, file: &JobFile, needs: &mut Needs) -> V
         };
         let own = view.get_ref().name.as_ref().map_or("", |n| n.get_ref().as_str());
         let name = format!("{kind}_{own}");
+        let place = view.get_ref().name.as_ref().map_or(view.span(), Spanned::span);
+        let is_taken = |table: &Arc<str>| specs.iter().flat_map(tables).any(|of| of == *table);
         if names.contains(&name) {
-            let span = view.get_ref().name.as_ref().map_or(view.span(), Spanned::span);
-            check.at(&span, format!("there are two views {name:?}; rename or remove one"));
+            check.at(&place, format!("there are two views {name:?}; rename or remove one"));
+        } else if let Some(table) = spec.iter().flat_map(tables).find(is_taken) {
+            let message = format!("a view above has a table {table:?} too; rename one of them");
+            check.at(&place, message);
         }
         names.push(name);
-        for table in spec.iter().flat_map(tables) {
-            let other = specs.iter().find(|other| tables(other).any(|name| name == table));
-            // Views of one name are told above.
-            if other.is_some() && !names[..names.len() - 1].contains(&names[names.len() - 1]) {
-                let span = view.get_ref().name.as_ref().map_or(view.span(), Spanned::span);
-                let message = format!("a view above has a table {table:?} too; rename one of them");
-                check.at(&span, message);
-            }
-        }
         specs.extend(spec);
     }
     specs

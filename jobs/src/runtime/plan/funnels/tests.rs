@@ -99,6 +99,17 @@ fn a_mistake_is_told_with_its_line_and_what_to_write() {
         (format!("{STEPS}funnelWindowIntervalUnit = \"year\"\n"), 8, "day, week or month"),
         (format!("{STEPS}funnelWindowInterval = 401\n"), 8, "at most 400 days"),
         (format!("{STEPS}periods = [\"hour\"]\n"), 8, "no rows by hour"),
+        (format!("{STEPS}periods = []\n"), 5, "`periods` is empty; write day"),
+        (
+            format!("{STEPS}[[view]]\nkind = \"funnel\"\nname = \"f_people\"\n{STEPS}"),
+            10,
+            "a view above has a table \"funnel_f_people\" too; rename",
+        ),
+        (
+            format!("{STEPS}[[view]]\nkind = \"funnel\"\nname = \"f\"\n{STEPS}"),
+            10,
+            "there are two views \"funnel_f\"",
+        ),
         (format!("{STEPS}breakdown = \"cohort.buyers\"\n"), 8, "no view that has people stands"),
         (format!("{STEPS}breakdown_limit = 3\n"), 5, "need a breakdown"),
         (format!("{STEPS}breakdown = \"x\"\nbreakdown_limit = 1001\n"), 9, "write 1 to 1000"),
